@@ -1,0 +1,140 @@
+//! Reading requests: bodies with a cap and exact errors, queries and path segments with problems instead of plain text.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::problem::{Code, Problem};
+use crate::app::AppState;
+use crate::writes::request::Invalid;
+
+/// The whole body, up to the limit of the settings.
+#[derive(Debug)]
+pub struct Body(pub Bytes);
+
+impl FromRequest<AppState> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
+        let limit = usize::try_from(app.tuning.max_body_bytes).unwrap_or(usize::MAX);
+        let too_large = || {
+            Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
+                .remedy("Send less in one request, or raise AMP_MAX_BODY_BYTES.")
+        };
+        let announced = request
+            .headers()
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        match axum::body::to_bytes(request.into_body(), limit).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(error) if is_limit(&error) => Err(too_large()),
+            Err(_) => Err(Problem::new(
+                Code::InvalidRequest,
+                "the body ended before it was complete",
+            )),
+        }
+    }
+}
+
+fn is_limit(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if inner.to_string().contains("length limit exceeded") {
+            return true;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+/// A JSON body of a known shape. The content type is not looked at: clients forget it.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
+        let Body(bytes) = Body::from_request(request, app).await?;
+        Self::from_bytes(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> JsonBody<T> {
+    /// Reads a body that has been received already. Values are not repeated in errors: they may be secret.
+    ///
+    /// # Errors
+    /// 400 with the path of the field.
+    pub fn from_bytes(bytes: &[u8]) -> Result<T, Problem> {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        match serde_path_to_error::deserialize(&mut deserializer) {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let inner = error.inner();
+                if inner.classify() != serde_json::error::Category::Data {
+                    let detail = format!(
+                        "the body is not valid JSON at line {}, column {}",
+                        inner.line(),
+                        inner.column()
+                    );
+                    return Err(Problem::invalid("", detail));
+                }
+                let path = error.path().to_string();
+                let text = inner.to_string();
+                let text = text.split(" at line ").next().unwrap_or_default();
+                let detail = match text.split_once("expected ") {
+                    Some((_, expected)) => format!("has the wrong type: expected {expected}"),
+                    None => text.to_owned(),
+                };
+                let name = if path == "." { String::new() } else { path };
+                Err(Problem::invalid_body(vec![Invalid::new(name, detail)]))
+            }
+        }
+    }
+}
+
+/// Path segments, split before they are decoded: a decoded segment may hold `/`.
+#[derive(Debug)]
+pub struct Segments<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        let Path(value) = Path::<T>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("a segment of the path is not UTF-8 once decoded"))?;
+        Ok(Self(value))
+    }
+}
+
+/// A query string of a known shape; unknown parameters are ignored.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, app).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(
+                Code::InvalidRequest,
+                format!("the query string cannot be read: {}", rejection.body_text()),
+            )),
+        }
+    }
+}
+
+/// An id out of a path. What is no UUID names nothing, so it is a 404 with the resource's own words.
+///
+/// # Errors
+/// 404 with `detail`.
+pub fn id(text: &str, detail: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found(detail))
+}

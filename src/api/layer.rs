@@ -1,0 +1,63 @@
+//! Around every request: its id, the rendering of problems, and panics caught.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue};
+
+use super::problem::{Code, Problem};
+use crate::app::AppState;
+
+/// The header that carries the request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request, for handlers that log.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// Gives the request its id, runs it, and writes problems as JSON.
+pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let id = app.clock.new_id().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() {
+        // A panic that was caught, or a response that no handler made.
+        response = Problem::new(
+            Code::Internal,
+            "an internal error; the server's log says more under this requestId",
+        )
+        .into_response();
+    }
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let status = problem.status();
+        if status.is_server_error() {
+            tracing::warn!(request.id = id, %method, path, status = status.as_u16(), "request failed");
+        } else {
+            tracing::debug!(request.id = id, %method, path, status = status.as_u16(), "request refused");
+        }
+        let body = problem.body(&id, app.clock.now());
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut rendered = (status, Body::from(json)).into_response();
+        rendered
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = problem.retry_after_seconds() {
+            rendered
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in response.headers() {
+            if name != CONTENT_TYPE && name != http::header::CONTENT_LENGTH {
+                rendered.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+        response = rendered;
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}

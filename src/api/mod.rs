@@ -1,0 +1,14 @@
+//! The HTTP API: every route in `router`, one file per endpoint under `v1`, and what they share.
+//!
+//! Handlers are thin: extract, authorise, one use case, reply. Errors are [`problem::Problem`]s.
+
+pub mod auth;
+mod docs;
+pub mod extract;
+mod health;
+pub mod layer;
+pub mod problem;
+mod router;
+pub mod v1;
+
+pub use router::{health_router, openapi, router};

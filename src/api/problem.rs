@@ -1,0 +1,357 @@
+//! What a client sees when something goes wrong: RFC 9457 problem details with a stable `type` for each kind.
+//!
+//! Handlers answer a [`Problem`]; the request layer adds the request id and the time and writes the JSON. Causes that a client
+//! must not see are logged where they are turned into a problem, once.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::clock::Time;
+use crate::manifest::Issue;
+use crate::store::StoreError;
+use crate::writes::request::Invalid;
+
+/// Every kind of problem. The match in each method is exhaustive: a new kind cannot be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request is not what it must be.
+    InvalidRequest,
+    /// No credential, or a wrong one.
+    Unauthenticated,
+    /// The credential may not do this.
+    Forbidden,
+    /// The path leads nowhere, or to something that this server does not serve.
+    NotServed,
+    /// The method is not one of the path's.
+    MethodNotAllowed,
+    /// No such thing.
+    NotFound,
+    /// The group has no installation of this integration.
+    InstallationNotFound,
+    /// It exists already, or is in use.
+    Conflict,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// A manifest or config breaks rules.
+    InvalidManifest,
+    /// The provider refuses the customer's credentials.
+    CredentialDead,
+    /// The provider's rate limit.
+    ProviderRateLimit,
+    /// The provider did not answer, or failed.
+    ProviderFailed,
+    /// The provider answered, but the outcome could not be stored.
+    OutcomeNotStored,
+    /// The installation cannot be used with this server.
+    Unusable,
+    /// The database does not answer.
+    StoreUnavailable,
+    /// A defect.
+    Internal,
+}
+
+impl Code {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid-request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotServed => "not-served",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NotFound => "not-found",
+            Self::InstallationNotFound => "installation-not-found",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too-large",
+            Self::InvalidManifest => "invalid-manifest",
+            Self::CredentialDead => "credential-dead",
+            Self::ProviderRateLimit => "provider-rate-limit",
+            Self::ProviderFailed => "provider-failed",
+            Self::OutcomeNotStored => "outcome-not-stored",
+            Self::Unusable => "installation-unusable",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotServed | Self::NotFound | Self::InstallationNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidManifest => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
+            Self::ProviderRateLimit => StatusCode::TOO_MANY_REQUESTS,
+            Self::ProviderFailed => StatusCode::BAD_GATEWAY,
+            Self::OutcomeNotStored | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unusable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn retryable(self) -> bool {
+        matches!(self, Self::StoreUnavailable | Self::ProviderRateLimit)
+    }
+}
+
+/// One problem.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    retryable: bool,
+    remedy: Option<String>,
+    causes: Vec<String>,
+    issues: Vec<ProblemIssue>,
+    retry_after: Option<Duration>,
+    context: Option<Value>,
+}
+
+/// One of several things that are wrong with a request.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProblemIssue {
+    /// `body`, `query`, `path` or `header`.
+    pub r#in: &'static str,
+    /// Where in it.
+    pub name: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+/// The body of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemBody {
+    /// A stable URI for the kind of problem.
+    #[schema(example = "urn:amp-write:problem:not-found")]
+    pub r#type: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// When, RFC 3339 UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Time,
+    /// Also in the header `X-Request-Id` and in the log.
+    pub request_id: String,
+    /// Always `api`.
+    pub subsystem: &'static str,
+    /// Whether sending the same request again is safe and can help.
+    pub retryable: bool,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub retry_after: Option<Time>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// What led to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// Everything that is wrong with the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<ProblemIssue>,
+    /// Further facts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub context: Option<Value>,
+}
+
+impl Problem {
+    /// A problem with its usual retryability.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            retryable: code.retryable(),
+            remedy: None,
+            causes: Vec::new(),
+            issues: Vec::new(),
+            retry_after: None,
+            context: None,
+        }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Overrides whether trying again is safe and can help.
+    #[must_use]
+    pub const fn retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds what led to it.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds further facts.
+    #[must_use]
+    pub fn context(mut self, context: Value) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// A 400 about the body, listing everything that is wrong.
+    #[must_use]
+    pub fn invalid_body(issues: Vec<Invalid>) -> Self {
+        let issues: Vec<ProblemIssue> = issues
+            .into_iter()
+            .map(|issue| ProblemIssue {
+                r#in: "body",
+                name: issue.name,
+                detail: issue.detail,
+            })
+            .collect();
+        let detail = issues
+            .iter()
+            .map(|issue| {
+                if issue.name.is_empty() {
+                    issue.detail.clone()
+                } else {
+                    format!("{} {}", issue.name, issue.detail)
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self {
+            issues,
+            ..Self::new(Code::InvalidRequest, detail)
+        }
+    }
+
+    /// A 400 about one place of the body.
+    pub fn invalid(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid_body(vec![Invalid::new(name, detail)])
+    }
+
+    /// Issues of a manifest (422) or of a request (400), listing everything that is wrong.
+    #[must_use]
+    pub fn issues(code: Code, detail: impl Into<String>, issues: Vec<Issue>) -> Self {
+        let issues = issues
+            .into_iter()
+            .map(|issue| ProblemIssue {
+                r#in: "body",
+                name: issue.path,
+                detail: match issue.line {
+                    Some(line) => format!("{} (line {line})", issue.detail),
+                    None => issue.detail,
+                },
+            })
+            .collect();
+        Self {
+            issues,
+            ..Self::new(code, detail)
+        }
+    }
+
+    /// A plain 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, detail)
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// The JSON, with what only the request layer knows.
+    #[must_use]
+    pub fn body(&self, request_id: &str, now: Time) -> ProblemBody {
+        let status = self.code.status();
+        ProblemBody {
+            r#type: format!("urn:amp-write:problem:{}", self.code.word()),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            time: now,
+            request_id: request_id.to_owned(),
+            subsystem: "api",
+            retryable: self.retryable,
+            retry_after: self.retry_after.map(|wait| now.after(wait)),
+            remedy: self.remedy.clone(),
+            causes: self.causes.clone(),
+            issues: self.issues.clone(),
+            context: self.context.clone(),
+        }
+    }
+
+    /// The value of `Retry-After`: whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after
+            .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+            .map(|seconds| seconds.max(1))
+    }
+}
+
+/// The store's errors, where nothing was sent to a provider.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(detail) => Self::new(Code::Conflict, detail),
+            StoreError::Unavailable(cause) => {
+                tracing::error!(
+                    error = &cause as &dyn std::error::Error,
+                    "the store is not available"
+                );
+                Self::new(
+                    Code::StoreUnavailable,
+                    "the database does not answer; nothing was done",
+                )
+                .retry_after(Duration::from_secs(1))
+            }
+            StoreError::Busy => Self::new(
+                Code::StoreUnavailable,
+                "more work is waiting for the database than it can take",
+            )
+            .retry_after(Duration::from_secs(1)),
+            StoreError::Defect(cause) => {
+                tracing::error!(
+                    error = &cause as &dyn std::error::Error,
+                    "the store answered something unexpected"
+                );
+                Self::new(
+                    Code::Internal,
+                    "an internal error; the server's log says more under this requestId",
+                )
+            }
+        }
+    }
+}
+
+/// The problem travels in the response's extensions until the request layer writes it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

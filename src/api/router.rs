@@ -1,0 +1,158 @@
+//! Every route, and what stands around them.
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use http::{HeaderName, Method};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Code, Problem, ProblemBody};
+use super::v1::{api_keys, connections, installations, integrations, operations, projects, writes};
+use super::{auth, docs, health, layer};
+use crate::app::AppState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "amp-write",
+        description = "A self-hosted service that speaks Ampersand's Write API. Errors are problem details (RFC 9457) as `application/problem+json`; a write that the provider rejects answers 422 with the shape of a write.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemBody, connections::CredentialBlocks)),
+    modifiers(&Security),
+    security(("apiKey" = [])),
+)]
+struct Api;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-Api-Key",
+            "A key of the project. `frontend` keys cannot write.",
+        )));
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("apiKey", scheme);
+    }
+}
+
+fn documented() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(writes::create::write_records))
+        .routes(routes!(operations::get::get_operation))
+        .routes(routes!(operations::list::list_operations))
+        .routes(routes!(projects::list::list_projects))
+        .routes(routes!(projects::get::get_project))
+        .routes(routes!(
+            api_keys::list::list_api_keys,
+            api_keys::create::create_api_key
+        ))
+        .routes(routes!(
+            api_keys::get::get_api_key,
+            api_keys::update::update_api_key,
+            api_keys::delete::delete_api_key
+        ))
+        .routes(routes!(integrations::batch_upsert::batch_upsert_integrations))
+        .routes(routes!(integrations::list::list_integrations))
+        .routes(routes!(
+            integrations::get::get_integration,
+            integrations::delete::delete_integration
+        ))
+        .routes(routes!(
+            installations::list_for_project::list_installations_for_project
+        ))
+        .routes(routes!(
+            installations::list::list_installations,
+            installations::create::create_installation
+        ))
+        .routes(routes!(
+            installations::get::get_installation,
+            installations::update::update_installation,
+            installations::delete::delete_installation
+        ))
+        .routes(routes!(installations::patch_object::patch_object_config_content))
+        .routes(routes!(connections::generate::generate_connection))
+        .routes(routes!(connections::list::list_connections))
+        .routes(routes!(
+            connections::get::get_connection,
+            connections::update::update_connection,
+            connections::delete::delete_connection
+        ))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+}
+
+/// The description of the API, generated from the handlers.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+/// The whole API.
+pub fn router(app: AppState) -> Router {
+    let (router, openapi) = documented().split_for_parts();
+    let json = openapi.to_pretty_json().unwrap_or_default();
+    let page = docs::page(&openapi);
+    around(
+        router
+            .route(
+                "/openapi.json",
+                get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], json) }),
+            )
+            .route("/docs", get(move || async move { axum::response::Html(page) })),
+        app,
+    )
+}
+
+/// Only whether the process is alive and ready, for processes that just work the queue.
+pub fn health_router(app: AppState) -> Router {
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz));
+    around(router, app)
+}
+
+/// What stands around every answer, errors too: the request id, problems as JSON, CORS, and a net under panics.
+fn around(router: Router<AppState>, app: AppState) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            http::header::CONTENT_TYPE,
+            HeaderName::from_static(auth::API_KEY),
+            http::header::AUTHORIZATION,
+            HeaderName::from_static("x-amp-client"),
+            HeaderName::from_static("x-amp-client-version"),
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([
+            layer::REQUEST_ID,
+            HeaderName::from_static("amp-operation-id"),
+            HeaderName::from_static("amp-warnings"),
+            http::header::RETRY_AFTER,
+        ]);
+    router
+        .fallback(|| async {
+            Problem::new(Code::NotServed, "this server does not serve this path")
+                .remedy("See /docs for what it serves. Reads, subscriptions, proxying, organisations and billing are not part of it.")
+        })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed, "this path does not take this method") })
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), layer::around))
+        .layer(cors)
+        .with_state(app)
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/projects/{project}/api-keys`
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{ApiKey, check_label, generate, join_scopes};
+use crate::api::auth::Scope;
+use crate::api::extract::JsonBody;
+use crate::api::problem::{Code, Problem};
+use crate::app::AppState;
+
+/// What a new key shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ApiKeyRequest {
+    /// A name for people.
+    pub label: String,
+    /// `full` when absent.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// Create an API key
+///
+/// The answer is the only one that shows the key itself.
+#[utoipa::path(post, path = "/v1/projects/{project}/api-keys", tag = "API Key", operation_id = "createApiKey",
+    params(("project" = String, Path, description = "The project's id or name.")), request_body = ApiKeyRequest,
+    responses((status = 201, description = "The new key.", body = ApiKey)))]
+pub async fn create_api_key(
+    State(app): State<AppState>,
+    scope: Scope,
+    JsonBody(request): JsonBody<ApiKeyRequest>,
+) -> Result<(StatusCode, Json<ApiKey>), Problem> {
+    scope.require_full()?;
+    check_label(&request.label, "label")?;
+    let scopes = match &request.scopes {
+        Some(scopes) => join_scopes(scopes, "scopes")?,
+        None => "full".to_owned(),
+    };
+    let (key, new) = generate(app.clock.new_id(), request.label, scopes)
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let made = app.store.create_api_key(scope.project().id, &new).await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(ApiKey {
+            key,
+            ..ApiKey::from(made)
+        }),
+    ))
+}

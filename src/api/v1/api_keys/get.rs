@@ -1,0 +1,30 @@
+//! `GET /v1/projects/{project}/api-keys/{key}`
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{ApiKey, KeyPath, not_found};
+use crate::api::auth::Scope;
+use crate::api::extract::Segments;
+use crate::api::problem::Problem;
+use crate::app::AppState;
+
+/// Get an API key
+///
+/// By its id, or by the key itself.
+#[utoipa::path(get, path = "/v1/projects/{project}/api-keys/{key}", tag = "API Key", operation_id = "getApiKey",
+    params(("project" = String, Path, description = "The project's id or name."), ("key" = String, Path, description = "The key's id, or the key.")),
+    responses((status = 200, description = "The key, masked.", body = ApiKey), (status = 404, description = "No such key.")))]
+pub async fn get_api_key(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+) -> Result<Json<ApiKey>, Problem> {
+    let Segments((_, key)) = segments;
+    scope.require_full()?;
+    let found = app
+        .store
+        .get_api_key(scope.project().id, KeyPath::parse(&key).as_ref())
+        .await?;
+    found.map(|row| Json(ApiKey::from(row))).ok_or_else(not_found)
+}

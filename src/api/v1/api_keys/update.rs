@@ -1,0 +1,79 @@
+//! `PATCH /v1/projects/{project}/api-keys/{key}`
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{ApiKey, KeyPath, check_label, join_scopes, not_found};
+use crate::api::auth::Scope;
+use crate::api::extract::{JsonBody, Segments};
+use crate::api::problem::Problem;
+use crate::app::AppState;
+use crate::store::ApiKeyChange;
+
+/// What to change of a key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PatchApiKeyRequest {
+    /// Any of `label`, `active`, `scopes`.
+    pub update_mask: Vec<String>,
+    /// The new values of what the mask names.
+    pub api_key: ApiKeyPatch,
+}
+
+/// New values.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ApiKeyPatch {
+    /// A name for people.
+    pub label: Option<String>,
+    /// An inactive key opens nothing.
+    pub active: Option<bool>,
+    /// `full`, `frontend`.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// Update an API key
+///
+/// Changes what the mask names.
+#[utoipa::path(patch, path = "/v1/projects/{project}/api-keys/{key}", tag = "API Key", operation_id = "updateApiKey",
+    params(("project" = String, Path, description = "The project's id or name."), ("key" = String, Path, description = "The key's id, or the key.")),
+    request_body = PatchApiKeyRequest,
+    responses((status = 200, description = "The key, masked.", body = ApiKey), (status = 404, description = "No such key.")))]
+pub async fn update_api_key(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+    JsonBody(request): JsonBody<PatchApiKeyRequest>,
+) -> Result<Json<ApiKey>, Problem> {
+    let Segments((_, key)) = segments;
+    scope.require_full()?;
+    let mut change = ApiKeyChange::default();
+    for (index, mask) in request.update_mask.iter().enumerate() {
+        let missing = || Problem::invalid(format!("apiKey.{mask}"), "is named in updateMask but missing");
+        match mask.as_str() {
+            "label" => {
+                let label = request.api_key.label.clone().ok_or_else(missing)?;
+                check_label(&label, "apiKey.label")?;
+                change.label = Some(label);
+            }
+            "active" => change.active = Some(request.api_key.active.ok_or_else(missing)?),
+            "scopes" => {
+                let scopes = request.api_key.scopes.as_deref().ok_or_else(missing)?;
+                change.scopes = Some(join_scopes(scopes, "apiKey.scopes")?);
+            }
+            _ => {
+                return Err(Problem::invalid(
+                    format!("updateMask[{index}]"),
+                    "must be label, active or scopes",
+                ));
+            }
+        }
+    }
+    let changed = app
+        .store
+        .update_api_key(scope.project().id, KeyPath::parse(&key).as_ref(), &change)
+        .await?;
+    app.changed();
+    changed.map(|row| Json(ApiKey::from(row))).ok_or_else(not_found)
+}

@@ -1,0 +1,36 @@
+//! `DELETE /v1/projects/{project}/connections/{connection}`
+
+use axum::extract::State;
+use http::StatusCode;
+
+use super::not_found;
+use crate::api::auth::Scope;
+use crate::api::extract::{Segments, id};
+use crate::api::problem::Problem;
+use crate::app::AppState;
+
+/// Delete a connection
+///
+/// Refused while an installation uses it.
+#[utoipa::path(delete, path = "/v1/projects/{project}/connections/{connection}", tag = "Connection", operation_id = "deleteConnection",
+    params(("project" = String, Path, description = "The project's id or name."), ("connection" = String, Path, description = "The connection's id.")),
+    responses((status = 204, description = "Gone."), (status = 404, description = "No such connection."), (status = 409, description = "An installation uses it.")))]
+pub async fn delete_connection(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let Segments((_, connection)) = segments;
+    scope.require_full()?;
+    let connection = id(&connection, "Connection not found for the given connection ID.")?;
+    let gone = app
+        .store
+        .delete_connection(scope.project().id, connection)
+        .await?;
+    app.changed();
+    if gone {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(not_found())
+    }
+}

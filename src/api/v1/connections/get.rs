@@ -1,0 +1,31 @@
+//! `GET /v1/projects/{project}/connections/{connection}`
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{Connection, not_found};
+use crate::api::auth::Scope;
+use crate::api::extract::{Segments, id};
+use crate::api::problem::Problem;
+use crate::app::AppState;
+
+/// Get a connection
+///
+/// Without its secrets.
+#[utoipa::path(get, path = "/v1/projects/{project}/connections/{connection}", tag = "Connection", operation_id = "getConnection",
+    params(("project" = String, Path, description = "The project's id or name."), ("connection" = String, Path, description = "The connection's id.")),
+    responses((status = 200, description = "The connection.", body = Connection), (status = 404, description = "No such connection.")))]
+pub async fn get_connection(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+) -> Result<Json<Connection>, Problem> {
+    let Segments((_, connection)) = segments;
+    let connection = id(&connection, "Connection not found for the given connection ID.")?;
+    let found = app
+        .store
+        .get_connection(scope.project().id, connection)
+        .await?
+        .ok_or_else(not_found)?;
+    Ok(Json(Connection::from(&found)))
+}

@@ -1,0 +1,282 @@
+//! Connections: customers' credentials. What is secret is taken in and never given out.
+
+pub mod delete;
+pub mod generate;
+pub mod get;
+pub mod list;
+pub mod update;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::api::problem::Problem;
+use crate::clock::Time;
+use crate::outbound::Credentials;
+use crate::store;
+use crate::vault::Secret;
+
+/// The longest reference or name, in bytes.
+const MAX_REF_BYTES: usize = 512;
+/// The longest secret, in bytes: tokens of providers may be long, but not endless.
+const MAX_SECRET_BYTES: usize = 16 << 10;
+
+/// A customer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// The app's reference of the customer.
+    pub group_ref: String,
+    /// The customer's name; the reference when none was given.
+    pub group_name: String,
+    /// The project.
+    pub project_id: String,
+    /// When the group was first seen.
+    #[schema(value_type = String, format = DateTime)]
+    pub create_time: Time,
+}
+
+impl Group {
+    /// The group of a connection.
+    #[must_use]
+    pub fn of(row: &store::Connection) -> Self {
+        Self {
+            group_ref: row.group_ref.clone(),
+            group_name: row.group_name.clone(),
+            project_id: row.project_id.to_string(),
+            create_time: row.group_create_time,
+        }
+    }
+}
+
+/// The person who connected.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Consumer {
+    /// The app's reference of the person.
+    pub consumer_ref: String,
+    /// The person's name; the reference when none was given.
+    pub consumer_name: String,
+    /// The project.
+    pub project_id: String,
+    /// When the consumer was first seen.
+    #[schema(value_type = String, format = DateTime)]
+    pub create_time: Time,
+}
+
+/// A connection, without its secrets.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// Its id.
+    pub id: String,
+    /// The project.
+    pub project_id: String,
+    /// The provider.
+    pub provider: String,
+    /// The customer.
+    pub group: Group,
+    /// The person.
+    pub consumer: Consumer,
+    /// The workspace at the provider, such as a Salesforce subdomain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_workspace_ref: Option<String>,
+    /// Further variables of the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub provider_metadata: Option<Value>,
+    /// `apiKey`, `basic`, `oauth2/authorizationCode` or `none`.
+    pub auth_scheme: String,
+    /// `created`, `working`, or `bad_credentials` once the provider has refused them.
+    pub status: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub create_time: Time,
+    /// When it last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub update_time: Option<Time>,
+}
+
+impl From<&store::Connection> for Connection {
+    fn from(row: &store::Connection) -> Self {
+        Self {
+            id: row.id.to_string(),
+            project_id: row.project_id.to_string(),
+            provider: row.provider.clone(),
+            group: Group::of(row),
+            consumer: Consumer {
+                consumer_ref: row.consumer_ref.clone(),
+                consumer_name: row.consumer_name.clone(),
+                project_id: row.project_id.to_string(),
+                create_time: row.consumer_create_time,
+            },
+            provider_workspace_ref: row.provider_workspace_ref.clone(),
+            provider_metadata: row
+                .provider_metadata
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok()),
+            auth_scheme: row.auth_scheme.clone(),
+            status: row.status.clone(),
+            create_time: row.create_time,
+            update_time: row.update_time,
+        }
+    }
+}
+
+/// The part of a request that holds credentials: one block, by auth scheme.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialBlocks {
+    /// A key.
+    #[schema(value_type = Option<String>)]
+    pub api_key: Option<Secret>,
+    /// A name and a password.
+    pub basic_auth: Option<BasicAuth>,
+    /// Tokens of an OAuth2 grant.
+    pub oauth2_authorization_code: Option<OAuth2Tokens>,
+    /// Not served by this version.
+    #[schema(value_type = Option<Object>)]
+    pub oauth2_client_credentials: Option<Map<String, Value>>,
+    /// Not served by this version.
+    #[schema(value_type = Option<Object>)]
+    pub oauth2_password_credentials: Option<Map<String, Value>>,
+    /// Not served by this version.
+    #[schema(value_type = Option<Object>)]
+    pub custom_auth: Option<Map<String, Value>>,
+}
+
+/// A name and a password.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct BasicAuth {
+    /// The name.
+    pub username: String,
+    /// The password.
+    #[schema(value_type = String)]
+    pub password: Secret,
+}
+
+/// Tokens of an OAuth2 grant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuth2Tokens {
+    /// What is sent to the provider.
+    pub access_token: Option<Token>,
+    /// What a new one is asked for with.
+    pub refresh_token: Option<Token>,
+    /// The scopes of the grant.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// A token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// The token itself.
+    #[schema(value_type = String)]
+    pub token: Secret,
+    /// When it ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Time>,
+}
+
+impl CredentialBlocks {
+    /// The one block that is there, with its auth scheme. None when there is none.
+    ///
+    /// # Errors
+    /// 400 when there are several, one is not served, or a secret is empty or too long.
+    pub fn read(self, prefix: &str) -> Result<Option<(&'static str, Credentials)>, Problem> {
+        let field = |name: &str| format!("{prefix}{name}");
+        for (name, given) in [
+            (
+                "oauth2ClientCredentials",
+                self.oauth2_client_credentials.is_some(),
+            ),
+            (
+                "oauth2PasswordCredentials",
+                self.oauth2_password_credentials.is_some(),
+            ),
+            ("customAuth", self.custom_auth.is_some()),
+        ] {
+            if given {
+                let detail =
+                    "is not served by this version: it takes apiKey, basicAuth and oauth2AuthorizationCode";
+                return Err(Problem::invalid(field(name), detail));
+            }
+        }
+        let mut found = Vec::new();
+        if let Some(key) = self.api_key {
+            check_secret(&key, &field("apiKey"))?;
+            found.push(("apiKey", Credentials::ApiKey { key }));
+        }
+        if let Some(BasicAuth { username, password }) = self.basic_auth {
+            check_secret(&password, &field("basicAuth.password"))?;
+            found.push(("basic", Credentials::Basic { username, password }));
+        }
+        if let Some(tokens) = self.oauth2_authorization_code {
+            let access = tokens.access_token.ok_or_else(|| {
+                Problem::invalid(
+                    field("oauth2AuthorizationCode.accessToken"),
+                    "is required by this version",
+                )
+            })?;
+            check_secret(&access.token, &field("oauth2AuthorizationCode.accessToken.token"))?;
+            let credentials = Credentials::OAuth2 {
+                access_token: access.token,
+                access_token_expires: access.expires_at,
+                refresh_token: tokens.refresh_token.map(|token| token.token),
+                scopes: tokens.scopes.unwrap_or_default(),
+            };
+            found.push(("oauth2/authorizationCode", credentials));
+        }
+        if found.len() > 1 {
+            return Err(Problem::invalid(
+                field("apiKey"),
+                "stands beside other credentials: send one block",
+            ));
+        }
+        Ok(found.pop())
+    }
+}
+
+fn check_secret(secret: &Secret, field: &str) -> Result<(), Problem> {
+    let text = secret.expose();
+    if text.is_empty() || text.len() > MAX_SECRET_BYTES || text.chars().any(char::is_control) {
+        return Err(Problem::invalid(
+            field,
+            format!("must have 1 to {MAX_SECRET_BYTES} bytes and no control characters"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a reference or a name.
+///
+/// # Errors
+/// 400.
+pub fn check_ref(text: &str, field: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.len() > MAX_REF_BYTES || text.contains('\0') {
+        return Err(Problem::invalid(
+            field,
+            format!("must have 1 to {MAX_REF_BYTES} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks `providerMetadata`: texts, or objects with a text in `value`.
+fn check_metadata(metadata: &Map<String, Value>, field: &str) -> Result<(), Problem> {
+    for (name, value) in metadata {
+        if value.get("value").unwrap_or(value).as_str().is_none() {
+            return Err(Problem::invalid(
+                format!("{field}.{name}"),
+                "must be {\"value\": \"…\", \"source\": \"input\"}",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("Connection not found for the given connection ID.")
+}

@@ -1,0 +1,93 @@
+//! `POST /v1/projects/{project}/integrations/{integration}/installations`
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Installation, check_config, find_connection, with_connection};
+use crate::api::auth::Scope;
+use crate::api::extract::{JsonBody, Segments};
+use crate::api::problem::Problem;
+use crate::api::v1::{connections, integrations};
+use crate::app::AppState;
+use crate::store::{NewConfig, NewInstallation};
+
+/// Who wrote a config that does not say so.
+const CREATED_BY: &str = "api:create-installation";
+
+/// What to install.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateInstallationRequest {
+    /// The customer.
+    pub group_ref: String,
+    /// The credential; the group's newest connection to the provider when absent.
+    pub connection_id: Option<String>,
+    /// What the customer chose.
+    pub config: NewConfigRequest,
+}
+
+/// A new config. Its `revisionId` is ignored: the latest revision counts.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewConfigRequest {
+    /// `consumer:…`, `builder:…` or `api:…`.
+    pub created_by: Option<String>,
+    /// The config itself.
+    #[schema(value_type = Object)]
+    pub content: Value,
+}
+
+/// Create an installation
+///
+/// Installs an integration for a customer's group. A group has one installation of an integration at most.
+#[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/installations", tag = "Installation", operation_id = "createInstallation",
+    params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name.")),
+    request_body = CreateInstallationRequest,
+    responses((status = 201, description = "The installation.", body = Installation),
+              (status = 400, description = "The config does not fit the integration; all issues are listed."),
+              (status = 409, description = "The group has an installation already.")))]
+pub async fn create_installation(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+    JsonBody(request): JsonBody<CreateInstallationRequest>,
+) -> Result<(StatusCode, Json<Installation>), Problem> {
+    let Segments((_, integration)) = segments;
+    let project_id = scope.project().id;
+    let integration = integrations::find(&app, project_id, &integration).await?;
+    connections::check_ref(&request.group_ref, "groupRef")?;
+    check_config(&integration, &request.config.content)?;
+    let connection = find_connection(
+        &app,
+        project_id,
+        &integration,
+        &request.group_ref,
+        request.connection_id.as_deref(),
+        "connectionId",
+    )
+    .await?;
+    let created_by = request.config.created_by.unwrap_or_else(|| CREATED_BY.to_owned());
+    let new = NewInstallation {
+        id: app.clock.new_id(),
+        integration_id: integration.id,
+        connection_id: connection.id,
+        group_ref: request.group_ref,
+        created_by: created_by.clone(),
+        config: NewConfig {
+            id: app.clock.new_id(),
+            revision_id: integration.revision_id,
+            content: request.config.content.to_string(),
+            created_by,
+        },
+    };
+    let made = app.store.create_installation(project_id, &new).await?;
+    app.changed();
+    Ok((
+        StatusCode::CREATED,
+        Json(with_connection(&app, project_id, made).await?),
+    ))
+}

@@ -1,0 +1,30 @@
+//! `GET /v1/projects/{project}/integrations/{integration}/installations/{installation}`
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{Installation, find, with_connection};
+use crate::api::auth::Scope;
+use crate::api::extract::Segments;
+use crate::api::problem::Problem;
+use crate::api::v1::integrations;
+use crate::app::AppState;
+
+/// Get an installation
+///
+/// With its connection and the config in force.
+#[utoipa::path(get, path = "/v1/projects/{project}/integrations/{integration}/installations/{installation}", tag = "Installation", operation_id = "getInstallation",
+    params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
+           ("installation" = String, Path, description = "The installation's id.")),
+    responses((status = 200, description = "The installation.", body = Installation), (status = 404, description = "No such installation.")))]
+pub async fn get_installation(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String, String)>,
+) -> Result<Json<Installation>, Problem> {
+    let Segments((_, integration, installation)) = segments;
+    let project_id = scope.project().id;
+    let integration = integrations::find(&app, project_id, &integration).await?;
+    let row = find(&app, project_id, integration.id, &installation).await?;
+    Ok(Json(with_connection(&app, project_id, row).await?))
+}

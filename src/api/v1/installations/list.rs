@@ -1,0 +1,42 @@
+//! `GET /v1/projects/{project}/integrations/{integration}/installations`
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::{Installation, with_connections};
+use crate::api::auth::Scope;
+use crate::api::extract::{Params, Segments};
+use crate::api::problem::Problem;
+use crate::api::v1::integrations;
+use crate::app::AppState;
+
+/// Which installations to list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Filter {
+    pub(super) group_ref: Option<String>,
+}
+
+/// List installations of an integration
+///
+/// Oldest first.
+#[utoipa::path(get, path = "/v1/projects/{project}/integrations/{integration}/installations", tag = "Installation", operation_id = "listInstallations",
+    params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
+           ("groupRef" = Option<String>, Query, description = "Only this customer's.")),
+    responses((status = 200, description = "The installations.", body = Vec<Installation>)))]
+pub async fn list_installations(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+    Params(filter): Params<Filter>,
+) -> Result<Json<Vec<Installation>>, Problem> {
+    let Segments((_, integration)) = segments;
+    let project_id = scope.project().id;
+    let integration = integrations::find(&app, project_id, &integration).await?;
+    let rows = app
+        .store
+        .list_installations(project_id, Some(integration.id), filter.group_ref.as_deref())
+        .await?;
+    Ok(Json(with_connections(&app, project_id, rows).await?))
+}

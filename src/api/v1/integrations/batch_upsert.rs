@@ -1,0 +1,113 @@
+//! `PUT /v1/projects/{project}/integrations:batch`
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Integration;
+use crate::api::auth::Scope;
+use crate::api::extract::{JsonBody, Params};
+use crate::api::problem::{Code, Problem};
+use crate::app::{App, AppState};
+use crate::manifest::{self, Issue};
+use crate::store::NewIntegration;
+
+/// Where the manifest is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchUpsertRequest {
+    /// The text of amp.yaml.
+    pub source_yaml: Option<String>,
+    /// A zip of it, uploaded before. This version takes sourceYaml only.
+    pub source_zip_url: Option<String>,
+}
+
+/// Options of a deploy.
+#[derive(Debug, Deserialize)]
+pub struct Options {
+    destructive: Option<bool>,
+}
+
+/// Deploy a manifest
+///
+/// Integrations are made or get a new revision when something changed; unchanged ones stay as they are. Those that the manifest does not name stay too, unless `destructive=true`.
+#[utoipa::path(put, path = "/v1/projects/{project}/integrations:batch", tag = "Integration", operation_id = "batchUpsertIntegrations",
+    params(("project" = String, Path, description = "The project's id or name."),
+           ("destructive" = Option<bool>, Query, description = "Delete the integrations that the manifest does not name, with their installations.")),
+    request_body = BatchUpsertRequest,
+    responses((status = 200, description = "The manifest's integrations, in its order.", body = Vec<Integration>),
+              (status = 422, description = "The manifest breaks rules; all of them are listed.")))]
+pub async fn batch_upsert_integrations(
+    State(app): State<AppState>,
+    scope: Scope,
+    Params(options): Params<Options>,
+    JsonBody(request): JsonBody<BatchUpsertRequest>,
+) -> Result<Json<Vec<Integration>>, Problem> {
+    scope.require_full()?;
+    let source = match (request.source_yaml, request.source_zip_url) {
+        (Some(source), None) => source,
+        (None, Some(_)) => {
+            return Err(Problem::invalid(
+                "sourceZipUrl",
+                "is not served by this version: send the text of amp.yaml as sourceYaml",
+            ));
+        }
+        _ => {
+            return Err(Problem::invalid(
+                "sourceYaml",
+                "is required: send exactly one of sourceYaml and sourceZipUrl",
+            ));
+        }
+    };
+    let deployed = deploy(
+        &app,
+        scope.project().id,
+        &source,
+        options.destructive.unwrap_or(false),
+    )
+    .await?;
+    Ok(Json(deployed.into_iter().map(Integration::from).collect()))
+}
+
+/// Checks a manifest and deploys it.
+///
+/// # Errors
+/// 422 with every rule that it breaks.
+pub async fn deploy(
+    app: &App,
+    project_id: Uuid,
+    source: &str,
+    remove_others: bool,
+) -> Result<Vec<crate::store::Integration>, Problem> {
+    let broken = |issues: Vec<Issue>| {
+        let count = issues.len();
+        let detail = if count == 1 {
+            "the manifest breaks a rule".to_owned()
+        } else {
+            format!("the manifest breaks {count} rules")
+        };
+        Problem::issues(Code::InvalidManifest, detail, issues)
+            .remedy("Mend what `issues` lists and deploy again; nothing was changed.")
+    };
+    let manifest = manifest::parse(source, app.catalog.as_ref()).map_err(broken)?;
+    for warning in &manifest.warnings {
+        tracing::info!(project.id = %project_id, path = warning.path, "manifest: {}", warning.detail);
+    }
+    let integrations: Vec<NewIntegration> = manifest
+        .integrations
+        .iter()
+        .map(|integration| NewIntegration {
+            id: app.clock.new_id(),
+            revision_id: app.clock.new_id(),
+            name: integration.name.clone(),
+            provider: integration.provider.clone(),
+            spec_version: manifest.spec_version.clone(),
+            content: integration.content.to_string(),
+        })
+        .collect();
+    let deployed = app.store.deploy(project_id, &integrations, remove_others).await?;
+    app.changed();
+    Ok(deployed)
+}

@@ -1,0 +1,27 @@
+//! `GET /v1/projects/{project}/integrations/{integration}`
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{Integration, find};
+use crate::api::auth::Scope;
+use crate::api::extract::Segments;
+use crate::api::problem::Problem;
+use crate::app::AppState;
+
+/// Get an integration
+///
+/// By id or name.
+#[utoipa::path(get, path = "/v1/projects/{project}/integrations/{integration}", tag = "Integration", operation_id = "getIntegration",
+    params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name.")),
+    responses((status = 200, description = "The integration.", body = Integration), (status = 404, description = "No such integration.")))]
+pub async fn get_integration(
+    State(app): State<AppState>,
+    scope: Scope,
+    segments: Segments<(String, String)>,
+) -> Result<Json<Integration>, Problem> {
+    let Segments((_, integration)) = segments;
+    Ok(Json(Integration::from(
+        find(&app, scope.project().id, &integration).await?,
+    )))
+}

@@ -1,0 +1,9 @@
+//! The endpoints under `/v1`, one folder per resource, one file per verb.
+
+pub mod api_keys;
+pub mod connections;
+pub mod installations;
+pub mod integrations;
+pub mod operations;
+pub mod projects;
+pub mod writes;

@@ -1,0 +1,183 @@
+//! Operations: what became of each write.
+
+pub mod get;
+pub mod list;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Time;
+use crate::store;
+
+/// An operation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Its id.
+    pub id: String,
+    /// The project.
+    pub project_id: String,
+    /// The integration.
+    pub integration_id: String,
+    /// The installation.
+    pub installation_id: String,
+    /// The config that was in force.
+    pub config_id: String,
+    /// Always `write`.
+    pub action_type: &'static str,
+    /// `in_progress`, `success` or `failure`.
+    pub status: &'static str,
+    /// One line for people, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub create_time: Time,
+    /// When it ended; before that, when it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub update_time: Time,
+    /// The object that was written.
+    pub resource: String,
+    /// More about it.
+    pub metadata: Metadata,
+}
+
+/// More about an operation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The objects that were written.
+    pub objects: Vec<String>,
+    /// The provider's ids of what was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub successful_record_ids: Vec<String>,
+    /// How often it was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// `queued`, `succeeded`, `failed`, or `needs_review`: sent, but the outcome is not known.
+    pub state: String,
+    /// `create`, `update` or `delete`.
+    pub action: String,
+    /// `synchronous` or `asynchronous`.
+    pub mode: String,
+    /// When retrying ends (asynchronous writes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Option<Time>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// Each attempt, oldest first; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// How often an operation was tried.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Attempts so far.
+    pub attempts: i32,
+    /// When the last one began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_attempt: Option<Time>,
+}
+
+/// One request to the provider.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Counts from 1; a wait for a rate limit does not count.
+    pub number: i32,
+    /// When the request left.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Time,
+    /// `sent` (no answer yet), `answered`, or `unanswered`.
+    pub state: String,
+    /// The provider's HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    /// How the answer was classified: `success`, `validation`, `rate_limited`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The provider's message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Milliseconds until the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<i64>,
+}
+
+/// A state of the store as the wire knows it.
+#[must_use]
+pub fn wire_status(state: &str) -> &'static str {
+    match state {
+        "succeeded" => "success",
+        "failed" | "cancelled" | "needs_review" => "failure",
+        _ => "in_progress",
+    }
+}
+
+/// The rows of an attempt, one entry for each request: what came last says most.
+fn merge(rows: Vec<store::Attempt>) -> Vec<Attempt> {
+    let mut merged: Vec<(uuid::Uuid, Attempt)> = Vec::new();
+    for row in rows {
+        let attempt = Attempt {
+            number: row.number,
+            time: row.start_time,
+            state: row.state,
+            status: row.status,
+            class: row.class,
+            message: row.message,
+            latency_ms: row.latency_us.map(|micros| micros / 1_000),
+        };
+        match merged.iter_mut().find(|(id, _)| *id == row.id) {
+            Some((_, known)) if attempt.state == "sent" => known.time = attempt.time,
+            Some((_, known)) => *known = attempt,
+            None => merged.push((row.id, attempt)),
+        }
+    }
+    merged.into_iter().map(|(_, attempt)| attempt).collect()
+}
+
+impl Operation {
+    fn new(row: store::Operation, attempts: Vec<store::Attempt>) -> Self {
+        let attempts = merge(attempts);
+        let state = row.state.unwrap_or_else(|| "queued".to_owned());
+        let counted = row
+            .attempts
+            .or_else(|| attempts.iter().map(|attempt| attempt.number).max());
+        let succeeded = state == "succeeded";
+        Self {
+            id: row.id.to_string(),
+            project_id: row.project_id.to_string(),
+            integration_id: row.integration_id.to_string(),
+            installation_id: row.installation_id.to_string(),
+            config_id: row.config_id.to_string(),
+            action_type: "write",
+            status: wire_status(&state),
+            result: row.summary,
+            create_time: row.accept_time,
+            update_time: row.finish_time.unwrap_or(row.accept_time),
+            metadata: Metadata {
+                objects: vec![row.object.clone()],
+                successful_record_ids: row.record_id.filter(|_| succeeded).into_iter().collect(),
+                retry: counted.filter(|count| *count > 0).map(|count| Retry {
+                    attempts: count,
+                    last_attempt: attempts.last().map(|attempt| attempt.time),
+                }),
+                state,
+                action: row.action,
+                mode: row.mode,
+                deadline: row.deadline,
+                errors: row
+                    .errors
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                    .unwrap_or_default(),
+                attempts,
+            },
+            resource: row.object,
+        }
+    }
+}

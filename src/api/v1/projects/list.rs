@@ -1,0 +1,15 @@
+//! `GET /v1/projects`
+
+use axum::Json;
+
+use super::Project;
+use crate::api::auth::Caller;
+
+/// List projects
+///
+/// The project of the API key.
+#[utoipa::path(get, path = "/v1/projects", tag = "Project", operation_id = "listProjects",
+    responses((status = 200, description = "The key's project.", body = Vec<Project>)))]
+pub async fn list_projects(caller: Caller) -> Json<Vec<Project>> {
+    Json(vec![Project::from(caller.project())])
+}

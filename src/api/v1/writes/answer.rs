@@ -1,0 +1,209 @@
+//! The answers of a write, row by row of the contract's table.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::api::problem::{Code, Problem};
+use crate::connectors::{Outcome, RefusalKind, RetryClass};
+use crate::mapping::{ApplyError, PlanError, warnings};
+use crate::writes::perform::certainly_not_applied;
+use crate::writes::request::Invalid;
+use crate::writes::route::RouteError;
+use crate::writes::{WriteError, Written, rejection};
+
+const OPERATION_ID: HeaderName = HeaderName::from_static("amp-operation-id");
+const WARNINGS: HeaderName = HeaderName::from_static("amp-warnings");
+/// The wait after a rate limit that names no time.
+const RATE_LIMIT_WAIT: Duration = Duration::from_secs(10);
+
+/// What a write answers. Nothing beyond this is ever in the body.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteResponse {
+    /// The operation.
+    pub operation_id: String,
+    /// What the provider did; absent for an asynchronous write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<WriteResult>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Message>,
+    /// The provider's own answer, when it rejects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_response: Option<String>,
+}
+
+/// What the provider did.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteResult {
+    /// Whether the record was written.
+    pub success: bool,
+    /// The provider's id of the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+    /// What the provider says about the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<Value>,
+}
+
+/// One error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Message {
+    /// For people.
+    pub message: String,
+}
+
+/// The answer to a write that was performed or accepted.
+pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Problem> {
+    let operation_id = written.operation_id.to_string();
+    let notes = warnings(&written.trace);
+    let answer = answer(object, written);
+    let mut response = match answer {
+        Ok((status, body)) => (status, Json(body)).into_response(),
+        Err(problem) => problem
+            .context(json!({ "operationId": operation_id }))
+            .into_response(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&operation_id) {
+        headers.insert(OPERATION_ID, value);
+    }
+    if !notes.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&notes.join(", "))
+    {
+        headers.insert(WARNINGS, value);
+    }
+    Ok(response)
+}
+
+fn answer(object: &str, written: Written) -> Result<(StatusCode, WriteResponse), Problem> {
+    let operation_id = written.operation_id.to_string();
+    let plain = |result| WriteResponse {
+        operation_id: operation_id.clone(),
+        result,
+        errors: Vec::new(),
+        raw_response: None,
+    };
+    let Some(performed) = written.performed else {
+        return Ok((StatusCode::OK, plain(None)));
+    };
+    match performed.outcome {
+        Outcome::Succeeded { record_id, data } => {
+            Ok((StatusCode::OK, plain(Some(WriteResult { success: true, record_id, data }))))
+        }
+        Outcome::Rejected(error) => {
+            let body = WriteResponse {
+                errors: vec![Message { message: rejection(object, &error) }],
+                raw_response: performed.raw,
+                ..plain(Some(WriteResult { success: false, record_id: None, data: None }))
+            };
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, body))
+        }
+        Outcome::Unauthorized(error) => Err(dead_credential().cause(rejection(object, &error))),
+        Outcome::Retry { error, class: RetryClass::RateLimited | RetryClass::Quota, after } => {
+            let wait = after.map_or(RATE_LIMIT_WAIT, |hint| hint.wait(performed.answered_at.to_timestamp()));
+            Err(Problem::new(Code::ProviderRateLimit, rejection(object, &error))
+                .retry_after(wait)
+                .remedy("Wait as Retry-After says, or send the write with mode asynchronous: it then waits by itself."))
+        }
+        Outcome::Retry { error, .. } if certainly_not_applied(&error) => {
+            Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
+                .retryable(true)
+                .remedy("The write was not applied: send it again, or with mode asynchronous to have it retried."))
+        }
+        Outcome::Retry { error, .. } => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
+            .remedy("It is not known whether the write was applied. It names its record by id, so repeating it is harmless.")),
+        Outcome::Unknown(error) => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
+            .remedy("It is not known whether the record was made: look for it at the provider before sending the create again.")),
+    }
+}
+
+fn dead_credential() -> Problem {
+    Problem::new(
+        Code::CredentialDead,
+        "the provider no longer accepts the credentials of this connection",
+    )
+    .remedy("Have the customer reconnect: update the connection with new credentials, or make a new one.")
+}
+
+/// The answer to a write that was neither performed nor accepted.
+pub(super) fn of_error(error: WriteError) -> Problem {
+    let text = error.to_string();
+    match error {
+        WriteError::Store(error) | WriteError::Route(RouteError::Store(error)) => error.into(),
+        WriteError::Route(RouteError::IntegrationNotFound(_)) => {
+            Problem::not_found("Integration not found for the given integration ID or name.")
+                .remedy("List the project's integrations, or deploy the manifest that defines it.")
+        }
+        WriteError::Route(RouteError::NoInstallation(_)) => Problem::new(Code::InstallationNotFound, text)
+            .remedy("Check groupRef, or create an installation of this integration for the group."),
+        WriteError::Route(RouteError::Unusable(_)) => Problem::new(Code::Unusable, text),
+        WriteError::Plan(PlanError::ObjectNotInManifest { .. }) => Problem::new(Code::InvalidRequest, text)
+            .remedy("Add the object to the integration's write.objects in amp.yaml and deploy."),
+        WriteError::Plan(_) => {
+            Problem::new(Code::InvalidRequest, text).remedy("Mend the manifest or the installation's config.")
+        }
+        WriteError::Apply(error) => Problem::invalid_body(invalid(error)),
+        WriteError::Refused(refusal) => {
+            let name = match refusal.kind {
+                RefusalKind::InvalidRecordId => "record.id",
+                RefusalKind::InvalidHeader => "headers",
+                RefusalKind::UnsupportedAssociations => "associations",
+                RefusalKind::UnknownObject | RefusalKind::UnsupportedAction => "type",
+                RefusalKind::InvalidVariable | RefusalKind::LookupFailed => {
+                    return Problem::new(Code::InvalidRequest, text)
+                        .remedy("Mend the connection: its variables do not fit the provider.");
+                }
+                RefusalKind::InvalidRecord => "record",
+            };
+            Problem::invalid(name, text)
+        }
+        WriteError::DeleteNotEnabled(_) => Problem::invalid("type", text)
+            .remedy("Set deletionSettings.enabled for the object in the installation's config."),
+        WriteError::Unsupported { .. } => Problem::invalid("type", text),
+        WriteError::HeadersNotTaken(_) => Problem::invalid("headers", text),
+        WriteError::AssociationsNotTaken(_) => Problem::invalid("associations", text),
+        WriteError::DeadCredential => dead_credential(),
+        WriteError::NotRecorded { written } => {
+            let record_id = match written.performed.as_ref().map(|performed| &performed.outcome) {
+                Some(Outcome::Succeeded { record_id, .. }) => record_id.clone(),
+                _ => None,
+            };
+            let mut context =
+                json!({ "operationId": written.operation_id.to_string(), "applied": record_id.is_some() });
+            if let Some(record_id) = record_id {
+                context["recordId"] = Value::String(record_id);
+            }
+            Problem::new(Code::OutcomeNotStored, text)
+                .retryable(false)
+                .context(context)
+                .remedy("Do not send it again blindly: `context` says what the provider answered.")
+        }
+    }
+}
+
+fn invalid(error: ApplyError) -> Vec<Invalid> {
+    let text = error.to_string();
+    match error {
+        ApplyError::MissingRecordId(_) => vec![Invalid::new("record.id", text)],
+        ApplyError::InvalidRecordId(_) => vec![Invalid::new("record.id", text)],
+        ApplyError::Dropped { fields } => fields
+            .into_iter()
+            .map(|field| {
+                Invalid::new(
+                    format!("record.{field}"),
+                    "would be dropped, and strict was asked for",
+                )
+            })
+            .collect(),
+        ApplyError::Conflict { .. } | ApplyError::NotAnObject { .. } => vec![Invalid::new("record", text)],
+    }
+}

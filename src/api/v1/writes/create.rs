@@ -1,0 +1,109 @@
+//! `POST /v1/projects/{project}/integrations/{integration}/objects/{object}`: the write.
+
+use std::time::Instant;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::answer::{self, WriteResponse};
+use crate::api::auth::Scope;
+use crate::api::extract::{Body, Segments};
+use crate::api::layer::RequestId;
+use crate::api::problem::Problem;
+use crate::app::AppState;
+use crate::writes::request::{Mode, WriteRequest};
+
+/// The body of a write, for the documentation; the reader in `writes::request` decides.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "the shape is documentation; the body is read where it is checked"
+)]
+pub struct WriteRecordsRequest {
+    /// The customer.
+    group_ref: String,
+    /// `create`, `update` or `delete`.
+    r#type: String,
+    /// `synchronous` when absent, or `asynchronous`. Ignored on a delete.
+    mode: Option<String>,
+    /// The record, in the app's field names. Update and delete need its `id`.
+    #[schema(value_type = Object)]
+    record: Map<String, Value>,
+    /// Links to other records, made with the create (HubSpot).
+    #[schema(value_type = Option<Vec<Object>>)]
+    associations: Option<Vec<Value>>,
+    /// Headers to pass through, each with `key` and `value` (Salesforce).
+    #[schema(value_type = Option<Vec<Object>>)]
+    headers: Option<Vec<Value>>,
+    /// `deadlineHours` from 1 (the default) to 48: how long an asynchronous write is retried.
+    #[schema(value_type = Option<Object>)]
+    retry_policy: Option<Value>,
+    /// Reject the record (400) when a field of it would be dropped.
+    strict: Option<bool>,
+    /// What to do with an asynchronous create whose outcome stays unknown: `review` (the default) or `retry`, which may double it.
+    on_unknown: Option<String>,
+}
+
+/// Write a record
+///
+/// Creates, updates or deletes a record in the customer's SaaS under the customer's own mapping. Synchronous writes answer with the provider's result, asynchronous ones with an operation to poll. What was dropped or skipped stands in the header `Amp-Warnings`.
+#[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/objects/{object}", tag = "Write", operation_id = "writeRecords",
+    params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
+           ("object" = String, Path, description = "The object's name in the manifest.")),
+    request_body = WriteRecordsRequest,
+    responses((status = 200, description = "Done (synchronous), or accepted (asynchronous: only `operationId`).", body = WriteResponse),
+              (status = 400, description = "The request cannot be written; nothing was stored, nothing was sent."),
+              (status = 404, description = "No such project, integration or installation."),
+              (status = 422, description = "The provider rejects the record.", body = WriteResponse),
+              (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
+              (status = 429, description = "The provider's rate limit; see Retry-After."),
+              (status = 502, description = "The provider failed. `retryable` is true only when the write was certainly not applied."),
+              (status = 503, description = "The database does not answer; nothing was sent.")))]
+pub async fn write_records(
+    State(app): State<AppState>,
+    scope: Scope,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    segments: Segments<(String, String, String)>,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let Segments((_, integration, object)) = segments;
+    scope.require_full()?;
+    let started = Instant::now();
+    let request = WriteRequest::parse(&body).map_err(Problem::invalid_body)?;
+    let (action, mode) = (request.action, request.mode);
+    let result = app
+        .writes
+        .write(scope.project().id, &integration, &object, request)
+        .await;
+    let (operation_id, outcome) = match &result {
+        Ok(written) => (
+            Some(written.operation_id),
+            written.performed.as_ref().map_or("accepted", |done| done.class()),
+        ),
+        Err(_) => (None, "refused"),
+    };
+    // One line for each write, without any value of the record.
+    tracing::info!(
+        request.id = request_id,
+        operation.id = operation_id.map(tracing::field::display),
+        object,
+        action = action.as_str(),
+        mode = if mode == Mode::Synchronous {
+            "synchronous"
+        } else {
+            "asynchronous"
+        },
+        outcome,
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "write"
+    );
+    match result {
+        Ok(written) => answer::of_written(&object, written),
+        Err(error) => Err(answer::of_error(error)),
+    }
+}

@@ -1,0 +1,4 @@
+//! Writes.
+
+mod answer;
+pub mod create;

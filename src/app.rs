@@ -1,0 +1,144 @@
+//! Everything the service is made of, built once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::connectors::Catalog;
+use crate::outbound::{Outbound, OutboundOptions};
+use crate::queue::WorkerOptions;
+use crate::settings::TuningArgs;
+use crate::store::{ApiKey, Project, SharedStore};
+use crate::vault::Vault;
+use crate::writes::Writes;
+use crate::writes::route::POLL;
+
+/// Keys kept in memory.
+const KEY_CAPACITY: usize = 10_000;
+/// How often partitions for the coming days are looked after.
+const HISTORY_EVERY: Duration = Duration::from_secs(3600);
+
+/// A key with its project, and the generation of the caches that it was read in.
+type CachedKey = (u64, Arc<(ApiKey, Project)>);
+
+/// The parts of the service.
+#[derive(Debug)]
+pub struct App {
+    /// The limits and times.
+    pub tuning: TuningArgs,
+    /// The clock.
+    pub clock: SharedClock,
+    /// The database.
+    pub store: SharedStore,
+    /// Secrets at rest.
+    pub vault: Arc<Vault>,
+    /// The providers.
+    pub catalog: Arc<Catalog>,
+    /// The engine of writes.
+    pub writes: Arc<Writes>,
+    /// Keys by their hash.
+    pub keys: Cache<Vec<u8>, CachedKey>,
+}
+
+/// What handlers get.
+pub type AppState = Arc<App>;
+
+/// Why the service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A connector file, or a provider URL of the settings.
+    #[error("the connectors cannot be loaded:\n{0}")]
+    Connectors(String),
+    /// The HTTP client.
+    #[error("{0}")]
+    Outbound(String),
+}
+
+impl App {
+    /// Builds the service over an open store.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(
+        tuning: TuningArgs,
+        store: SharedStore,
+        vault: Vault,
+        clock: SharedClock,
+    ) -> Result<AppState, BuildError> {
+        let urls = tuning.provider_urls();
+        let catalog = Catalog::load(None, &urls).map_err(|errors| {
+            BuildError::Connectors(
+                errors
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
+        })?;
+        let outbound = Outbound::new(OutboundOptions {
+            timeout: Duration::from_secs(tuning.provider_timeout_seconds),
+            max_response_bytes: usize::try_from(tuning.max_provider_bytes).unwrap_or(usize::MAX),
+            trusted_urls: urls.into_values().collect(),
+        })
+        .map_err(BuildError::Outbound)?;
+        let (catalog, vault) = (Arc::new(catalog), Arc::new(vault));
+        let writes = Arc::new(Writes::new(
+            store.clone(),
+            Arc::clone(&catalog),
+            Arc::clone(&vault),
+            outbound,
+            clock.clone(),
+        ));
+        Ok(Arc::new(Self {
+            tuning,
+            clock,
+            store,
+            vault,
+            catalog,
+            writes,
+            keys: Cache::new(KEY_CAPACITY),
+        }))
+    }
+
+    /// How a worker of this process works.
+    #[must_use]
+    pub fn worker_options(&self) -> WorkerOptions {
+        WorkerOptions {
+            lease: self.tuning.lease(),
+            concurrency: self.tuning.worker_concurrency as usize,
+            lane_concurrency: self.tuning.lane_concurrency as usize,
+            retry_base: Duration::from_millis(self.tuning.retry_base_ms),
+            shutdown: Duration::from_secs(self.tuning.shutdown_seconds),
+        }
+    }
+
+    /// Keeps the caches honest and the history's partitions ahead, until `stop`. Errors are logged and never end it.
+    pub async fn housekeeping(self: Arc<Self>, stop: CancellationToken) {
+        let mut history = tokio::time::interval(HISTORY_EVERY);
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = poll.tick() => {
+                    if let Err(error) = self.writes.routes.poll().await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "the store does not say whether something changed");
+                    }
+                }
+                _ = history.tick() => {
+                    if let Err(error) = self.store.prepare_history(self.clock.now()).await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "the partitions of the coming days could not be made");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets what is cached, after a change made through this node. Others notice by themselves.
+    pub fn changed(&self) {
+        self.writes.routes.clear();
+    }
+}

@@ -1,0 +1,225 @@
+//! The demo project: made once, found again by every later start.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::write_private;
+use crate::api::v1::integrations::batch_upsert::deploy;
+use crate::app::App;
+use crate::cli::project;
+use crate::manifest::Integration;
+use crate::outbound::Credentials;
+use crate::store::{ConnectionFilter, NewConfig, NewConnection, NewInstallation};
+use crate::vault::{Secret, sha256};
+
+/// The project's name.
+const PROJECT: &str = "demo";
+/// The customer of the demo.
+const GROUP: &str = "demo-customer";
+
+/// What `demo.json` holds: the same facts that are printed, for scripts.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Demo {
+    /// Where the API is.
+    pub url: String,
+    /// The project's API key.
+    pub api_key: String,
+    /// The project's name.
+    pub project: String,
+    /// Where the simulated providers are.
+    pub sandbox_url: String,
+    /// What is installed.
+    pub integrations: Vec<DemoIntegration>,
+}
+
+/// One integration of the demo.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DemoIntegration {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its provider.
+    pub provider: String,
+    /// The customer.
+    pub group_ref: String,
+    /// The installation.
+    pub installation_id: String,
+}
+
+/// Makes what is not there yet, and writes `demo.json`.
+pub(super) async fn prepare(
+    app: &App,
+    manifest: &str,
+    folder: &Path,
+    url: &str,
+    sandbox_url: &str,
+) -> Result<Demo, String> {
+    let file = folder.join("demo.json");
+    let failed = |error: crate::store::StoreError| format!("the demo could not be prepared: {error}");
+    let known: Option<Demo> = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok());
+    let (project_id, api_key) = match app.store.find_project(PROJECT).await.map_err(failed)? {
+        Some(found) => {
+            let key = match known.map(|demo| demo.api_key) {
+                Some(key)
+                    if app
+                        .store
+                        .find_key(&sha256(key.as_bytes()))
+                        .await
+                        .map_err(failed)?
+                        .is_some() =>
+                {
+                    key
+                }
+                // The file is gone, or belongs to another database: the old key cannot be shown again.
+                _ => {
+                    let (key, new) = crate::api::v1::api_keys::generate(
+                        app.clock.new_id(),
+                        "demo key".to_owned(),
+                        "full".to_owned(),
+                    )
+                    .map_err(|error| error.to_string())?;
+                    app.store.create_api_key(found.id, &new).await.map_err(failed)?;
+                    key
+                }
+            };
+            (found.id, key)
+        }
+        None => project::create(&app.store, &app.clock, PROJECT, "Demo").await?,
+    };
+    let deployed = deploy(app, project_id, manifest, false)
+        .await
+        .map_err(|problem| {
+            let body = serde_json::to_string_pretty(&problem.body("", app.clock.now())).unwrap_or_default();
+            format!("the manifest cannot be deployed:\n{body}")
+        })?;
+    let mut integrations = Vec::new();
+    for integration in deployed {
+        let installation_id = install(app, project_id, &integration).await?;
+        integrations.push(DemoIntegration {
+            id: integration.id.to_string(),
+            name: integration.name,
+            provider: integration.provider,
+            group_ref: GROUP.to_owned(),
+            installation_id: installation_id.to_string(),
+        });
+    }
+    let demo = Demo {
+        url: url.to_owned(),
+        api_key,
+        project: PROJECT.to_owned(),
+        sandbox_url: sandbox_url.to_owned(),
+        integrations,
+    };
+    let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
+    write_private(&file, &(text + "\n"))?;
+    Ok(demo)
+}
+
+/// Installs an integration for the demo's customer, unless it is there.
+async fn install(
+    app: &App,
+    project_id: Uuid,
+    integration: &crate::store::Integration,
+) -> Result<Uuid, String> {
+    let failed = |error: crate::store::StoreError| format!("the demo could not be prepared: {error}");
+    let there = app
+        .store
+        .list_installations(project_id, Some(integration.id), Some(GROUP))
+        .await
+        .map_err(failed)?
+        .pop();
+    if let Some(there) = there {
+        return Ok(there.id);
+    }
+    let filter = ConnectionFilter {
+        provider: Some(integration.provider.clone()),
+        group_ref: Some(GROUP.to_owned()),
+        consumer_ref: None,
+    };
+    let connection_id = match app
+        .store
+        .list_connections(project_id, &filter)
+        .await
+        .map_err(failed)?
+        .pop()
+    {
+        Some(found) => found.id,
+        None => connect(app, project_id, &integration.provider).await?,
+    };
+    let content = config(integration)?;
+    let new = NewInstallation {
+        id: app.clock.new_id(),
+        integration_id: integration.id,
+        connection_id,
+        group_ref: GROUP.to_owned(),
+        created_by: "api:dev".to_owned(),
+        config: NewConfig {
+            id: app.clock.new_id(),
+            revision_id: integration.revision_id,
+            content: content.to_string(),
+            created_by: "api:dev".to_owned(),
+        },
+    };
+    Ok(app
+        .store
+        .create_installation(project_id, &new)
+        .await
+        .map_err(failed)?
+        .id)
+}
+
+/// Connects the customer with a token that the sandbox always accepts.
+async fn connect(app: &App, project_id: Uuid, provider: &str) -> Result<Uuid, String> {
+    let id = app.clock.new_id();
+    let credentials = Credentials::OAuth2 {
+        access_token: Secret::new(format!("test-{GROUP}")),
+        access_token_expires: None,
+        refresh_token: None,
+        scopes: Vec::new(),
+    };
+    let new = NewConnection {
+        id,
+        provider: provider.to_owned(),
+        group_ref: GROUP.to_owned(),
+        group_name: Some("Demo Customer".to_owned()),
+        consumer_ref: "demo-user".to_owned(),
+        consumer_name: Some("Demo User".to_owned()),
+        provider_workspace_ref: Some("demo".to_owned()),
+        provider_metadata: None,
+        auth_scheme: "oauth2/authorizationCode".to_owned(),
+        credentials: credentials
+            .seal(&app.vault, project_id, id)
+            .map_err(|error| error.to_string())?,
+    };
+    let made = app.store.create_connection(project_id, &new).await;
+    made.map(|made| made.id)
+        .map_err(|error| format!("the demo could not be prepared: {error}"))
+}
+
+/// A config that takes every write object, with deletes enabled, as a customer who agrees to everything would.
+fn config(integration: &crate::store::Integration) -> Result<Value, String> {
+    let content: Value = serde_json::from_str(&integration.content).map_err(|error| error.to_string())?;
+    let parsed = Integration::from_content(&content).map_err(|issues| {
+        issues
+            .first()
+            .map_or_else(String::new, |issue| issue.detail.clone())
+    })?;
+    let objects: serde_json::Map<String, Value> = parsed
+        .write
+        .iter()
+        .flatten()
+        .map(|object| {
+            let config = json!({ "objectName": object.object_name, "deletionSettings": { "enabled": true } });
+            (object.object_name.clone(), config)
+        })
+        .collect();
+    Ok(json!({ "provider": integration.provider, "write": { "objects": objects } }))
+}

@@ -1,0 +1,79 @@
+//! The command line: one file per subcommand.
+
+mod dev;
+mod migrate;
+mod project;
+pub mod sandbox;
+mod serve;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::settings::LogArgs;
+use crate::telemetry;
+
+/// A self-hosted service that speaks Ampersand's Write API: your app posts a record, it arrives in your customer's SaaS
+#[derive(Debug, Parser)]
+#[command(name = "amp-write", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it here and now: an embedded database, sandbox providers, a demo project, three proven writes
+    Dev(dev::DevArgs),
+    /// Serve: answer the API and work the queue
+    Serve(crate::settings::ServeArgs),
+    /// Bring the database up to date, then stop (serve does this by itself)
+    Migrate(migrate::MigrateArgs),
+    /// Projects
+    Project(project::ProjectArgs),
+    /// Check a manifest and print what is wrong with it, like a compiler
+    Validate(validate::ValidateArgs),
+    Sandbox(sandbox::SandboxArgs),
+}
+
+/// Runs the program. Errors go to standard error, as one text that says what to do.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A newcomer shall see the proof, not log lines between its parts.
+    let default = if matches!(cli.command, Command::Dev(_)) {
+        "warn"
+    } else {
+        "info"
+    };
+    if let Err(error) = telemetry::init(&cli.log, default) {
+        return fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime cannot start: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => dev::run(args).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Migrate(args) => migrate::run(args).await,
+            Command::Project(args) => project::run(args).await,
+            Command::Validate(args) => validate::run(&args),
+            Command::Sandbox(args) => sandbox::run(args).await.map_err(|error| error.to_string()),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("amp-write: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,109 @@
+//! `amp-write serve`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::app::{App, AppState};
+use crate::clock::{SharedClock, SystemClock};
+use crate::lifecycle::stop_on_signal;
+use crate::queue::Worker;
+use crate::settings::{Role, ServeArgs};
+use crate::store::{connect, describe_url};
+use crate::vault::Vault;
+
+pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
+    // What can be wrong with the settings is said before anything is touched.
+    let vault = Vault::from_keys(&args.encryption_key).map_err(|error| error.to_string())?;
+    let listener = listen(args.listen).await?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let url = args.database.database_url.expose();
+    let store = connect(url, args.database.database_connections, clock.clone())
+        .await
+        .map_err(|error| error.to_string())?;
+    tracing::info!(
+        store = store.kind(),
+        url = describe_url(url),
+        "the database is open and up to date"
+    );
+    let app = App::build(args.tuning, store, vault, clock).map_err(|error| error.to_string())?;
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    serve(app, listener, args.role, stop).await
+}
+
+/// Opens the port, or says why not.
+pub(super) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}. Choose another address with --listen (AMP_LISTEN).")
+    })
+}
+
+/// Serves until `stop`: then no new request is taken, what is in flight gets its time, and the shards are given back.
+pub(super) async fn serve(
+    app: AppState,
+    listener: TcpListener,
+    role: Role,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    // Before the first request: the caches may be trusted only once the store has been heard.
+    if let Err(error) = app.writes.routes.poll().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the store does not answer yet"
+        );
+    }
+    let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
+    let worker = role.works_queue().then(|| {
+        let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
+        tokio::spawn(worker.run(stop.clone()))
+    });
+    let router = if role.serves_api() {
+        api::router(app.clone())
+    } else {
+        api::health_router(app.clone())
+    };
+    tracing::info!(%address, ?role, version = env!("CARGO_PKG_VERSION"), "serving");
+    let limit = Duration::from_secs(app.tuning.shutdown_seconds);
+    let server =
+        axum::serve(tokio_listener(listener), router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = async { server.await.map_err(|error| format!("serving failed: {error}")) };
+    let deadline = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limit).await;
+    };
+    let result = tokio::select! {
+        result = serving => result,
+        () = deadline => {
+            tracing::warn!("the time to stop is over: requests in flight are cut off");
+            Ok(())
+        }
+    };
+    // Also when serving failed by itself: the worker must give its shards back.
+    stop.cancel();
+    if let Some(worker) = worker
+        && let Err(error) = worker.await
+    {
+        tracing::error!(%error, "the worker ended by a defect");
+    }
+    // It ends by the same token; a panic in it has been logged by the runtime.
+    let _ = housekeeping.await;
+    app.store.close().await;
+    tracing::info!("stopped");
+    result
+}
+
+/// Small answers must not wait for more to be sent with them.
+fn tokio_listener(
+    listener: TcpListener,
+) -> impl axum::serve::Listener<Io = tokio::net::TcpStream, Addr = std::net::SocketAddr> {
+    use axum::serve::ListenerExt as _;
+    listener.tap_io(|stream| {
+        // A socket without this option is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    })
+}

@@ -1,0 +1,50 @@
+//! `amp-write validate`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::connectors::Catalog;
+use crate::manifest;
+
+/// The largest manifest that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Which manifest.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// The manifest
+    #[arg(default_value = "amp.yaml", value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &ValidateArgs) -> Result<(), String> {
+    let name = args.file.display().to_string();
+    let size = std::fs::metadata(&args.file)
+        .map_err(|error| format!("{name} cannot be read: {error}"))?
+        .len();
+    if size > MAX_BYTES {
+        return Err(format!(
+            "{name} is larger than {MAX_BYTES} bytes; a manifest is a small file"
+        ));
+    }
+    let source =
+        std::fs::read_to_string(&args.file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    match manifest::parse(&source, &Catalog::builtin()) {
+        Ok(parsed) => {
+            if !parsed.warnings.is_empty() {
+                eprint!("{}", manifest::render_warnings(&parsed.warnings, &name));
+            }
+            let integrations = parsed.integrations.len();
+            println!(
+                "{name} is valid: {integrations} integration{}",
+                if integrations == 1 { "" } else { "s" }
+            );
+            Ok(())
+        }
+        Err(issues) => {
+            eprint!("{}", manifest::render(&issues, &name));
+            Err(format!("{name} cannot be deployed; mend what is listed above"))
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! All connectors: those built in, and those of a directory that adds to them or overrides them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use include_dir::{Dir, include_dir};
+
+use super::auth::Auth;
+use super::connector::{Connector, Discovery, Variable, credential_headers};
+use super::declarative::compile::{Problem, compile, limits};
+use super::declarative::definition::{Example, File};
+use crate::action::Action;
+
+/// The files of the repository's `connectors/` folder.
+static BUILTIN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/connectors");
+
+/// Connectors by provider. Files that are built in are parsed when they are first asked for.
+#[derive(Debug)]
+pub struct Catalog {
+    entries: BTreeMap<String, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Source,
+    base_url: Option<String>,
+    parsed: OnceLock<Option<Arc<Parsed>>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Builtin(&'static str),
+    User(PathBuf),
+}
+
+/// A file, compiled: the provider's connectors by module.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The module that is meant when none is named; `None` for a provider without modules.
+    pub default_module: Option<String>,
+    /// Connectors in the order of the file. One without a module name for a provider without modules.
+    pub connectors: Vec<Arc<Connector>>,
+    /// The examples of the file.
+    pub examples: Vec<Example>,
+}
+
+impl Parsed {
+    /// The connector of a module; of the default module without a name.
+    #[must_use]
+    pub fn module(&self, name: Option<&str>) -> Option<&Arc<Connector>> {
+        let name = name.or(self.default_module.as_deref());
+        self.connectors.iter().find(|c| c.module() == name)
+    }
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}{}{}: {message}", line.map(|l| format!(":{l}")).unwrap_or_default(), if path.is_empty() { String::new() } else { format!(" at {path}") })]
+pub struct LoadError {
+    /// The file.
+    pub file: String,
+    /// The line, as far as it is known.
+    pub line: Option<usize>,
+    /// The keys that lead to the problem, joined with dots; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A provider in short, for lists.
+#[derive(Debug, Clone)]
+pub struct ProviderSummary {
+    /// The provider's name.
+    pub provider: String,
+    /// The name for people.
+    pub display_name: String,
+    /// The module that is meant when none is named.
+    pub default_module: Option<String>,
+    /// The connectors, one per module.
+    pub modules: Vec<Arc<Connector>>,
+    /// Where the file came from: `None` when it is built in.
+    pub file: Option<PathBuf>,
+}
+
+impl Catalog {
+    /// The connectors that are built in.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::of_builtin(&BTreeMap::new())
+    }
+
+    /// The connectors that are built in, with those of a directory added to them or put over them.
+    ///
+    /// `base_urls` replaces scheme and host of every URL of a provider, token URLs too; the replacement's own path comes
+    /// in front of the rest. That is how a sandbox is put in a provider's place.
+    ///
+    /// # Errors
+    /// Every problem of every file in the directory.
+    pub fn load(dir: Option<&Path>, base_urls: &BTreeMap<String, String>) -> Result<Self, Vec<LoadError>> {
+        let (catalog, errors) = Self::builtin().reload(dir, base_urls);
+        if errors.is_empty() {
+            Ok(catalog)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// As [`Catalog::load`], but a file of the directory that cannot be used keeps what this catalogue has for it.
+    #[must_use]
+    pub fn reload(&self, dir: Option<&Path>, base_urls: &BTreeMap<String, String>) -> (Self, Vec<LoadError>) {
+        let mut catalog = Self::of_builtin(base_urls);
+        let mut errors = Vec::new();
+        for (provider, base_url) in base_urls {
+            if !is_base_url(base_url) {
+                errors.push(LoadError {
+                    file: "base URLs".into(),
+                    line: None,
+                    path: provider.clone(),
+                    message: format!("`{base_url}` is not an http or https URL"),
+                });
+            }
+        }
+        for path in dir.map(|dir| yaml_files(dir, &mut errors)).unwrap_or_default() {
+            let provider = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let base_url = base_urls.get(&provider).cloned();
+            let read = std::fs::read_to_string(&path).map_err(|why| vec![io_error(&path, &why)]);
+            match read.and_then(|text| parse(&path.display().to_string(), &text, base_url.clone())) {
+                Ok(parsed) => {
+                    let entry = Entry {
+                        source: Source::User(path),
+                        base_url,
+                        parsed: OnceLock::new(),
+                    };
+                    // Nobody else has the entry yet, so the cell is empty.
+                    let _ = entry.parsed.set(Some(Arc::new(parsed)));
+                    catalog.entries.insert(provider, Arc::new(entry));
+                }
+                Err(mut problems) => {
+                    errors.append(&mut problems);
+                    if let Some(last_good) = self.entries.get(&provider) {
+                        catalog.entries.insert(provider, last_good.clone());
+                    }
+                }
+            }
+        }
+        for provider in base_urls.keys().filter(|p| !catalog.entries.contains_key(*p)) {
+            errors.push(LoadError {
+                file: "base URLs".into(),
+                line: None,
+                path: provider.clone(),
+                message: "there is no such provider".into(),
+            });
+        }
+        (catalog, errors)
+    }
+
+    fn of_builtin(base_urls: &BTreeMap<String, String>) -> Self {
+        let files = BUILTIN
+            .files()
+            .filter(|file| file.path().extension().is_some_and(|e| e == "yaml"));
+        let entries = files.filter_map(|file| {
+            let provider = file.path().file_stem()?.to_str()?.to_owned();
+            let source = Source::Builtin(file.contents_utf8()?);
+            let base_url = base_urls.get(&provider).cloned();
+            Some((
+                provider,
+                Arc::new(Entry {
+                    source,
+                    base_url,
+                    parsed: OnceLock::new(),
+                }),
+            ))
+        });
+        Self {
+            entries: entries.collect(),
+        }
+    }
+
+    /// The connector of a provider; of its default module where it has modules.
+    #[must_use]
+    pub fn get(&self, provider: &str) -> Option<Arc<Connector>> {
+        self.get_module(provider, None)
+    }
+
+    /// The connector of a provider's module; of the default module without a name.
+    #[must_use]
+    pub fn get_module(&self, provider: &str, module: Option<&str>) -> Option<Arc<Connector>> {
+        let parsed = self.entries.get(provider)?.parsed()?;
+        let module = module.filter(|m| !m.is_empty());
+        // A manifest may name a module although the provider has only one.
+        let found = parsed
+            .module(module)
+            .or_else(|| match parsed.connectors.as_slice() {
+                [only] => Some(only),
+                _ => None,
+            });
+        found.cloned()
+    }
+
+    /// The examples of a provider's file.
+    #[must_use]
+    pub fn examples(&self, provider: &str) -> Vec<Example> {
+        self.entries
+            .get(provider)
+            .and_then(|e| e.parsed())
+            .map(|p| p.examples.clone())
+            .unwrap_or_default()
+    }
+
+    /// The text of a provider's file, when it is built in.
+    #[must_use]
+    pub fn builtin_text(&self, provider: &str) -> Option<&'static str> {
+        match self.entries.get(provider)?.source {
+            Source::Builtin(text) => Some(text),
+            Source::User(_) => None,
+        }
+    }
+
+    /// The names of all providers, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// All providers, in the order of their names. Parses what has not been parsed yet.
+    #[must_use]
+    pub fn providers(&self) -> Vec<ProviderSummary> {
+        let summary = |(name, entry): (&String, &Arc<Entry>)| {
+            let parsed = entry.parsed()?;
+            Some(ProviderSummary {
+                provider: name.clone(),
+                display_name: parsed.connectors.first()?.display_name().to_owned(),
+                default_module: parsed.default_module.clone(),
+                modules: parsed.connectors.clone(),
+                file: match &entry.source {
+                    Source::User(path) => Some(path.clone()),
+                    Source::Builtin(_) => None,
+                },
+            })
+        };
+        self.entries.iter().filter_map(summary).collect()
+    }
+}
+
+impl Entry {
+    fn parsed(&self) -> Option<&Arc<Parsed>> {
+        let parse_builtin = || match &self.source {
+            Source::Builtin(text) => parse("built in", text, self.base_url.clone()).ok().map(Arc::new),
+            Source::User(_) => None,
+        };
+        self.parsed.get_or_init(parse_builtin).as_ref()
+    }
+}
+
+/// Reads and compiles the text of a file. `name` is for messages; the provider's name stands in the file.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn parse(name: &str, text: &str, rebase: Option<String>) -> Result<Parsed, Vec<LoadError>> {
+    let file: File = serde_yaml::from_str(text).map_err(|why| {
+        let line = why.location().map(|at| at.line());
+        vec![LoadError {
+            file: name.to_owned(),
+            line,
+            path: String::new(),
+            message: why.to_string(),
+        }]
+    })?;
+    let mut problems = Vec::new();
+    if let Some(stem) = Path::new(name).file_stem().filter(|_| name.ends_with(".yaml"))
+        && stem != file.provider.as_str()
+    {
+        problems.push(Problem {
+            path: "provider".into(),
+            message: format!("has to be the name of the file, `{}`", stem.to_string_lossy()),
+        });
+    }
+    let connectors = connectors(&file, rebase.as_deref(), &mut problems);
+    if problems.is_empty() {
+        return Ok(Parsed {
+            default_module: file.default_module,
+            connectors,
+            examples: file.examples,
+        });
+    }
+    Err(problems
+        .into_iter()
+        .map(|Problem { path, message }| LoadError {
+            file: name.to_owned(),
+            line: line_of(text, &path),
+            path,
+            message,
+        })
+        .collect())
+}
+
+fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) -> Vec<Arc<Connector>> {
+    let auth = file.auth.resolve().unwrap_or_else(|message| {
+        problems.push(Problem {
+            path: "auth".into(),
+            message,
+        });
+        Auth {
+            scheme: super::auth::Scheme::None,
+            attach: Vec::new(),
+            health: None,
+        }
+    });
+    let variables = variables(file, problems);
+    let modules: Vec<_> = match file.modules.0.as_slice() {
+        [] => vec![None],
+        modules => modules
+            .iter()
+            .map(|(name, settings)| Some((name.as_str(), settings)))
+            .collect(),
+    };
+    match &file.default_module {
+        Some(name) if file.modules.get(name).is_none() => problems.push(Problem {
+            path: "default_module".into(),
+            message: format!("`{name}` is not one of `modules`"),
+        }),
+        None if !file.modules.0.is_empty() => problems.push(Problem {
+            path: "default_module".into(),
+            message: "is missing beside `modules`".into(),
+        }),
+        _ => {}
+    }
+    let discover = |d: &super::declarative::definition::DiscoverDef| Discovery {
+        name: d.name.clone(),
+        token_field: d.token_field.clone(),
+        get: d.get.clone(),
+        path: d.path.clone(),
+        pattern: d.pattern.clone(),
+        description: d.description.clone(),
+    };
+    modules
+        .into_iter()
+        .map(|module| {
+            let own_base = module.and_then(|(_, settings)| settings.base_url.clone());
+            Arc::new(Connector {
+                provider: file.provider.clone(),
+                display_name: file.display_name.clone(),
+                module_name: module.map(|(name, _)| name.to_owned()),
+                docs: file.docs.clone(),
+                notes: file.notes.clone(),
+                credential_headers: credential_headers(&auth),
+                auth: auth.clone(),
+                limits: limits(file),
+                var_defaults: variables
+                    .iter()
+                    .filter_map(|v| Some((v.name.clone(), v.default.clone()?)))
+                    .collect(),
+                variables: variables.clone(),
+                discover: file.connection.discover.iter().map(discover).collect(),
+                base_url: own_base.or_else(|| file.base_url.clone()).unwrap_or_default(),
+                rebase: rebase.map(str::to_owned),
+                module: compile(file, module, problems),
+            })
+        })
+        .collect()
+}
+
+fn variables(file: &File, problems: &mut Vec<Problem>) -> Vec<Variable> {
+    let variable = |(name, def): (&str, &super::declarative::definition::VarDef)| {
+        let pattern = def.pattern.as_ref().and_then(|pattern| {
+            let whole = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
+            let problem = |why: regex_lite::Error| {
+                let path = format!("connection.vars.{name}.pattern");
+                problems.push(Problem {
+                    path,
+                    message: why.to_string(),
+                });
+            };
+            whole.map_err(problem).ok()
+        });
+        Variable {
+            name: name.to_owned(),
+            display_name: def.display_name.clone(),
+            description: def.description.clone(),
+            default: def.default.clone(),
+            example: def.example.clone(),
+            pattern,
+        }
+    };
+    file.connection.vars.iter().map(variable).collect()
+}
+
+fn is_base_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+}
+
+fn io_error(path: &Path, why: &std::io::Error) -> LoadError {
+    LoadError {
+        file: path.display().to_string(),
+        line: None,
+        path: String::new(),
+        message: why.to_string(),
+    }
+}
+
+fn yaml_files(dir: &Path, errors: &mut Vec<LoadError>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) => {
+            errors.push(io_error(dir, &why));
+            return Vec::new();
+        }
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<PathBuf> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The line of a path of keys, found by looking for the keys one after the other, each further in than the last.
+fn line_of(text: &str, path: &str) -> Option<usize> {
+    let mut found = None;
+    let mut lines = text.lines().enumerate();
+    let mut indent = None;
+    for key in path.split('.').filter(|key| !key.is_empty()) {
+        let hit = lines.by_ref().find(|(_, line)| {
+            let trimmed = line.trim_start();
+            let deeper = indent.is_none_or(|indent| line.len() - trimmed.len() > indent);
+            let name = trimmed
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .trim_matches(['"', '\'']);
+            deeper && name == key
+        });
+        let Some((at, line)) = hit else { break };
+        indent = Some(line.len() - line.trim_start().len());
+        found = Some(at + 1);
+    }
+    found
+}
+
+impl ProviderSummary {
+    /// Whether any module has this action.
+    #[must_use]
+    pub fn supports(&self, action: Action) -> bool {
+        self.modules.iter().any(|c| c.supports_action(action))
+    }
+}

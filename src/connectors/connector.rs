@@ -1,0 +1,590 @@
+//! A provider's connector: the file behind it, compiled, and what callers ask of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::auth::{Auth, Place, Scheme};
+use super::contract::{
+    Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
+    RefusalKind, Step,
+};
+use super::declarative::compile::Compiled;
+use super::declarative::errors::{classify, outcome};
+use super::declarative::interpret::interpret;
+use super::declarative::json_path::scalar;
+use super::declarative::prepare::{Surroundings, base_into, find_plan, prepare, rebased, repeat_safe, url};
+use super::declarative::scope::Scope;
+use super::declarative::text::Text;
+use super::reads::{Found, Read};
+use crate::action::Action;
+
+/// A variable of a connection that the user is asked for.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name in the connection.
+    pub name: String,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// What to enter, and where to find it.
+    pub description: Option<String>,
+    /// The value when none is given.
+    pub default: Option<String>,
+    /// A value to show as an example.
+    pub example: Option<String>,
+    /// What the whole value has to match.
+    pub(super) pattern: Option<regex_lite::Regex>,
+}
+
+/// A variable that is read from the provider once, after authorisation.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// Its name in the connection.
+    pub name: String,
+    /// The field of the token answer that holds it.
+    pub token_field: Option<String>,
+    /// The URL to GET.
+    pub get: Option<String>,
+    /// The path of the value in that answer.
+    pub path: Option<String>,
+    /// A pattern whose first group is the value.
+    pub pattern: Option<String>,
+    /// What the value is.
+    pub description: Option<String>,
+}
+
+/// One provider, or one module of it. Pure and cheap to share.
+#[derive(Debug)]
+pub struct Connector {
+    pub(super) provider: String,
+    pub(super) display_name: String,
+    pub(super) module_name: Option<String>,
+    pub(super) docs: Option<String>,
+    pub(super) notes: Option<String>,
+    pub(super) auth: Auth,
+    pub(super) limits: Limits,
+    pub(super) variables: Vec<Variable>,
+    pub(super) discover: Vec<Discovery>,
+    pub(super) var_defaults: BTreeMap<String, String>,
+    pub(super) credential_headers: Vec<String>,
+    pub(super) base_url: String,
+    pub(super) rebase: Option<String>,
+    pub(super) module: Compiled,
+}
+
+impl Connector {
+    /// The provider's name, such as `hubspot`.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The provider's name for people.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        &self.display_name
+    }
+
+    /// The module this connector speaks to, where the provider has modules.
+    #[must_use]
+    pub fn module(&self) -> Option<&str> {
+        self.module_name.as_deref()
+    }
+
+    /// The module's name for people.
+    #[must_use]
+    pub fn module_display_name(&self) -> Option<&str> {
+        self.module.display_name.as_deref().or(self.module())
+    }
+
+    /// A link to the provider's documentation.
+    #[must_use]
+    pub fn docs(&self) -> Option<&str> {
+        self.docs.as_deref()
+    }
+
+    /// What a user should know and cannot guess.
+    #[must_use]
+    pub fn notes(&self) -> Option<&str> {
+        self.notes.as_deref()
+    }
+
+    /// The base URL as the file writes it, with places such as `{conn.workspace}`.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The variables that the user is asked for.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The variables that are found out after authorisation.
+    #[must_use]
+    pub fn discoveries(&self) -> &[Discovery] {
+        &self.discover
+    }
+
+    /// Checks the variables of a connection: names that are missing, and values that do not match their pattern. Empty
+    /// when all is well.
+    #[must_use]
+    pub fn check_variables(&self, vars: &BTreeMap<String, String>) -> Vec<String> {
+        let check = |variable: &Variable| {
+            let name = &variable.name;
+            match (vars.get(name), &variable.default) {
+                (None, Some(_)) => None,
+                (None, None) => Some(format!("the variable `{name}` is missing")),
+                (Some(value), _) => {
+                    let pattern = variable.pattern.as_ref().filter(|p| !p.is_match(value))?;
+                    Some(format!(
+                        "the variable `{name}` has to match `{}`",
+                        pattern.as_str()
+                    ))
+                }
+            }
+        };
+        self.variables.iter().filter_map(check).collect()
+    }
+
+    /// How credentials are obtained and attached.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Where tokens are exchanged, for a connection; `None` when this credential has no token URL.
+    ///
+    /// # Errors
+    /// When a variable is missing or not acceptable.
+    pub fn token_url(&self, vars: &BTreeMap<String, String>) -> Result<Option<String>, Refusal> {
+        match &self.auth.scheme {
+            Scheme::OAuth2(oauth2) => self.other_url(&oauth2.token_url, vars).map(Some),
+            Scheme::Mint(mint) => self.other_url(&mint.token_url, vars).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where the user agrees, for a connection; `None` when there is no such page.
+    ///
+    /// # Errors
+    /// When a variable is missing or not acceptable.
+    pub fn auth_url(&self, vars: &BTreeMap<String, String>) -> Result<Option<String>, Refusal> {
+        match &self.auth.scheme {
+            Scheme::OAuth2(oauth2) => oauth2
+                .auth_url
+                .as_ref()
+                .map(|u| self.other_url(u, vars))
+                .transpose(),
+            _ => Ok(None),
+        }
+    }
+
+    /// A URL of the file beside those of writes, with its variables put in and its host replaced where asked.
+    ///
+    /// # Errors
+    /// When a variable is missing or not acceptable.
+    pub fn other_url(&self, template: &str, vars: &BTreeMap<String, String>) -> Result<String, Refusal> {
+        let text = Text::parse(template).map_err(|why| Refusal::new(RefusalKind::InvalidVariable, why))?;
+        let record = Map::new();
+        let Some(plan) = self.any_plan() else {
+            return Err(Refusal::new(
+                RefusalKind::UnknownObject,
+                format!("{} has no actions", self.provider),
+            ));
+        };
+        let scope = Scope {
+            plan,
+            object: "",
+            id: None,
+            record: &record,
+            vars,
+            var_defaults: &self.var_defaults,
+            extra: &[],
+        };
+        let mut url = String::new();
+        if template.starts_with('/') {
+            base_into(&mut url, &plan.base_url, &scope)?;
+            url.push_str(&text.render(&scope, super::declarative::text::Mode::Path)?);
+        } else {
+            base_into(&mut url, &text, &scope)?;
+        }
+        Ok(match &self.rebase {
+            Some(rebase) => rebased(&url, rebase),
+            None => url,
+        })
+    }
+
+    /// A request that says whether a credential works and changes nothing, where the provider has one.
+    ///
+    /// # Errors
+    /// When a variable is missing or not acceptable.
+    pub fn health(&self, vars: &BTreeMap<String, String>) -> Result<Option<ProviderRequest>, Refusal> {
+        let Some(health) = &self.auth.health else {
+            return Ok(None);
+        };
+        Ok(Some(ProviderRequest {
+            method: http::Method::GET,
+            url: self.other_url(&health.get, vars)?,
+            headers: vec![("Accept".into(), "application/json".into())],
+            content_type: None,
+            body: None,
+        }))
+    }
+
+    /// Whether this action can be done on this object.
+    #[must_use]
+    pub fn supports(&self, action: Action, object: &str) -> bool {
+        self.module.plan(action, object).is_some()
+    }
+
+    /// Whether this action can be done on any object.
+    #[must_use]
+    pub fn supports_action(&self, action: Action) -> bool {
+        let at = super::declarative::compile::index(action);
+        self.module.open_plans[at].is_some()
+            || self.module.listed.values().any(|actions| actions[at])
+            || self.module.objects.values().any(|plans| plans[at].is_some())
+    }
+
+    /// The objects that the file names, in its order.
+    #[must_use]
+    pub fn objects(&self) -> &[String] {
+        &self.module.names
+    }
+
+    /// Whether objects that the file does not name can be written too.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.module.open
+    }
+
+    /// Whether the caller's headers are passed on, on any action.
+    #[must_use]
+    pub fn passes_headers(&self) -> bool {
+        !self.module.headers_passthrough.is_empty()
+    }
+
+    /// Whether the caller's headers are passed on, on this action.
+    #[must_use]
+    pub fn passes_headers_on(&self, action: Action) -> bool {
+        self.module.headers_passthrough.contains(&action)
+    }
+
+    /// Whether associations are taken, on any action.
+    #[must_use]
+    pub fn takes_associations(&self) -> bool {
+        !self.module.associations.is_empty()
+    }
+
+    /// Whether associations are taken, on this action.
+    #[must_use]
+    pub fn takes_associations_on(&self, action: Action) -> bool {
+        self.module.associations.contains(&action)
+    }
+
+    /// How much the provider takes from one connection.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether the same write may be sent twice without a second effect. True for update and delete by id; for a create
+    /// only where the provider knows keys for that and the command carries one.
+    #[must_use]
+    pub fn repeat_safe(&self, action: Action, object: &str) -> bool {
+        self.module
+            .plan(action, object)
+            .is_some_and(|plan| repeat_safe(plan, action, Some("key")))
+    }
+
+    /// The request for a command, or the read that has to come first: then call again with its answer in `looked_up`.
+    ///
+    /// # Errors
+    /// When the command does not fit this connector; nothing was sent.
+    pub fn prepare(&self, command: &Command<'_>, looked_up: &[ProviderResponse]) -> Result<Step, Refusal> {
+        prepare(&self.surroundings(), command, looked_up)
+    }
+
+    /// What an answer says about the command it answers. `now` turns times in headers into waits.
+    #[must_use]
+    pub fn interpret(&self, command: &Command<'_>, response: &ProviderResponse, now: Timestamp) -> Outcome {
+        let plan = match find_plan(&self.surroundings(), command) {
+            Ok(plan) => plan.for_record(command.record),
+            // An answer to a command that could not have been prepared: whoever calls has mixed two up.
+            Err(refusal) => {
+                return Outcome::Unknown(ProviderError {
+                    class: ErrorClass::Unknown,
+                    code: None,
+                    message: refusal.message,
+                    status: response.status,
+                    existing_id: None,
+                });
+            }
+        };
+        let scope = Scope::of(plan, &self.var_defaults, command, &[]);
+        interpret(&self.module, plan, &scope, command, response, now)
+    }
+
+    /// What an answer to a [`Step::Lookup`] means when it is not a success: the outcome of the whole write, which was
+    /// not sent. `None` when the answer is fine and [`Connector::prepare`] can go on.
+    #[must_use]
+    pub fn interpret_lookup(
+        &self,
+        command: &Command<'_>,
+        response: &ProviderResponse,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        self.read_failure(command.object, command.vars, response, now)
+    }
+
+    /// The request that reads some fields of a record; `None` where this connector cannot read.
+    #[must_use]
+    pub fn read_current(
+        &self,
+        object: &str,
+        id: &str,
+        fields: &[&str],
+        vars: &BTreeMap<String, String>,
+    ) -> Option<ProviderRequest> {
+        let (read, _) = self.module.reads.as_ref()?.current.as_ref()?;
+        let fields = fields.join(",");
+        self.read(read, object, Some(id), vars, &[("fields", &fields)])
+    }
+
+    /// The fields in the answer to [`Connector::read_current`]. A field that is absent has no value.
+    ///
+    /// # Errors
+    /// The outcome that the failed read means for the write: [`Outcome::Rejected`], [`Outcome::Retry`] or
+    /// [`Outcome::Unauthorized`].
+    pub fn interpret_current(
+        &self,
+        object: &str,
+        vars: &BTreeMap<String, String>,
+        response: &ProviderResponse,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, Outcome> {
+        if let Some(outcome) = self.read_failure(object, vars, response, now) {
+            return Err(outcome);
+        }
+        let path = self
+            .module
+            .reads
+            .as_ref()
+            .and_then(|reads| reads.current.as_ref())
+            .map(|(_, path)| path);
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        Ok(path
+            .and_then(|path| path.first(&body)?.as_object().cloned())
+            .unwrap_or_default())
+    }
+
+    /// The fields by which a record of this object can be found: the provider keeps their values unique.
+    #[must_use]
+    pub fn unique_fields(&self, object: &str) -> &[String] {
+        let unique = self.module.reads.as_ref().and_then(|reads| reads.unique.as_ref());
+        unique
+            .and_then(|unique| unique.objects.get(object))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The request that finds a record by a field; `None` where this connector cannot find by it.
+    #[must_use]
+    pub fn find_by_unique(
+        &self,
+        object: &str,
+        field: &str,
+        value: &str,
+        vars: &BTreeMap<String, String>,
+    ) -> Option<ProviderRequest> {
+        let unique = self.module.reads.as_ref()?.unique.as_ref()?;
+        if value.is_empty()
+            || !field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            || field.is_empty()
+        {
+            return None;
+        }
+        // Object names stand inside a query text at some providers.
+        if !object
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        {
+            return None;
+        }
+        self.read(
+            &unique.read,
+            object,
+            None,
+            vars,
+            &[("field", field), ("value", value)],
+        )
+    }
+
+    /// What the answer to [`Connector::find_by_unique`] found.
+    #[must_use]
+    pub fn interpret_found(
+        &self,
+        object: &str,
+        vars: &BTreeMap<String, String>,
+        response: &ProviderResponse,
+        now: Timestamp,
+    ) -> Found {
+        let Some(unique) = self.module.reads.as_ref().and_then(|reads| reads.unique.as_ref()) else {
+            return Found::Absent;
+        };
+        match self.read_failure(object, vars, response, now) {
+            None => {}
+            Some(Outcome::Rejected(e)) if e.class == ErrorClass::NotFound && unique.list.is_none() => {
+                return Found::Absent;
+            }
+            Some(
+                Outcome::Rejected(error)
+                | Outcome::Unauthorized(error)
+                | Outcome::Unknown(error)
+                | Outcome::Retry { error, .. },
+            ) => return Found::Failed(error),
+            Some(Outcome::Succeeded { .. }) => return Found::Absent,
+        }
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let records: Vec<&Value> = match &unique.list {
+            None => vec![&body],
+            Some(path) => path
+                .all(&body)
+                .into_iter()
+                .filter_map(Value::as_array)
+                .flatten()
+                .collect(),
+        };
+        let id = |record: &Value| unique.id.first(record).and_then(scalar);
+        match records.as_slice() {
+            [] => Found::Absent,
+            [record] => match id(record) {
+                None => Found::Absent,
+                Some(id) => Found::One {
+                    id,
+                    created_at: unique
+                        .created_at
+                        .as_ref()
+                        .and_then(|path| time(path.first(record)?.as_str()?)),
+                    properties: unique
+                        .fields
+                        .first(record)
+                        .and_then(Value::as_object)
+                        .cloned()
+                        .unwrap_or_default(),
+                },
+            },
+            many => Found::Several(many.iter().filter_map(|record| id(record)).collect()),
+        }
+    }
+
+    fn read(
+        &self,
+        read: &Read,
+        object: &str,
+        id: Option<&str>,
+        vars: &BTreeMap<String, String>,
+        extra: &[(&'static str, &str)],
+    ) -> Option<ProviderRequest> {
+        if !self.module.knows(object) {
+            return None;
+        }
+        let record = Map::new();
+        let plan = &read.plan;
+        let scope = Scope {
+            plan,
+            object,
+            id,
+            record: &record,
+            vars,
+            var_defaults: &self.var_defaults,
+            extra,
+        };
+        let headers = plan
+            .headers
+            .iter()
+            .map(|(name, text)| Some((name.clone(), text.render_plain(&scope)?)));
+        Some(ProviderRequest {
+            method: http::Method::GET,
+            url: url(&self.surroundings(), plan, &scope, &plan.path, &plan.query).ok()?,
+            headers: headers.collect::<Option<_>>()?,
+            content_type: None,
+            body: None,
+        })
+    }
+
+    /// What the answer to a read means when it is not a success. A read changes nothing, so it may always be repeated.
+    fn read_failure(
+        &self,
+        object: &str,
+        vars: &BTreeMap<String, String>,
+        response: &ProviderResponse,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        let parsed = serde_json::from_slice::<Value>(&response.body).ok();
+        let ok = (200..300).contains(&response.status);
+        if ok && parsed.is_some() && !response.truncated {
+            return None;
+        }
+        let record = Map::new();
+        let plan = self.any_plan()?;
+        let scope = Scope {
+            plan,
+            object,
+            id: None,
+            record: &record,
+            vars,
+            var_defaults: &self.var_defaults,
+            extra: &[],
+        };
+        let default = ok.then_some(ErrorClass::Transient);
+        let failure = classify(
+            &self.module.errors,
+            &scope,
+            Action::Update,
+            response,
+            parsed.as_ref(),
+            default,
+        );
+        Some(outcome(failure, response, now, true))
+    }
+
+    fn any_plan(&self) -> Option<&super::declarative::plan::Plan> {
+        let module = &self.module;
+        let shared = module
+            .listed_plans
+            .iter()
+            .chain(&module.open_plans)
+            .flatten()
+            .next();
+        shared.or_else(|| module.objects.values().flatten().flatten().next())
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            module: &self.module,
+            provider: &self.display_name,
+            rebase: self.rebase.as_deref(),
+            var_defaults: &self.var_defaults,
+            credential_headers: &self.credential_headers,
+        }
+    }
+}
+
+/// Reads a time; Salesforce writes its offset without a colon.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| {
+        let (head, offset) = text.split_at_checked(text.len().checked_sub(5)?)?;
+        let (sign, digits) = offset.split_at_checked(1)?;
+        let (hours, minutes) = digits.split_at_checked(2)?;
+        format!("{head}{sign}{hours}:{minutes}").parse().ok()
+    })
+}
+
+/// Names of headers that carry credentials, in lower case: callers may not set them.
+pub(super) fn credential_headers(auth: &Auth) -> Vec<String> {
+    let headers = auth.attach.iter().filter(|a| a.place == Place::Header);
+    headers.map(|a| a.name.to_ascii_lowercase()).collect()
+}

@@ -1,0 +1,207 @@
+//! From an answer to an outcome. Pure: the time is an argument.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::compile::Compiled;
+use super::definition::Empty;
+use super::errors::{Failure, classify, outcome};
+use super::json_path::scalar;
+use super::plan::{IdPlace, IdSource, Plan, Predicate, Test};
+use super::prepare::repeat_safe;
+use super::scope::Scope;
+use crate::action::Action;
+use crate::connectors::contract::{Command, ErrorClass, Outcome, ProviderError, ProviderResponse};
+
+/// What an answer says about the command it answers.
+#[must_use]
+pub fn interpret(
+    module: &Compiled,
+    plan: &Plan,
+    scope: &Scope<'_>,
+    command: &Command<'_>,
+    response: &ProviderResponse,
+    now: Timestamp,
+) -> Outcome {
+    let action = command.action;
+    let safe = repeat_safe(plan, action, command.idempotency_key);
+    let parsed = parse(response);
+    let fail = |body: Option<&Value>, default: Option<ErrorClass>| -> Failure {
+        classify(&module.errors, scope, action, response, body, default)
+    };
+    if !(200..300).contains(&response.status) {
+        let body = parsed.ok().flatten();
+        let failure = fail(body.as_ref(), None);
+        // Somebody, perhaps an earlier attempt of ours, already removed it: that is what was asked for.
+        if action == Action::Delete && failure.error.class == ErrorClass::NotFound {
+            return Outcome::Succeeded {
+                record_id: command.record_id.map(str::to_owned),
+                data: None,
+            };
+        }
+        return outcome(failure, response, now, safe);
+    }
+    let unreadable = |why: &str| {
+        let error = ProviderError {
+            class: ErrorClass::Server,
+            code: None,
+            message: format!("the provider answered with status {}, but {why}", response.status),
+            status: response.status,
+            existing_id: None,
+        };
+        outcome(
+            Failure {
+                error,
+                wait_seconds: None,
+            },
+            response,
+            now,
+            safe,
+        )
+    };
+    let body = match parsed {
+        Ok(body) => body,
+        Err(_) if plan.result.text == Some(Empty::Ok) && !response.truncated => None,
+        Err(why) => return unreadable(why),
+    };
+    let Some(body) = body else {
+        if plan.result.empty == Some(Empty::Error) && action != Action::Delete && response.body.is_empty() {
+            return unreadable("with an empty body, which this provider uses for failures");
+        }
+        return success(plan, scope, command, response, None)
+            .unwrap_or_else(|| unreadable("without the id of the new record"));
+    };
+    let mut said_nothing = false;
+    for predicate in &plan.result.ok {
+        match check(predicate, scope, &body) {
+            Check::Holds => {}
+            Check::Fails => {
+                let failure = fail(Some(&body), Some(ErrorClass::Validation));
+                if action == Action::Delete && failure.error.class == ErrorClass::NotFound {
+                    return Outcome::Succeeded {
+                        record_id: command.record_id.map(str::to_owned),
+                        data: None,
+                    };
+                }
+                return outcome(failure, response, now, safe);
+            }
+            Check::Absent => said_nothing = true,
+        }
+    }
+    if said_nothing {
+        let failure = fail(Some(&body), None);
+        if failure.error.code.is_some() || failure.error.class != ErrorClass::Unknown {
+            let default = Some(ErrorClass::Validation);
+            return outcome(fail(Some(&body), default), response, now, safe);
+        }
+        return unreadable("its body does not say whether the write was done");
+    }
+    success(plan, scope, command, response, Some(&body))
+        .unwrap_or_else(|| unreadable("without the id of the new record"))
+}
+
+/// The body as JSON: `None` when there is none.
+fn parse(response: &ProviderResponse) -> Result<Option<Value>, &'static str> {
+    if response.truncated {
+        return Err("its body was cut off");
+    }
+    if response.body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let body = response
+        .body
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&response.body);
+    serde_json::from_slice(body)
+        .map(Some)
+        .map_err(|_| "its body is not JSON")
+}
+
+fn success(
+    plan: &Plan,
+    scope: &Scope<'_>,
+    command: &Command<'_>,
+    response: &ProviderResponse,
+    body: Option<&Value>,
+) -> Option<Outcome> {
+    let own = || {
+        plan.result
+            .id
+            .iter()
+            .find_map(|place| find_id(place, scope, response, body))
+    };
+    let asked = command
+        .record_id
+        .filter(|id| !id.is_empty() && command.action != Action::Create);
+    let record_id = match asked {
+        Some(id) if plan.result.id_prefer_request || command.action == Action::Delete => Some(id.to_owned()),
+        _ => own().or_else(|| asked.map(str::to_owned)),
+    };
+    if record_id.is_none() && plan.result.id_required && command.action == Action::Create {
+        return None;
+    }
+    let data = body
+        .filter(|_| command.action != Action::Delete)
+        .and_then(|body| {
+            let mut found = plan
+                .result
+                .data
+                .iter()
+                .filter_map(|path| path.resolve(scope)?.first(body));
+            found.find(|value| value.is_object()).cloned()
+        });
+    Some(Outcome::Succeeded { record_id, data })
+}
+
+/// The id at a place, when it is there.
+#[must_use]
+pub fn find_id(
+    place: &IdPlace,
+    scope: &Scope<'_>,
+    response: &ProviderResponse,
+    body: Option<&Value>,
+) -> Option<String> {
+    let text = match &place.source {
+        IdSource::Header(name) => response.header(name).map(str::to_owned),
+        IdSource::Body(path) => path.resolve(scope)?.all(body?).into_iter().find_map(scalar),
+    }?;
+    let id = match &place.pattern {
+        None => text,
+        Some(pattern) => {
+            let found = pattern.captures(&text)?;
+            found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
+        }
+    };
+    (!id.is_empty()).then_some(id)
+}
+
+enum Check {
+    Holds,
+    Fails,
+    /// Nothing is at the path.
+    Absent,
+}
+
+fn check(predicate: &Predicate, scope: &Scope<'_>, body: &Value) -> Check {
+    let Some(path) = predicate.path.resolve(scope) else {
+        return Check::Absent;
+    };
+    let found = path.all(body);
+    let holds = |holds| if holds { Check::Holds } else { Check::Fails };
+    match &predicate.test {
+        Test::Empty => holds(found.iter().all(|v| is_empty(v))),
+        Test::Present => holds(found.iter().any(|v| !is_empty(v))),
+        Test::OneOf(_) if found.is_empty() => Check::Absent,
+        Test::OneOf(values) => holds(found.iter().all(|v| values.contains(v))),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}

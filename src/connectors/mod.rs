@@ -1,0 +1,28 @@
+//! Connectors: what to send to a provider for one write, and what its answer means.
+//!
+//! A connector is data: one YAML file per provider in `connectors/`, read by the engine in [`declarative`]. Nothing here
+//! does I/O, reads a clock or sees a credential: [`Connector::prepare`] turns a [`Command`] into a request, and
+//! [`Connector::interpret`] turns the provider's answer into an [`Outcome`]. The outbound layer sends, attaches
+//! credentials as [`Connector::auth`] says, and waits.
+//!
+//! `docs/connectors.md` describes the language of the files.
+
+mod auth;
+mod catalog;
+mod connector;
+mod contract;
+pub mod declarative;
+mod native;
+mod providers;
+mod reads;
+
+pub use auth::{
+    Attach, Auth, Basic, ClientAuth, Grant, Health, Input, Mint, OAuth2, Place, Rotation, Scheme,
+};
+pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, parse};
+pub use connector::{Connector, Discovery, Variable};
+pub use contract::{
+    Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
+    RefusalKind, RetryClass, RetryHint, Step,
+};
+pub use reads::Found;

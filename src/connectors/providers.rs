@@ -1,0 +1,27 @@
+//! What the rules of a manifest ask about providers.
+
+use super::Catalog;
+use crate::action::Action;
+use crate::manifest::Providers;
+
+impl Providers for Catalog {
+    fn knows(&self, provider: &str) -> bool {
+        self.get(provider).is_some()
+    }
+
+    fn can_write(&self, provider: &str) -> bool {
+        self.get(provider).is_some_and(|connector| {
+            [Action::Create, Action::Update, Action::Delete]
+                .into_iter()
+                .any(|action| connector.supports_action(action))
+        })
+    }
+
+    fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool {
+        self.get_module(provider, module).is_some_and(|connector| {
+            [Action::Create, Action::Update, Action::Delete]
+                .into_iter()
+                .any(|action| connector.supports(action, object))
+        })
+    }
+}

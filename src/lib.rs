@@ -1,0 +1,47 @@
+//! amp-write: a self-hosted service that speaks Ampersand's Write API. An app backend posts a record; it arrives in the
+//! customer's SaaS under that customer's own field mapping and rules, and the app can find out what happened to it.
+//!
+//! # The life of one write
+//! ```text
+//!  POST …/objects/{object}
+//!    api        authenticate, parse, validate              (400/401/403/404: nothing stored, nothing sent)
+//!    writes     project → integration → installation → Route        (in memory; one store read on a miss)
+//!    mapping    Plan::apply(record) → provider record + trace       (pure)
+//!    ├─ sync    perform → outcome → record the operation (group commit) → 200 / 422
+//!    └─ async   accept: operation + queue item in one commit (group commit) → 200 {operationId}
+//!                 … the lane's worker → perform → outcome → settle (fenced by the shard's epoch)
+//!    perform    connectors::prepare (pure) → outbound::send → connectors::interpret (pure)
+//! ```
+//!
+//! # The map
+//! Modules only use what stands below them:
+//!
+//! * [`cli`] — one file per subcommand; [`api`] — the HTTP API, one file per endpoint; [`sandbox`] — simulated providers
+//! * [`queue`] — shards, lanes, the worker, retry
+//! * [`writes`] — accept, perform, reconcile; the routes in memory
+//! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
+//! * [`outbound`] — the one HTTP client, credentials, the address guard
+//! * [`store`] — Postgres and SQLite, mirrored, behind one trait; group commit
+//! * [`vault`], [`clock`], [`settings`], [`telemetry`], [`lifecycle`] — what everything stands on
+//!
+//! # The words
+//! **project, integration, revision, installation, config, connection, provider, object, record, operation, attempt, lane,
+//! plan, trace, outcome**: one word per concept, everywhere.
+
+pub mod action;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod connectors;
+pub mod lifecycle;
+pub mod manifest;
+pub mod mapping;
+pub mod outbound;
+pub mod queue;
+pub mod sandbox;
+pub mod settings;
+pub mod store;
+pub mod telemetry;
+pub mod vault;
+pub mod writes;

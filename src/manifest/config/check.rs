@@ -1,0 +1,139 @@
+//! Whether a config fits the integration it is for.
+
+use super::parse::push_key;
+use super::{ConfigContent, ReadConfig};
+use crate::manifest::{Integration, Issue};
+use crate::mapping::fields::FieldsError;
+use crate::mapping::{FieldPath, Sources};
+
+/// What is wrong with a config for this integration; empty when an installation can have it. Paths start at
+/// `config.content`, in the notation of an update mask.
+///
+/// Refused are: another provider than the integration's; a write object that the manifest does not have; a mapping
+/// that cannot be written, or in which two names write one field; two settings for one field. Read objects that the
+/// manifest does not have are ignored: they steer no write.
+#[must_use]
+pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    if let Some(provider) = config
+        .provider
+        .as_deref()
+        .filter(|name| *name != integration.provider)
+    {
+        let detail = format!(
+            "The config is for `{provider}`, but the integration `{}` is for `{}`.",
+            integration.name, integration.provider
+        );
+        issues.push(Issue::new("config.content.provider", detail));
+    }
+    let all: Vec<Sources<'_>> = integration
+        .write
+        .iter()
+        .flatten()
+        .map(|write| Sources::of(integration, config, write))
+        .collect();
+    for object in &config.write {
+        let path = object_path("write", &object.key);
+        if object.key != object.object_name && !same_object(integration, &object.key, &object.object_name) {
+            let detail = format!(
+                "The key `{}` and the objectName `{}` are different objects.",
+                object.key, object.object_name
+            );
+            issues.push(Issue::new(format!("{path}.objectName"), detail));
+        } else if !all.iter().any(|sources| {
+            sources
+                .write_config
+                .is_some_and(|config| config.key == object.key)
+        }) {
+            let known: Vec<&str> = integration
+                .write
+                .iter()
+                .flatten()
+                .map(|write| write.object_name.as_str())
+                .collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            let detail = format!(
+                "The integration does not write `{}`. Objects it writes: {known}.",
+                object.object_name
+            );
+            issues.push(Issue::new(path, detail));
+        }
+    }
+    for sources in &all {
+        check_object(sources, &mut issues);
+    }
+    issues
+}
+
+/// Whether two names are the two names of one object.
+fn same_object(integration: &Integration, a: &str, b: &str) -> bool {
+    integration.read.iter().any(|read| {
+        let names = [Some(read.object_name.as_str()), read.map_to_name.as_deref()];
+        names.contains(&Some(a)) && names.contains(&Some(b))
+    })
+}
+
+fn check_object(sources: &Sources<'_>, issues: &mut Vec<Issue>) {
+    let fields = sources.fields();
+    let object = &sources.write.object_name;
+    for error in &fields.errors {
+        let path = mapping_path(sources.read_config, object, error);
+        issues.push(Issue::new(
+            path,
+            format!("The mapping that writes of `{object}` inherit cannot be used: {error}."),
+        ));
+    }
+    let Some(config) = sources.write_config else {
+        return;
+    };
+    let mut seen: Vec<(FieldPath, &str)> = Vec::new();
+    for (name, _, target) in sources.settings(&fields) {
+        let mut path = format!("{}.selectedFieldSettings", object_path("write", &config.key));
+        push_key(&mut path, name);
+        match target {
+            Err(error) => issues.push(Issue::new(
+                path,
+                format!("The name of the setting cannot be used: {error}."),
+            )),
+            Ok(None) => {}
+            Ok(Some(target)) => match seen.iter().find(|(other, _)| *other == target) {
+                Some((_, first)) => {
+                    let detail =
+                        format!("The settings `{first}` and `{name}` are both about `{target}`. Keep one.");
+                    issues.push(Issue::new(path, detail));
+                }
+                None => seen.push((target, name)),
+            },
+        }
+    }
+}
+
+/// `config.content.write.objects.<key>`.
+fn object_path(action: &str, key: &str) -> String {
+    let mut path = format!("config.content.{action}.objects");
+    push_key(&mut path, key);
+    path
+}
+
+/// The place of a mapping error: the last of its names that stands in the config, else the object.
+fn mapping_path(config: Option<&ReadConfig>, object: &str, error: &FieldsError) -> String {
+    let Some(config) = config else {
+        return object_path("read", object);
+    };
+    let mut path = object_path("read", &config.key);
+    let chosen = |name: &&str| {
+        config
+            .selected_field_mappings
+            .iter()
+            .any(|(known, _)| known == name)
+    };
+    if let Some(name) = error.names().into_iter().rev().find(chosen) {
+        path.push_str(".selectedFieldMappings");
+        push_key(&mut path, name);
+    }
+    path
+}

@@ -1,0 +1,344 @@
+//! The rules of a manifest, and the typed view of one that keeps them.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
+use super::node::{Problems, Trail, flag, list, mapping, member, required_text, text};
+use super::{Providers, SPEC_VERSION};
+use crate::mapping::FieldPath;
+use crate::mapping::fields::Fields;
+
+/// Reads a whole manifest. `None` when it is too broken for a typed view; the problems then say why.
+pub(crate) fn manifest(
+    document: &Value,
+    providers: &dyn Providers,
+    problems: &mut Problems,
+) -> Option<Manifest> {
+    let root = Trail::root();
+    let map = mapping(document, &root, problems)?;
+    same_key_twice(map, &root, problems);
+    let spec_version = required_text(map, "specVersion", &root, problems);
+    if let Some(version) = spec_version.as_deref().filter(|version| *version != SPEC_VERSION) {
+        let key = member(map, "specVersion").map_or("specVersion", |(key, _)| key);
+        problems.error(
+            &root.key(key),
+            format!("specVersion must be {SPEC_VERSION}; it is {version}."),
+        );
+    }
+    let Some((key, found)) = member(map, "integrations") else {
+        problems.error(
+            &root.key("integrations"),
+            "integrations is missing. List at least one integration.",
+        );
+        return None;
+    };
+    let at = root.key(key);
+    let items = list(found, &at, problems)?;
+    if items.is_empty() {
+        problems.error(&at, "integrations is empty. List at least one integration.");
+    }
+    let mut integrations = Vec::with_capacity(items.len());
+    let mut names = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        let at = at.index(index);
+        let Some(integration) = integration(item, &at, Some(providers), problems) else {
+            continue;
+        };
+        if let Some(first) = names.insert(integration.name.clone(), index) {
+            let key = item
+                .as_object()
+                .and_then(|map| member(map, "name"))
+                .map_or("name", |(key, _)| key);
+            let name = &integration.name;
+            problems.error(
+                &at.key(key),
+                format!("The name `{name}` is taken by integrations[{first}]. Names are unique."),
+            );
+            names.insert(integration.name.clone(), first);
+        }
+        integrations.push(integration);
+    }
+    Some(Manifest {
+        spec_version: spec_version?,
+        integrations,
+        warnings: Vec::new(),
+    })
+}
+
+/// Reads one integration; the provider is checked when there is a catalogue to ask.
+pub(crate) fn integration(
+    value: &Value,
+    at: &Trail<'_>,
+    providers: Option<&dyn Providers>,
+    problems: &mut Problems,
+) -> Option<Integration> {
+    let map = mapping(value, at, problems)?;
+    same_key_twice(map, at, problems);
+    let name = required_text(map, "name", at, problems);
+    let provider = required_text(map, "provider", at, problems);
+    let module = text(map, "module", at, problems);
+    let display_name = text(map, "displayName", at, problems);
+    if !["read", "write", "subscribe", "proxy"]
+        .iter()
+        .any(|action| member(map, action).is_some())
+    {
+        problems.error(
+            at,
+            "The integration does nothing. Give it one of read, write, subscribe or proxy.",
+        );
+    }
+    let read = member(map, "read").map(|(key, value)| read_objects(value, &at.key(key), problems));
+    let write = member(map, "write").map(|(key, value)| {
+        let at = at.key(key);
+        let catalogue = provider.as_deref().zip(providers);
+        write_objects(
+            value,
+            &at,
+            catalogue.map(|(provider, all)| (provider, module.as_deref(), all)),
+            problems,
+        )
+    });
+    if let Some((provider, providers)) = provider.as_deref().zip(providers) {
+        let key = member(map, "provider").map_or("provider", |(key, _)| key);
+        if !providers.knows(provider) {
+            problems.error(
+                &at.key(key),
+                format!("The provider `{provider}` is not in the catalogue."),
+            );
+        } else if write.is_some() && !providers.can_write(provider) {
+            problems.error(
+                &at.key(key),
+                format!("Records cannot be written to `{provider}`. Remove `write`."),
+            );
+        }
+    }
+    let integration = Integration {
+        name: name?,
+        provider: provider?,
+        module,
+        display_name,
+        content: value.clone(),
+        read: read.unwrap_or_default(),
+        write,
+    };
+    inherited_mappings(&integration, map, at, problems);
+    Some(integration)
+}
+
+/// The list under `objects`, with its place, of a `read` or `write`.
+fn objects<'v, T>(
+    value: &'v Value,
+    at: &Trail<'_>,
+    problems: &mut Problems,
+    mut each: impl FnMut(&'v Map<String, Value>, &Trail<'_>, &mut Problems) -> Option<T>,
+) -> Option<Vec<T>> {
+    let map = mapping(value, at, problems)?;
+    same_key_twice(map, at, problems);
+    let (key, found) = member(map, "objects")?;
+    let at = at.key(key);
+    let items = list(found, &at, problems)?;
+    let mut objects = Vec::with_capacity(items.len());
+    let mut first_of: HashMap<String, usize> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        let at = at.index(index);
+        let Some(map) = mapping(item, &at, problems) else {
+            continue;
+        };
+        same_key_twice(map, &at, problems);
+        if let Some((key, Value::String(name))) = member(map, "objectName") {
+            let first = *first_of.entry(name.clone()).or_insert(index);
+            if first != index {
+                problems.error(
+                    &at.key(key),
+                    format!("The object `{name}` is already listed as objects[{first}]."),
+                );
+            }
+        }
+        objects.extend(each(map, &at, problems));
+    }
+    Some(objects)
+}
+
+fn write_objects(
+    value: &Value,
+    at: &Trail<'_>,
+    catalogue: Option<(&str, Option<&str>, &dyn Providers)>,
+    problems: &mut Problems,
+) -> Vec<WriteObject> {
+    let empty = value.as_object().is_some_and(|map| match member(map, "objects") {
+        None => true,
+        Some((_, found)) => found.as_array().is_some_and(Vec::is_empty),
+    });
+    if empty {
+        problems.error(&at.key("objects"), "write.objects must list at least one object.");
+    }
+    let objects = objects(value, at, problems, |map, at, problems| {
+        let object_name = required_text(map, "objectName", at, problems);
+        if let Some((name, (provider, module, providers))) = object_name.as_deref().zip(catalogue)
+            && providers.can_write(provider)
+            && !providers.supports_object(provider, module, name)
+        {
+            let key = member(map, "objectName").map_or("objectName", |(key, _)| key);
+            problems.error(
+                &at.key(key),
+                format!("The object `{name}` of `{provider}` cannot be written."),
+            );
+        }
+        let inherit_mapping = flag(map, "inheritMapping", at, problems).unwrap_or(false);
+        let remove_unmapped_fields = flag(map, "removeUnmappedFields", at, problems).unwrap_or(false);
+        if let Some((key, value)) = member(map, "valueDefaults") {
+            let at = at.key(key);
+            if let Some(map) = mapping(value, &at, problems) {
+                flag(map, "allowAnyFields", &at, problems);
+            }
+        }
+        Some(WriteObject {
+            object_name: object_name?,
+            inherit_mapping,
+            remove_unmapped_fields,
+        })
+    });
+    objects.unwrap_or_default()
+}
+
+fn read_objects(value: &Value, at: &Trail<'_>, problems: &mut Problems) -> Vec<ReadObject> {
+    let objects = objects(value, at, problems, |map, at, problems| {
+        let object_name = required_text(map, "objectName", at, problems);
+        required_text(map, "destination", at, problems);
+        required_text(map, "schedule", at, problems);
+        let map_to_name = text(map, "mapToName", at, problems);
+        let mut fields = Vec::new();
+        let mut names = HashSet::new();
+        for (list_name, required) in [("requiredFields", true), ("optionalFields", false)] {
+            let Some((key, found)) = member(map, list_name) else {
+                continue;
+            };
+            let at = at.key(key);
+            for (index, item) in list(found, &at, problems).unwrap_or_default().iter().enumerate() {
+                fields.extend(read_field(item, required, &at.index(index), &mut names, problems));
+            }
+        }
+        Some(ReadObject {
+            object_name: object_name?,
+            map_to_name,
+            fields,
+        })
+    });
+    objects.unwrap_or_default()
+}
+
+fn read_field(
+    item: &Value,
+    required: bool,
+    at: &Trail<'_>,
+    names: &mut HashSet<String>,
+    problems: &mut Problems,
+) -> Option<ReadField> {
+    let map = mapping(item, at, problems)?;
+    same_key_twice(map, at, problems);
+    let field_name = text(map, "fieldName", at, problems);
+    let map_to_name = text(map, "mapToName", at, problems);
+    if member(map, "fieldName").is_none() && member(map, "mapToName").is_none() {
+        problems.error(
+            at,
+            "A field needs fieldName (the provider's field), mapToName (the app's name for it) or both.",
+        );
+    }
+    for (key, name) in [("fieldName", &field_name), ("mapToName", &map_to_name)] {
+        if let Some(Err(error)) = name.as_deref().map(FieldPath::check_readable) {
+            let key = member(map, key).map_or(key, |(key, _)| key);
+            problems.error(&at.key(key), format!("{key}: {error}."));
+        }
+    }
+    if let Some(name) = &map_to_name
+        && !names.insert(name.clone())
+    {
+        let key = member(map, "mapToName").map_or("mapToName", |(key, _)| key);
+        problems.error(
+            &at.key(key),
+            format!("The mapToName `{name}` is given twice in this object."),
+        );
+    }
+    Some(ReadField {
+        field_name,
+        map_to_name,
+        required,
+    })
+}
+
+/// What only matters where a write inherits a mapping: its paths can be written, and no two names mean one place.
+fn inherited_mappings(
+    integration: &Integration,
+    map: &Map<String, Value>,
+    at: &Trail<'_>,
+    problems: &mut Problems,
+) {
+    let Some((write_key, write_value)) = member(map, "write") else {
+        return;
+    };
+    let Some((objects_key, Value::Array(items))) =
+        write_value.as_object().and_then(|map| member(map, "objects"))
+    else {
+        return;
+    };
+    let at_write = at.key(write_key);
+    let at_objects = at_write.key(objects_key);
+    let mut posted_as: HashMap<&str, &str> = integration
+        .write
+        .iter()
+        .flatten()
+        .map(|object| (object.object_name.as_str(), object.object_name.as_str()))
+        .collect();
+    for write in integration.write.iter().flatten() {
+        let found = items.iter().enumerate().find_map(|(index, item)| {
+            let (key, name) = member(item.as_object()?, "objectName")?;
+            (name.as_str()? == write.object_name).then_some((index, key))
+        });
+        let Some((index, key)) = found else { continue };
+        let at = at_objects.index(index);
+        let name = &write.object_name;
+        if !write.inherit_mapping {
+            if write.remove_unmapped_fields {
+                let detail = "removeUnmappedFields has no effect here, since the object inherits no mapping (inheritMapping: true).";
+                problems.warning(&at, detail);
+            }
+            continue;
+        }
+        let Some(read) = integration.read_object(name) else {
+            problems.warning(
+                &at,
+                format!("inheritMapping has nothing to inherit: read.objects has no `{name}`."),
+            );
+            continue;
+        };
+        if let Some(alias) = read.map_to_name.as_deref()
+            && let Some(other) = posted_as.insert(alias, name).filter(|other| *other != name)
+        {
+            let detail = format!(
+                "The mapToName `{alias}` of `{name}` is also the name of the write object `{other}`."
+            );
+            problems.error(&at.key(key), detail);
+        }
+        for error in Fields::of_manifest(read).errors {
+            problems.error(
+                &at,
+                format!("The mapping that `{name}` inherits cannot be written: {error}."),
+            );
+        }
+    }
+}
+
+/// Keys match whatever their case, so two that differ only in case are one key given twice.
+fn same_key_twice(map: &Map<String, Value>, at: &Trail<'_>, problems: &mut Problems) {
+    let mut seen = HashMap::new();
+    for key in map.keys() {
+        if let Some(first) = seen.insert(key.to_ascii_lowercase(), key) {
+            problems.error(
+                &at.key(key),
+                format!("`{key}` and `{first}` are the same key, given twice."),
+            );
+        }
+    }
+}

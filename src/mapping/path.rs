@@ -1,0 +1,195 @@
+//! Field names that are paths: `$['userInfo']['email']`.
+
+use std::fmt;
+
+/// A field's place in a record: one key, or several for a field inside an object.
+///
+/// A name that starts with `$[` is a path in JSONPath's bracket notation; `$['a']` is the same place as `a`. Every
+/// other name is one key, whatever it holds (`$email` and `a.b` too).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FieldPath {
+    keys: Vec<String>,
+    /// How the path is written; kept, because every trace shows it.
+    text: String,
+}
+
+/// Why a name is not a field's place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// The name has no characters.
+    #[error("the name is empty")]
+    Empty,
+    /// The name is in another JSONPath notation.
+    #[error("`{0}` must be in bracket notation, such as $['address']['city']")]
+    NotBrackets(String),
+    /// A bracket is not closed, or holds no quoted key.
+    #[error(
+        "`{name}` cannot be read at character {at}: a path is a row of quoted keys in brackets, such as $['address']['city']"
+    )]
+    Syntax {
+        /// The whole name.
+        name: String,
+        /// The first character that does not fit, counted from 1.
+        at: usize,
+    },
+    /// `[*]` or an index, where only keys can be written.
+    #[error(
+        "`{0}` names list items ([*] or a number); a write can only follow keys, such as $['address']['city']"
+    )]
+    NotWritable(String),
+}
+
+/// One step of a path that is read.
+enum Segment {
+    Key(String),
+    Items,
+}
+
+impl FieldPath {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// When it is empty, is not bracket notation though it looks like a path, or names list items.
+    pub fn parse(name: &str) -> Result<Self, PathError> {
+        let mut keys = Vec::new();
+        for segment in segments(name)? {
+            match segment {
+                Segment::Key(key) => keys.push(key),
+                Segment::Items => return Err(PathError::NotWritable(name.to_owned())),
+            }
+        }
+        Ok(Self::of(keys))
+    }
+
+    /// Checks a name that is only read: list items (`[*]`, `[0]`) are fine too.
+    ///
+    /// # Errors
+    /// When it is empty or cannot be read.
+    pub fn check_readable(name: &str) -> Result<(), PathError> {
+        segments(name).map(|_| ())
+    }
+
+    /// The place that one key names.
+    #[must_use]
+    pub fn of_key(key: &str) -> Self {
+        Self::of(vec![key.to_owned()])
+    }
+
+    /// The place that these keys lead to.
+    pub(crate) fn of(keys: Vec<String>) -> Self {
+        let text = render(keys.iter().map(String::as_str));
+        Self { keys, text }
+    }
+
+    /// The keys from the outside in; at least one.
+    #[must_use]
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// The outermost key: the field as the provider knows it.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        self.keys.first().map_or("", String::as_str)
+    }
+
+    /// How the path is written: the key alone, or brackets when there are several.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path in brackets, also when it is one key: what the text of every path inside it starts with.
+    pub(crate) fn in_brackets(&self) -> String {
+        bracketed(self.keys.iter().map(String::as_str))
+    }
+
+    /// Whether the path leads into an object.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.keys.len() > 1
+    }
+
+    /// Whether the other path is this one or leads further inside it.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        other.keys.starts_with(&self.keys)
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Writes keys as [`FieldPath::as_str`] does: two places never look the same.
+pub(crate) fn render<'k>(keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> String {
+    if keys.len() == 1
+        && let Some(key) = keys.clone().next().filter(|key| !key.starts_with("$["))
+    {
+        return key.to_owned();
+    }
+    bracketed(keys)
+}
+
+fn bracketed<'k>(keys: impl Iterator<Item = &'k str>) -> String {
+    let mut text = String::from("$");
+    for key in keys {
+        text.push_str("['");
+        for c in key.chars() {
+            if matches!(c, '\'' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push_str("']");
+    }
+    text
+}
+
+fn segments(name: &str) -> Result<Vec<Segment>, PathError> {
+    if name.is_empty() {
+        return Err(PathError::Empty);
+    }
+    if name == "$" || name.starts_with("$.") {
+        return Err(PathError::NotBrackets(name.to_owned()));
+    }
+    let Some(mut rest) = name.strip_prefix('$').filter(|rest| rest.starts_with('[')) else {
+        return Ok(vec![Segment::Key(name.to_owned())]);
+    };
+    let syntax = |rest: &str| PathError::Syntax {
+        name: name.to_owned(),
+        at: name.chars().count() - rest.chars().count() + 1,
+    };
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('[').ok_or_else(|| syntax(rest))?;
+        let (segment, after) = match inner.chars().next() {
+            Some(quote @ ('\'' | '"')) => quoted(&inner[1..], quote).ok_or_else(|| syntax(inner))?,
+            Some('*') => (Segment::Items, &inner[1..]),
+            Some('0'..='9') => (
+                Segment::Items,
+                inner.trim_start_matches(|c: char| c.is_ascii_digit()),
+            ),
+            _ => return Err(syntax(inner)),
+        };
+        found.push(segment);
+        rest = after.strip_prefix(']').ok_or_else(|| syntax(after))?;
+    }
+    Ok(found)
+}
+
+/// The key up to the closing quote, and what follows it. `None` when the quote is not closed or the key is empty.
+fn quoted(text: &str, quote: char) -> Option<(Segment, &str)> {
+    let mut key = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => key.push(chars.next()?.1),
+            c if c == quote => return (!key.is_empty()).then(|| (Segment::Key(key), &text[at + 1..])),
+            c => key.push(c),
+        }
+    }
+    None
+}

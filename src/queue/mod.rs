@@ -1,0 +1,11 @@
+//! The queue: which worker has which shards, which lane runs next, and what happens after an attempt.
+//! Knows neither SQL nor HTTP: it asks the store and the writes.
+
+mod conclude;
+mod item;
+mod lane;
+pub mod retry;
+mod shard;
+mod worker;
+
+pub use worker::{Worker, WorkerOptions};

@@ -1,0 +1,196 @@
+//! Leases of shards: taken, renewed at a third of their time, given back; a lost one cancels its calls.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::store::{Lease, Leases, SharedStore};
+
+/// A shard that this worker holds.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// The lease, with its epoch.
+    pub lease: Lease,
+    /// Cancelled when the shard is lost.
+    pub lost: CancellationToken,
+    /// True while the shard is being handed over: nothing new of it starts.
+    pub leaving: bool,
+}
+
+/// The shards of one worker.
+#[derive(Debug)]
+pub(super) struct Shards {
+    store: SharedStore,
+    /// The worker's own id.
+    pub worker: Uuid,
+    lease: Duration,
+    held: Mutex<HashMap<i16, Held>>,
+}
+
+impl Shards {
+    pub fn new(store: SharedStore, worker: Uuid, lease: Duration) -> Self {
+        Self {
+            store,
+            worker,
+            lease,
+            held: Mutex::new(HashMap::new()),
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<i16, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shards whose work may be started.
+    pub fn startable(&self) -> Vec<i16> {
+        self.held()
+            .values()
+            .filter(|held| !held.leaving)
+            .map(|held| held.lease.shard)
+            .collect()
+    }
+
+    /// The lease of a shard, while it is held.
+    pub fn get(&self, shard: i16) -> Option<Held> {
+        self.held().get(&shard).cloned()
+    }
+
+    /// Whether this very lease is still held.
+    pub fn holds(&self, lease: Lease) -> bool {
+        self.held()
+            .get(&lease.shard)
+            .is_some_and(|held| held.lease == lease)
+    }
+
+    /// Renews for ever, until `stop`. Errors of the database never end it: they are retried until the lease has run out by
+    /// the worker's own clock, and then every call of every shard is cancelled, because another worker may have taken over.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken, changed: Arc<tokio::sync::Notify>) {
+        let mut valid_until: Option<Instant> = None;
+        loop {
+            // Counted from before the question: the store's lease can only last longer than this.
+            let asked_at = Instant::now();
+            let answer =
+                tokio::time::timeout(self.lease / 3, self.store.lease_shards(self.worker, self.lease)).await;
+            let wait = match answer {
+                Ok(Ok(leases)) => {
+                    valid_until = Some(asked_at + self.lease);
+                    self.adopt(&leases);
+                    changed.notify_one();
+                    self.lease / 3
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the shards could not be leased; trying again"
+                    );
+                    self.lease / 10
+                }
+                Err(_) => {
+                    tracing::warn!("leasing the shards takes too long; trying again");
+                    Duration::ZERO
+                }
+            };
+            // Never longer than the lease lasts: it is given up in time even while the database is silent.
+            let left = valid_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let wait = left
+                .filter(|left| !left.is_zero())
+                .map_or(wait, |left| wait.min(left));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            if valid_until.is_some_and(|until| Instant::now() >= until) {
+                tracing::error!(
+                    "the lease ran out before it could be renewed: all calls in flight are cancelled"
+                );
+                self.drop_all();
+                valid_until = None;
+                changed.notify_one();
+            }
+        }
+    }
+
+    /// Takes over what the store says: new leases in, lost ones cancelled, surplus ones marked for leaving.
+    fn adopt(&self, leases: &Leases) {
+        let mut held = self.held();
+        held.retain(|shard, known| {
+            let kept = leases
+                .held
+                .iter()
+                .any(|lease| lease.shard == *shard && lease.epoch == known.lease.epoch);
+            if !kept {
+                tracing::warn!(
+                    shard,
+                    "the shard was lost to another worker: its calls are cancelled"
+                );
+                known.lost.cancel();
+            }
+            kept
+        });
+        for lease in &leases.held {
+            held.entry(lease.shard).or_insert_with(|| Held {
+                lease: *lease,
+                lost: CancellationToken::new(),
+                leaving: false,
+            });
+        }
+        let staying = held.values().filter(|held| !held.leaving).count();
+        let mut surplus = staying.saturating_sub(leases.fair_share);
+        for known in held.values_mut().filter(|held| !held.leaving) {
+            if surplus == 0 {
+                break;
+            }
+            known.leaving = true;
+            surplus -= 1;
+        }
+    }
+
+    /// The shards that are to be handed over.
+    pub fn leaving(&self) -> Vec<i16> {
+        self.held()
+            .values()
+            .filter(|held| held.leaving)
+            .map(|held| held.lease.shard)
+            .collect()
+    }
+
+    /// Hands shards over; nothing of them may be in flight.
+    pub async fn release(&self, shards: &[i16]) {
+        match self.store.release_shards(self.worker, shards).await {
+            Ok(()) => {
+                let mut held = self.held();
+                for shard in shards {
+                    held.remove(shard);
+                }
+            }
+            // They stay leaving, and are offered again.
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "shards could not be handed over; trying again"
+                );
+            }
+        }
+    }
+
+    /// Cancels everything: the leases are gone.
+    pub fn drop_all(&self) {
+        for (_, held) in self.held().drain() {
+            held.lost.cancel();
+        }
+    }
+
+    /// Leaves for good: others take over at once.
+    pub async fn retire(&self) {
+        self.drop_all();
+        if let Err(error) = self.store.retire_worker(self.worker).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the shards could not be released; others wait for the lease to end"
+            );
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What all parts of one sandbox share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::echo::Echo;
+use super::faults::Engine;
+use super::journal::{Journal, JournalError, Line};
+use super::ledger::{ChangeCounter, Ledger, LedgerEntry, LedgerStatus};
+use super::lock;
+use super::message::{Provider, Reply};
+use super::tokens::{TokenEvent, Tokens};
+use super::{Options, hubspot, salesforce};
+
+type Shared<T> = Arc<Mutex<T>>;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub url: String,
+    pub seed: u64,
+    pub lenient: bool,
+    pub enforce_limits: bool,
+    pub clock: Clock,
+    pub counter: ChangeCounter,
+    pub ledger: Ledger,
+    pub faults: Engine,
+    pub tokens: Tokens,
+    pub echo: Mutex<Echo>,
+    hubspot: RwLock<HashMap<String, Shared<hubspot::Account>>>,
+    salesforce: RwLock<HashMap<String, Shared<salesforce::Account>>>,
+    journal: Option<Journal>,
+    /// Turns true when the sandbox shuts down: waiting requests end.
+    pub closing: watch::Sender<bool>,
+}
+
+impl Core {
+    pub fn new(url: String, options: &Options) -> Result<Self, JournalError> {
+        let (journal, lines) = match &options.journal {
+            Some(path) => {
+                let (journal, lines) = Journal::open(path)?;
+                (Some(journal), lines)
+            }
+            None => (None, Vec::new()),
+        };
+        let core = Self {
+            url,
+            seed: options.seed,
+            lenient: options.lenient,
+            enforce_limits: options.enforce_limits,
+            clock: Clock::default(),
+            counter: ChangeCounter::default(),
+            ledger: Ledger::default(),
+            faults: Engine::new(options.seed),
+            tokens: Tokens::new(options.verify_tokens, options.seed),
+            echo: Mutex::default(),
+            hubspot: RwLock::default(),
+            salesforce: RwLock::default(),
+            journal,
+            closing: watch::Sender::new(false),
+        };
+        for fault in &options.faults {
+            core.faults.add(fault.clone());
+        }
+        for (number, line) in lines.into_iter().enumerate() {
+            core.replay(line).map_err(|source| JournalError::Line {
+                path: options
+                    .journal
+                    .as_ref()
+                    .map(|p| p.display().to_string())
+                    .unwrap_or_default(),
+                line: number + 1,
+                source,
+            })?;
+        }
+        Ok(core)
+    }
+
+    fn replay(&self, line: Line) -> Result<(), serde_json::Error> {
+        match (line.provider, line.account, line.kind.as_str()) {
+            (Some(Provider::HubSpot), Some(account), kind) => {
+                lock(&self.hubspot(&account)).replay(kind, line.value)?;
+            }
+            (Some(Provider::Salesforce), Some(account), kind) => {
+                lock(&self.salesforce(&account)).replay(kind, line.value)?;
+            }
+            (_, _, "token") => self
+                .tokens
+                .restore(TokenEvent::Token(serde_json::from_value(line.value)?)),
+            (_, _, "grant") => self
+                .tokens
+                .restore(TokenEvent::Grant(serde_json::from_value(line.value)?)),
+            (_, _, "entry") => {
+                let entry: LedgerEntry = serde_json::from_value(line.value)?;
+                for change in &entry.changes {
+                    self.counter.raise_to(change.order);
+                }
+                self.ledger.restore(entry);
+            }
+            (_, _, "ledger_cleared") => self.ledger.clear(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A number from the sandbox's seed and these words.
+    fn seed_of(&self, provider: Provider, account: &str) -> u64 {
+        // FNV-1a: stable over runs and machines, unlike the standard hasher.
+        let bytes = provider.as_str().bytes().chain(account.bytes());
+        bytes.fold(0xcbf2_9ce4_8422_2325 ^ self.seed, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
+    /// The HubSpot account of that name, made when absent.
+    pub fn hubspot(&self, name: &str) -> Shared<hubspot::Account> {
+        open(&self.hubspot, name, || {
+            let seed = self.seed_of(Provider::HubSpot, name);
+            let mut account = hubspot::Account::new(name, seed, self.journal.is_some());
+            account.settings.lenient = self.lenient;
+            account.settings.enforce_limits = self.enforce_limits;
+            account
+        })
+    }
+
+    /// The Salesforce account of that name, made when absent.
+    pub fn salesforce(&self, name: &str) -> Shared<salesforce::Account> {
+        open(&self.salesforce, name, || {
+            let seed = self.seed_of(Provider::Salesforce, name);
+            let mut account = salesforce::Account::new(name, seed, self.journal.is_some());
+            account.settings.lenient = self.lenient;
+            account.settings.enforce_limits = self.enforce_limits;
+            account
+        })
+    }
+
+    /// The names of the accounts that exist.
+    pub fn account_names(&self, provider: Provider) -> Vec<String> {
+        let mut names: Vec<String> = match provider {
+            Provider::HubSpot => read(&self.hubspot).keys().cloned().collect(),
+            Provider::Salesforce => read(&self.salesforce).keys().cloned().collect(),
+            Provider::Echo => Vec::new(),
+        };
+        names.sort();
+        names
+    }
+
+    /// Forgets everything: accounts, tokens, faults, scripts, ledger, clock and journal.
+    pub fn reset(&self) {
+        self.hubspot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.salesforce
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.tokens.clear();
+        self.faults.clear();
+        self.ledger.clear();
+        *lock(&self.echo) = Echo::default();
+        self.clock.run();
+        if let Some(journal) = &self.journal
+            && let Err(error) = journal.clear()
+        {
+            tracing::error!(%error, "the journal could not be emptied");
+        }
+    }
+
+    /// Keeps lines in the journal, when there is one.
+    pub fn keep(&self, lines: &[Line]) -> std::io::Result<()> {
+        self.journal.as_ref().map_or(Ok(()), |j| j.append(lines))
+    }
+
+    /// Keeps token changes in the journal.
+    pub fn keep_tokens(&self, events: Vec<TokenEvent>) -> std::io::Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        let line = |event| match event {
+            TokenEvent::Token(token) => {
+                Line::global("token", serde_json::to_value(token).unwrap_or(Value::Null))
+            }
+            TokenEvent::Grant(grant) => {
+                Line::global("grant", serde_json::to_value(grant).unwrap_or(Value::Null))
+            }
+        };
+        self.keep(&events.into_iter().map(line).collect::<Vec<_>>())
+    }
+
+    /// Notes in the ledger what a request changed.
+    pub fn note_changes(&self, sequence: u64, reply: &mut Reply) {
+        let changes = std::mem::take(&mut reply.changes);
+        if !changes.is_empty() {
+            let entry = self.ledger.update(sequence, |e| {
+                e.changes = changes;
+                self.journal.is_some().then(|| e.clone())
+            });
+            self.keep_entry(entry.flatten());
+        }
+    }
+
+    /// Notes in the ledger what the client saw.
+    pub fn note_status(&self, sequence: u64, status: LedgerStatus) {
+        let entry = self.ledger.update(sequence, |e| {
+            e.status = status;
+            self.journal.is_some().then(|| e.clone())
+        });
+        self.keep_entry(entry.flatten());
+    }
+
+    fn keep_entry(&self, entry: Option<LedgerEntry>) {
+        let Some(entry) = entry else { return };
+        let line = Line::global("entry", serde_json::to_value(entry).unwrap_or(Value::Null));
+        if let Err(error) = self.keep(&[line]) {
+            tracing::error!(%error, "the journal could not be written");
+        }
+    }
+}
+
+fn read<T>(map: &RwLock<HashMap<String, T>>) -> std::sync::RwLockReadGuard<'_, HashMap<String, T>> {
+    map.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open<T>(map: &RwLock<HashMap<String, Shared<T>>>, name: &str, make: impl FnOnce() -> T) -> Shared<T> {
+    if let Some(found) = read(map).get(name) {
+        return Arc::clone(found);
+    }
+    let mut map = map.write().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(
+        map.entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Mutex::new(make()))),
+    )
+}

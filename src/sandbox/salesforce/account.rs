@@ -1,0 +1,457 @@
+//! The state of one Salesforce org.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::ids;
+use super::schema::{self, Field, Object};
+use crate::sandbox::journal::Line;
+
+/// A duplicate rule: records that agree in all of `match_on` are duplicates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DuplicateRule {
+    /// The object it is for.
+    pub object: String,
+    /// Its name, as in `duplicateRule`.
+    pub name: String,
+    /// The matching rule's name, as in `matchResults[].rule`.
+    #[serde(default)]
+    pub match_rule: String,
+    /// The fields that have to agree, none of them empty.
+    pub match_on: Vec<String>,
+    /// Whether it refuses the record for good; otherwise the header `allowSave=true` lets it through.
+    #[serde(default)]
+    pub block: bool,
+    /// The text people see.
+    #[serde(default = "duplicate_text")]
+    pub message: String,
+}
+
+fn duplicate_text() -> String {
+    "Use one of these records?".to_owned()
+}
+
+/// A validation rule: a record whose fields are all as in `when` (null for empty) is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationRule {
+    /// The object it is for.
+    pub object: String,
+    /// The values that make a record wrong.
+    pub when: Map<String, Value>,
+    /// The administrator's text.
+    pub message: String,
+    /// The fields the error shows at.
+    #[serde(default)]
+    pub fields: Vec<String>,
+}
+
+/// A trigger that throws on every insert (or update) of an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// The object it is for.
+    pub object: String,
+    /// Its name.
+    pub name: String,
+    /// `BeforeInsert`, `AfterInsert`, `BeforeUpdate` or `AfterUpdate`.
+    pub event: String,
+    /// What it throws.
+    pub exception: String,
+}
+
+/// What can be set for one Salesforce org.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SalesforceSettings {
+    /// Whether unknown fields and objects are made on first use instead of refused.
+    pub lenient: bool,
+    /// Whether the daily limit is enforced, or only told.
+    pub enforce_limits: bool,
+    /// Calls per 24 hours.
+    pub daily: u64,
+    /// Whether the org's edition has no API.
+    pub api_disabled: bool,
+    /// Whether no more records fit.
+    pub storage_full: bool,
+    /// Whether the instance is read-only for maintenance.
+    pub read_only: bool,
+    /// Ids of users that cannot own records.
+    pub inactive_users: Vec<String>,
+    /// Duplicate rules in force.
+    pub duplicate_rules: Vec<DuplicateRule>,
+    /// Validation rules in force.
+    pub validation_rules: Vec<ValidationRule>,
+    /// Triggers that throw.
+    pub triggers: Vec<Trigger>,
+    /// The owner an active assignment rule gives, by object.
+    pub assignment: BTreeMap<String, String>,
+    /// The integration user's id: the owner of new records.
+    pub user_id: String,
+    /// The org's id.
+    pub org_id: String,
+    /// The instance in force: requests must come below `/salesforce/~<instance>`, others get 420.
+    pub instance: Option<String>,
+    /// The `instance_url` that token answers give; the simulator's own address when absent.
+    pub instance_url: Option<String>,
+}
+
+impl Default for SalesforceSettings {
+    fn default() -> Self {
+        Self {
+            lenient: false,
+            enforce_limits: false,
+            daily: 100_000,
+            api_disabled: false,
+            storage_full: false,
+            read_only: false,
+            inactive_users: Vec::new(),
+            duplicate_rules: Vec::new(),
+            validation_rules: Vec::new(),
+            triggers: Vec::new(),
+            assignment: BTreeMap::new(),
+            user_id: "005Hs000006BBBBIA0".to_owned(),
+            org_id: "00DHs00000AAAAAEA0".to_owned(),
+            instance: None,
+            instance_url: None,
+        }
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub id: String,
+    /// Order of creation.
+    pub number: u64,
+    /// Values by the field's own name; empty ones are left out.
+    pub fields: Map<String, Value>,
+    pub created_ms: i64,
+    pub modified_ms: i64,
+    pub deleted: bool,
+    /// Whether the user may only read it.
+    pub read_only: bool,
+}
+
+/// The records of one object, by order of creation, with an index per unique or external id field.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub records: BTreeMap<u64, Record>,
+    by_id: HashMap<String, u64>,
+    index: HashMap<String, HashMap<String, Vec<u64>>>,
+}
+
+impl Table {
+    pub fn get(&self, id: &str) -> Option<&Record> {
+        self.records.get(self.by_id.get(id)?)
+    }
+
+    /// Live records that hold this value of an indexed field, in order of creation.
+    pub fn holders(&self, field: &str, value: &Value) -> Vec<&Record> {
+        let found = self.index.get(field).and_then(|i| i.get(&key(value)));
+        found
+            .into_iter()
+            .flatten()
+            .filter_map(|n| self.records.get(n))
+            .collect()
+    }
+
+    fn insert(&mut self, object: Option<&Object>, record: Record) {
+        self.unindex(&record.id);
+        let number = record.number;
+        self.by_id.insert(record.id.clone(), number);
+        if !record.deleted {
+            for field in object
+                .iter()
+                .flat_map(|o| &o.fields)
+                .filter(|f| f.unique || f.external_id)
+            {
+                if let Some(value) = record.fields.get(&field.name) {
+                    let numbers = self
+                        .index
+                        .entry(field.name.clone())
+                        .or_default()
+                        .entry(key(value))
+                        .or_default();
+                    let at = numbers.partition_point(|n| *n < number);
+                    numbers.insert(at, number);
+                }
+            }
+        }
+        self.records.insert(number, record);
+    }
+
+    fn unindex(&mut self, id: &str) {
+        let Some(number) = self.by_id.get(id) else { return };
+        let Some(record) = self.records.get(number) else {
+            return;
+        };
+        for (name, index) in &mut self.index {
+            if let Some(value) = record.fields.get(name)
+                && let Some(numbers) = index.get_mut(&key(value))
+            {
+                numbers.retain(|n| n != number);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.unindex(id);
+        if let Some(number) = self.by_id.remove(id) {
+            self.records.remove(&number);
+        }
+    }
+}
+
+/// Values compare without regard to case.
+pub(crate) fn key(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_lowercase)
+}
+
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub name: String,
+    pub settings: SalesforceSettings,
+    /// By lower-case name.
+    pub objects: BTreeMap<String, Object>,
+    /// By the object's own name.
+    pub tables: HashMap<String, Table>,
+    /// Calls in the present day: (day, calls).
+    pub used: (i64, u64),
+    /// When objects or fields changed last.
+    pub schema_ms: i64,
+    next_number: u64,
+    queued_ids: HashMap<String, VecDeque<String>>,
+    seed: u64,
+    journaled: bool,
+    dirty: Vec<Line>,
+    /// What to put back when an all-or-none collection fails: (object, id, the record before).
+    undo: Option<Vec<(String, String, Option<Record>)>>,
+}
+
+impl Account {
+    pub fn new(name: &str, seed: u64, journaled: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings: SalesforceSettings::default(),
+            objects: schema::defaults(),
+            tables: HashMap::new(),
+            used: (0, 0),
+            schema_ms: 0,
+            next_number: 1,
+            queued_ids: HashMap::new(),
+            seed,
+            journaled,
+            dirty: Vec::new(),
+            undo: None,
+        }
+    }
+
+    /// The object of that name, in any case.
+    pub fn object(&self, name: &str) -> Option<&Object> {
+        self.objects.get(&name.to_ascii_lowercase())
+    }
+
+    /// The object whose ids begin so.
+    pub fn object_of_id(&self, id: &str) -> Option<&Object> {
+        let prefix = id.get(..3)?;
+        self.objects.values().find(|o| o.key_prefix == prefix)
+    }
+
+    /// Adds an object, or replaces its fields.
+    pub fn put_object(&mut self, mut object: Object) {
+        object.complete(self.objects.len());
+        let name = object.name.clone();
+        self.objects.insert(name.to_ascii_lowercase(), object);
+        self.reindex(&name);
+        self.keep_meta();
+    }
+
+    /// Adds or replaces a field; false when there is no such object.
+    pub fn put_field(&mut self, object: &str, field: Field) -> bool {
+        let Some(found) = self.objects.get_mut(&object.to_ascii_lowercase()) else {
+            return false;
+        };
+        found.fields.retain(|f| !f.name.eq_ignore_ascii_case(&field.name));
+        found.fields.push(field);
+        found.complete(0);
+        let name = found.name.clone();
+        self.reindex(&name);
+        self.keep_meta();
+        true
+    }
+
+    /// Makes the object and the fields that a lenient org lacks.
+    pub fn make_lenient(&mut self, object: &str, record: &Map<String, Value>) {
+        if self.object(object).is_none() {
+            self.put_object(Object {
+                name: object.to_owned(),
+                key_prefix: String::new(),
+                fields: Vec::new(),
+            });
+        }
+        let relationship = |o: &Object, name: &str| {
+            o.fields
+                .iter()
+                .filter_map(Field::relationship)
+                .any(|r| r.eq_ignore_ascii_case(name))
+        };
+        for (name, value) in record.iter().filter(|(n, _)| *n != "attributes") {
+            let known = self
+                .object(object)
+                .is_some_and(|o| o.field(name).is_some() || relationship(o, name));
+            if known {
+                continue;
+            }
+            let kind = match value {
+                Value::Bool(_) => "boolean",
+                Value::Number(_) => "double",
+                _ => "textarea",
+            };
+            self.put_field(object, Field::new(name, kind));
+        }
+    }
+
+    fn reindex(&mut self, name: &str) {
+        let object = self.objects.get(&name.to_ascii_lowercase());
+        if let Some(table) = self.tables.get_mut(name) {
+            table.index.clear();
+            let records: Vec<Record> = table.records.values().cloned().collect();
+            for record in records {
+                table.insert(object, record);
+            }
+        }
+    }
+
+    /// The ids the next new records of this object get, before generated ones.
+    pub fn queue_ids(&mut self, object: &str, queued: impl IntoIterator<Item = String>) {
+        self.queued_ids
+            .entry(object.to_owned())
+            .or_default()
+            .extend(queued.into_iter().map(|i| ids::canonical(&i)));
+    }
+
+    /// Takes the next number and id.
+    pub fn take_id(&mut self, object: &Object) -> (u64, String) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let queued = self
+            .queued_ids
+            .get_mut(&object.name)
+            .and_then(VecDeque::pop_front);
+        // The seed keeps ids of different orgs apart; 62^10 is far beyond the sum.
+        let id = queued
+            .unwrap_or_else(|| ids::generate(&object.key_prefix, self.seed % 100_000_000_000_000 + number));
+        (number, id)
+    }
+
+    pub fn table(&self, object: &str) -> Option<&Table> {
+        self.tables.get(object)
+    }
+
+    /// The record of this id (18 characters), deleted or not.
+    pub fn record(&self, object: &str, id: &str) -> Option<&Record> {
+        self.tables.get(object)?.get(id)
+    }
+
+    /// Stores a record, new or changed.
+    pub fn put_record(&mut self, object: &str, record: Record) {
+        if self.undo.is_some() {
+            let before = self.record(object, &record.id).cloned();
+            if let Some(undo) = &mut self.undo {
+                undo.push((object.to_owned(), record.id.clone(), before));
+            }
+        }
+        self.keep("record", |_| json!({"object": object, "record": record}));
+        self.place(object, record);
+    }
+
+    fn place(&mut self, object: &str, record: Record) {
+        self.next_number = self.next_number.max(record.number + 1);
+        let schema = self.objects.get(&object.to_ascii_lowercase());
+        self.tables
+            .entry(object.to_owned())
+            .or_default()
+            .insert(schema, record);
+    }
+
+    /// Begins what can be taken back.
+    pub fn begin(&mut self) {
+        self.undo = Some(Vec::new());
+    }
+
+    /// Makes final what happened since `begin`.
+    pub fn commit(&mut self) {
+        self.undo = None;
+    }
+
+    /// Takes back what happened since `begin`.
+    pub fn roll_back(&mut self) {
+        for (object, id, before) in self.undo.take().unwrap_or_default().into_iter().rev() {
+            let schema = self.objects.get(&object.to_ascii_lowercase());
+            if let Some(table) = self.tables.get_mut(&object) {
+                match before {
+                    Some(record) => table.insert(schema, record),
+                    None => table.remove(&id),
+                }
+            }
+        }
+        self.dirty.retain(|line| line.kind != "record");
+    }
+
+    /// Marks settings and objects for the journal.
+    pub fn keep_meta(&mut self) {
+        self.keep(
+            "meta",
+            |account| json!({"settings": account.settings, "objects": account.objects}),
+        );
+    }
+
+    fn keep(&mut self, kind: &str, value: impl FnOnce(&Self) -> Value) {
+        if self.journaled {
+            let line = Line::salesforce(&self.name, kind, value(self));
+            self.dirty.push(line);
+        }
+    }
+
+    /// The journal lines of what changed since the last call.
+    pub fn take_dirty(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Takes in one line of the journal.
+    pub fn replay(&mut self, kind: &str, value: Value) -> Result<(), serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Kept {
+            object: String,
+            record: Record,
+        }
+        #[derive(Deserialize)]
+        struct Meta {
+            settings: SalesforceSettings,
+            objects: BTreeMap<String, Object>,
+        }
+        match kind {
+            "record" => {
+                let kept: Kept = serde_json::from_value(value)?;
+                self.place(&kept.object, kept.record);
+            }
+            "meta" => {
+                let meta: Meta = serde_json::from_value(value)?;
+                self.settings = meta.settings;
+                self.objects = meta.objects;
+                let names: Vec<String> = self.tables.keys().cloned().collect();
+                for name in names {
+                    self.reindex(&name);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Settings: flags and `AMP_*` environment variables, checked at start-up. The manifest (`amp.yaml`) is no setting.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::vault::Secret;
+
+/// Where the database is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// The database: `postgres://user:password@host/name` or `sqlite://path/to/file`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Secret,
+
+    /// Connections to Postgres, at most (SQLite has one writer and needs no number)
+    #[arg(long, env = "AMP_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_connections: u32,
+}
+
+/// How the program logs.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// What to log: a level (error, warn, info, debug, trace) or directives like `info,amp_write::queue=debug`
+    #[arg(
+        long,
+        env = "AMP_LOG",
+        default_value = "info",
+        global = true,
+        value_name = "FILTER"
+    )]
+    pub log: String,
+
+    /// How to log: text for people, json for machines
+    #[arg(
+        long,
+        env = "AMP_LOG_FORMAT",
+        default_value = "text",
+        global = true,
+        value_enum
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Answers requests and works the queue.
+    All,
+    /// Answers requests only.
+    Api,
+    /// Works the queue only (it still answers /healthz and /readyz).
+    Worker,
+}
+
+impl Role {
+    /// Whether the process answers the API.
+    #[must_use]
+    pub const fn serves_api(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
+    /// Whether the process works the queue.
+    #[must_use]
+    pub const fn works_queue(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}
+
+/// How the service serves.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// The address to listen on
+    #[arg(
+        long,
+        env = "AMP_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "HOST:PORT"
+    )]
+    pub listen: SocketAddr,
+
+    /// The key that seals customers' credentials: 32 random bytes in base64 (`openssl rand -base64 32`).
+    /// While rotating: new key, comma, old key
+    #[arg(long, env = "AMP_ENCRYPTION_KEY", hide_env_values = true, value_name = "KEY")]
+    pub encryption_key: Secret,
+
+    /// What this process does
+    #[arg(long, env = "AMP_ROLE", default_value = "all", value_enum)]
+    pub role: Role,
+
+    /// The tuning that has good defaults
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Limits and times. The defaults suit production.
+#[derive(Debug, Clone, Args)]
+pub struct TuningArgs {
+    /// Sends a provider's requests elsewhere: `provider=URL`, comma-separated. For sandboxes and tests, such as
+    /// `hubspot=http://127.0.0.1:9090/hubspot`. These hosts may be private and may speak plain HTTP
+    #[arg(long, env = "AMP_PROVIDER_URLS", value_name = "PROVIDER=URL", value_delimiter = ',', value_parser = provider_url)]
+    pub provider_urls: Vec<(String, String)>,
+
+    /// The largest request body that is read, in bytes
+    #[arg(long, env = "AMP_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
+    pub max_body_bytes: u64,
+
+    /// The largest answer of a provider that is read, in bytes; of a longer one only the beginning is used
+    #[arg(long, env = "AMP_MAX_PROVIDER_BYTES", default_value_t = 4 << 20, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
+    pub max_provider_bytes: u64,
+
+    /// How long a provider may take to answer, in seconds
+    #[arg(long, env = "AMP_PROVIDER_TIMEOUT_SECONDS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub provider_timeout_seconds: u64,
+
+    /// Calls to providers that one worker makes at the same time
+    #[arg(long, env = "AMP_WORKER_CONCURRENCY", default_value_t = 64, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub worker_concurrency: u32,
+
+    /// Calls that one customer's connection may have open at the same time
+    #[arg(long, env = "AMP_LANE_CONCURRENCY", default_value_t = 8, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub lane_concurrency: u32,
+
+    /// How long a worker's lease lasts, in seconds: the time until others take over from a process that died
+    #[arg(long, env = "AMP_LEASE_SECONDS", default_value_t = 15, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub lease_seconds: u64,
+
+    /// How long a stopping process may take to finish what is in flight, in seconds
+    #[arg(long, env = "AMP_SHUTDOWN_SECONDS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub shutdown_seconds: u64,
+
+    /// The first wait before a write is retried, in milliseconds; it doubles with each attempt
+    #[arg(long, env = "AMP_RETRY_BASE_MS", default_value_t = 1000, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub retry_base_ms: u64,
+}
+
+impl TuningArgs {
+    /// The defaults, as the command line would give them.
+    #[must_use]
+    pub fn defaults() -> Self {
+        Self {
+            provider_urls: Vec::new(),
+            max_body_bytes: 1 << 20,
+            max_provider_bytes: 4 << 20,
+            provider_timeout_seconds: 30,
+            worker_concurrency: 64,
+            lane_concurrency: 8,
+            lease_seconds: 15,
+            shutdown_seconds: 30,
+            retry_base_ms: 1000,
+        }
+    }
+
+    /// The overridden providers with their URLs.
+    #[must_use]
+    pub fn provider_urls(&self) -> BTreeMap<String, String> {
+        self.provider_urls.iter().cloned().collect()
+    }
+
+    /// The lease.
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+}
+
+fn provider_url(text: &str) -> Result<(String, String), String> {
+    let (provider, url) = text.split_once('=').ok_or("write it as provider=URL")?;
+    let parsed = url::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
+        return Err(format!("`{url}` must be an http or https URL with a host"));
+    }
+    if provider.is_empty() {
+        return Err("the provider's name is missing before the `=`".to_owned());
+    }
+    Ok((provider.to_owned(), url.trim_end_matches('/').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Probe {
+        #[command(flatten)]
+        tuning: TuningArgs,
+    }
+
+    #[test]
+    fn the_defaults_in_code_are_those_of_the_command_line() {
+        let parsed = Probe::try_parse_from(["probe"])
+            .expect("no argument is needed")
+            .tuning;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", TuningArgs::defaults()));
+    }
+
+    #[test]
+    fn provider_urls_are_checked() {
+        assert_eq!(
+            provider_url("hubspot=http://127.0.0.1:9/hubspot/")
+                .expect("good")
+                .1,
+            "http://127.0.0.1:9/hubspot"
+        );
+        for bad in [
+            "hubspot",
+            "hubspot=nonsense",
+            "hubspot=file:///etc/passwd",
+            "=http://x",
+        ] {
+            assert!(provider_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The embedded migrations: the same numbers and names on both sides.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+macro_rules! migrations {
+    ($side:literal: $($version:literal $name:literal),* $(,)?) => {
+        &[$(($version, $name, include_str!(concat!("../../migrations/", $side, "/", $version, "_", $name, ".sql")))),*]
+    };
+}
+
+type Source = (&'static str, &'static str, &'static str);
+
+const POSTGRES: &[Source] = migrations!("postgres": "0001" "base");
+const SQLITE: &[Source] = migrations!("sqlite": "0001" "base");
+
+fn migrator(sources: &[Source]) -> Migrator {
+    Migrator::with_migrations(
+        sources
+            .iter()
+            .map(|(version, name, sql)| {
+                Migration::new(
+                    version.parse().expect("migration numbers are digits"),
+                    Cow::Borrowed(*name),
+                    MigrationType::Simple,
+                    AssertSqlSafe(*sql).into_sql_str(),
+                    false,
+                )
+            })
+            .collect(),
+    )
+}
+
+/// The migrations of Postgres; running them takes an advisory lock.
+pub(super) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+/// The migrations of SQLite.
+pub(super) fn sqlite() -> Migrator {
+    migrator(SQLITE)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn both_sides_have_the_same_migrations() {
+        let names = |sources: &[super::Source]| sources.iter().map(|s| (s.0, s.1)).collect::<Vec<_>>();
+        assert_eq!(names(super::POSTGRES), names(super::SQLITE));
+    }
+}

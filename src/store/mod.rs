@@ -1,0 +1,304 @@
+//! The store: every use case is one method and one transaction, implemented twice, mirrored file by file.
+//!
+//! [`postgres`] is for production and any number of processes; [`sqlite`] is embedded, one file, one process.
+//! One contract suite (`tests/it/store_contract`) runs on both. No method is ever held open across a call to a provider.
+
+pub mod batcher;
+mod connect;
+mod migrations;
+mod model;
+pub mod postgres;
+pub mod sqlite;
+mod time;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use connect::{ConnectError, connect, describe_url};
+pub use model::*;
+
+use crate::clock::Time;
+
+/// Lanes hash to this many shards; the migrations make as many rows.
+pub const SHARDS: i16 = 64;
+
+/// The shard of a lane: the last byte of a UUIDv7 is random, so lanes spread evenly.
+#[must_use]
+pub fn shard_of(lane_id: Uuid) -> i16 {
+    i16::from(lane_id.as_bytes()[15]) % SHARDS
+}
+
+/// A shared store.
+pub type SharedStore = Arc<dyn Store>;
+
+/// What can go wrong in the store. Above it, only the kind matters; the cause is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or refuses for now. Nothing was changed, or it is not known.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// Too many requests wait for the store already.
+    #[error("the store has more work queued than it can take")]
+    Busy,
+    /// Something with the same unique name or role exists.
+    #[error("{0}")]
+    Conflict(String),
+    /// A row holds what the service never writes, or a statement is wrong: a defect.
+    #[error("the database answered something unexpected")]
+    Defect(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether trying again can help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Busy)
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match &error {
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
+                Self::Unavailable(error)
+            }
+            E::Database(database) if database.is_foreign_key_violation() => {
+                Self::Conflict("something that this needs is gone, or something still needs this".to_owned())
+            }
+            E::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                // Postgres: 08 connection, 53 resources, 57 operator intervention, 40 serialization and deadlock, 25006 read-only.
+                // SQLite: 5 busy, 6 locked, 10 I/O, 13 full, 14 cannot open, 8 read-only (low byte of the extended code).
+                let postgres = ["08", "53", "57", "40"]
+                    .iter()
+                    .any(|class| code.len() == 5 && code.starts_with(class))
+                    || code == "25006";
+                let sqlite = code.len() != 5
+                    && code
+                        .parse::<u32>()
+                        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
+                if postgres || sqlite {
+                    Self::Unavailable(error)
+                } else {
+                    Self::Defect(error)
+                }
+            }
+            _ => Self::Defect(error),
+        }
+    }
+}
+
+/// The result of a store method.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What the rest of the service can ask of its database: use cases, grouped by what they are about. Every method is one
+/// transaction.
+#[async_trait]
+pub trait Store:
+    ProjectStore
+    + IntegrationStore
+    + ConnectionStore
+    + InstallationStore
+    + OperationStore
+    + QueueStore
+    + std::fmt::Debug
+{
+    /// `postgres` or `sqlite`, for logs and `/readyz`.
+    fn kind(&self) -> &'static str;
+
+    /// Answers when the database does.
+    async fn ping(&self) -> Result<()>;
+
+    /// Closes every connection, after what is running.
+    async fn close(&self);
+
+    /// Makes room for the history of the coming days (partitions on Postgres). Harmless to repeat.
+    async fn prepare_history(&self, now: Time) -> Result<()>;
+
+    /// A number that grows with every change that a cache of routes or keys must notice.
+    async fn config_version(&self) -> Result<i64>;
+}
+
+/// Projects and their API keys.
+#[async_trait]
+pub trait ProjectStore: Send + Sync {
+    /// Makes a project with its first key. `Conflict` when the name is taken.
+    async fn create_project(&self, project: &NewProject, key: &NewApiKey) -> Result<Project>;
+    /// One project by id, or by name without regard to case.
+    async fn find_project(&self, id_or_name: &str) -> Result<Option<Project>>;
+    /// The active key with this hash, and its project.
+    async fn find_key(&self, key_hash: &[u8]) -> Result<Option<(ApiKey, Project)>>;
+    /// Adds a key to a project.
+    async fn create_api_key(&self, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey>;
+    /// The keys of a project, oldest first.
+    async fn list_api_keys(&self, project_id: Uuid, only_active: bool) -> Result<Vec<ApiKey>>;
+    /// One key of a project.
+    async fn get_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<Option<ApiKey>>;
+    /// Changes a key. `None` when there is none.
+    async fn update_api_key(
+        &self,
+        project_id: Uuid,
+        key: KeyRef<'_>,
+        change: &ApiKeyChange,
+    ) -> Result<Option<ApiKey>>;
+    /// Removes a key; false when there was none.
+    async fn delete_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<bool>;
+}
+
+/// Integrations and their revisions.
+#[async_trait]
+pub trait IntegrationStore: Send + Sync {
+    /// Deploys a manifest: new integrations are made, changed ones get a revision, unchanged ones stay as they are.
+    /// With `remove_others` those that are not named go, with their installations. Answers those named, in their order.
+    async fn deploy(
+        &self,
+        project_id: Uuid,
+        integrations: &[NewIntegration],
+        remove_others: bool,
+    ) -> Result<Vec<Integration>>;
+    /// The integrations of a project, oldest first.
+    async fn list_integrations(&self, project_id: Uuid) -> Result<Vec<Integration>>;
+    /// One integration.
+    async fn find_integration(
+        &self,
+        project_id: Uuid,
+        integration: IntegrationRef<'_>,
+    ) -> Result<Option<Integration>>;
+    /// Removes an integration with its installations; false when there was none.
+    async fn delete_integration(&self, project_id: Uuid, integration_id: Uuid) -> Result<bool>;
+}
+
+/// Customers' credentials.
+#[async_trait]
+pub trait ConnectionStore: Send + Sync {
+    /// Makes a connection, and its group and consumer when they are new.
+    async fn create_connection(&self, project_id: Uuid, connection: &NewConnection) -> Result<Connection>;
+    /// The connections of a project that match, oldest first.
+    async fn list_connections(&self, project_id: Uuid, filter: &ConnectionFilter) -> Result<Vec<Connection>>;
+    /// One connection.
+    async fn get_connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<Option<Connection>>;
+    /// Changes a connection. New credentials end the lane's authorization hold. `None` when there is none.
+    async fn update_connection(
+        &self,
+        project_id: Uuid,
+        connection_id: Uuid,
+        change: &ConnectionChange,
+    ) -> Result<Option<Connection>>;
+    /// Notes whether the credentials of this version work; false when newer ones are in force, and nothing changes.
+    /// Dead credentials hold the lane (its clock stands still); working ones end such a hold.
+    async fn set_connection_works(
+        &self,
+        project_id: Uuid,
+        connection_id: Uuid,
+        credentials_version: i64,
+        works: bool,
+    ) -> Result<bool>;
+    /// Removes a connection; false when there was none. `Conflict` while an installation uses it.
+    async fn delete_connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<bool>;
+}
+
+/// Installations, their configs, and the routes that writes take.
+#[async_trait]
+pub trait InstallationStore: Send + Sync {
+    /// Makes an installation. `Conflict` when the group has one for this integration.
+    async fn create_installation(
+        &self,
+        project_id: Uuid,
+        installation: &NewInstallation,
+    ) -> Result<Installation>;
+    /// The installations of a project, oldest first, of one integration or group when given.
+    async fn list_installations(
+        &self,
+        project_id: Uuid,
+        integration_id: Option<Uuid>,
+        group_ref: Option<&str>,
+    ) -> Result<Vec<Installation>>;
+    /// One installation of an integration.
+    async fn get_installation(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        installation_id: Uuid,
+    ) -> Result<Option<Installation>>;
+    /// Writes a new config. `None` when the installation is gone or another config is in force by now.
+    async fn update_installation(
+        &self,
+        project_id: Uuid,
+        installation_id: Uuid,
+        change: &InstallationChange,
+    ) -> Result<Option<Installation>>;
+    /// Removes an installation, and its connection when no other uses it; false when there was none.
+    async fn delete_installation(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        installation_id: Uuid,
+    ) -> Result<bool>;
+
+    /// What a write of this group through this integration needs; `None` without an installation.
+    async fn find_route(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        group_ref: &str,
+    ) -> Result<Option<RouteRow>>;
+    /// The same for an operation: the config and revision that it was accepted with, the connection as it is now.
+    /// `None` when the installation's config or the connection is gone.
+    async fn find_pinned_route(
+        &self,
+        project_id: Uuid,
+        config_id: Uuid,
+        revision_id: Uuid,
+        connection_id: Uuid,
+    ) -> Result<Option<RouteRow>>;
+}
+
+/// Operations: accepted, performed, looked up.
+#[async_trait]
+pub trait OperationStore: Send + Sync {
+    /// Accepts asynchronous writes: each operation and its queue item, all or none. Answers the accept times in order.
+    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Time>>;
+    /// Records synchronous writes that have been performed, all or none.
+    async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
+    /// One operation.
+    async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>>;
+    /// The attempts of an operation, oldest first.
+    async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>>;
+    /// The operations of an installation, newest first, those older than `before` when given.
+    async fn list_operations(
+        &self,
+        project_id: Uuid,
+        installation_id: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Operation>>;
+}
+
+/// Live work: shards, lanes and items.
+#[async_trait]
+pub trait QueueStore: Send + Sync {
+    /// Renews the worker's leases and takes free or expired shards up to its fair share. A change of owner raises the epoch.
+    async fn lease_shards(&self, worker: Uuid, lease: Duration) -> Result<Leases>;
+    /// Gives shards back, so that others need not wait for the lease to end.
+    async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
+    /// Gives everything back: the worker leaves.
+    async fn retire_worker(&self, worker: Uuid) -> Result<()>;
+    /// The lanes of these shards that have items, each with the time of its earliest.
+    async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
+    /// Reads due items, the earliest of each lane first; changes nothing. Leaves out `in_flight`, and items behind an earlier
+    /// one of the same record.
+    async fn claim(&self, asks: &[LaneAsk], in_flight: &[Uuid]) -> Result<Vec<Claimed>>;
+    /// Appends attempts: durable before a request leaves that must not be repeated blindly.
+    async fn append_attempts(&self, attempts: &[NewAttempt]) -> Result<()>;
+    /// Ends attempts: the item leaves with its result, or is put off. True for each that took effect; false where the
+    /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
+    async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
+    /// Pauses a lane, from the store's now.
+    async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()>;
+    /// How many items wait in all; for tests, metrics and shutdown reports.
+    async fn queue_depth(&self) -> Result<i64>;
+}

@@ -1,0 +1,699 @@
+//! The rows that the store gives and takes. Ids are UUIDs, times UTC, JSON is text that has been validated before.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::action::Action;
+use crate::clock::Time;
+
+/// Declares a row and how it is read from each database, column by column, by name.
+macro_rules! row {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $field:ident : $ty:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+
+        impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for $name {
+            fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+        impl<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> for $name {
+            fn from_row(row: &'r sqlx::sqlite::SqliteRow) -> Result<Self, sqlx::Error> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+row! {
+    /// A project: the boundary that no key and no query crosses.
+    pub struct Project {
+        /// Its id.
+        pub id: Uuid,
+        /// Its unique name; compared without regard to case.
+        pub name: String,
+        /// The name of the app, for people.
+        pub app_name: String,
+        /// The organisation it belongs to; one per project here.
+        pub org_id: Uuid,
+        /// When it was made.
+        pub create_time: Time,
+        /// When it was last changed.
+        pub update_time: Option<Time>,
+    }
+}
+
+row! {
+    /// An API key as it is kept: a hash and a masked form, never the key.
+    pub struct ApiKey {
+        /// Its id, which also names it in paths.
+        pub id: Uuid,
+        /// The project that it opens.
+        pub project_id: Uuid,
+        /// What lists show instead of the key.
+        pub masked: String,
+        /// A name for people.
+        pub label: String,
+        /// `full`, `frontend`, comma-separated.
+        pub scopes: String,
+        /// An inactive key opens nothing.
+        pub active: bool,
+        /// When it was made.
+        pub create_time: Time,
+    }
+}
+
+row! {
+    /// A customer's credential for one provider, with the group and the consumer it belongs to.
+    pub struct Connection {
+        /// Its id; also the id of its lane.
+        pub id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// The provider's name in the catalogue.
+        pub provider: String,
+        /// The customer.
+        pub group_ref: String,
+        /// The customer's name.
+        pub group_name: String,
+        /// When the group was first seen.
+        pub group_create_time: Time,
+        /// The person who connected.
+        pub consumer_ref: String,
+        /// That person's name.
+        pub consumer_name: String,
+        /// When the consumer was first seen.
+        pub consumer_create_time: Time,
+        /// The customer's workspace at the provider, such as a Salesforce subdomain.
+        pub provider_workspace_ref: Option<String>,
+        /// Further connection variables: a JSON object as text.
+        pub provider_metadata: Option<String>,
+        /// `apiKey`, `basic`, `oauth2/authorizationCode`, …
+        pub auth_scheme: String,
+        /// `created`, `working` or `bad_credentials`.
+        pub status: String,
+        /// The sealed credentials.
+        pub credentials: Vec<u8>,
+        /// Grows with each change of the credentials.
+        pub credentials_version: i64,
+        /// When it was made.
+        pub create_time: Time,
+        /// When it was last changed.
+        pub update_time: Option<Time>,
+    }
+}
+
+row! {
+    /// An integration together with its latest revision.
+    pub struct Integration {
+        /// Its id.
+        pub id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// Unique in the project, without regard to case.
+        pub name: String,
+        /// The provider's name in the catalogue.
+        pub provider: String,
+        /// When it was first deployed.
+        pub create_time: Time,
+        /// When it was last deployed with a change.
+        pub update_time: Option<Time>,
+        /// The latest revision.
+        pub revision_id: Uuid,
+        /// The manifest's specVersion of that revision.
+        pub spec_version: String,
+        /// The integration as it stands in the manifest: JSON text.
+        pub content: String,
+        /// When that revision was made.
+        pub revision_create_time: Time,
+    }
+}
+
+row! {
+    /// An installation together with the config in force.
+    pub struct Installation {
+        /// Its id.
+        pub id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// The integration that is installed.
+        pub integration_id: Uuid,
+        /// The credential it writes with.
+        pub connection_id: Uuid,
+        /// The customer.
+        pub group_ref: String,
+        /// `consumer:…`, `builder:…` or `api:…`.
+        pub created_by: String,
+        /// When it was made.
+        pub create_time: Time,
+        /// When its config or connection was last changed.
+        pub update_time: Option<Time>,
+        /// The config in force.
+        pub config_id: Uuid,
+        /// The revision that was the latest when the config was written.
+        pub revision_id: Uuid,
+        /// The config: JSON text.
+        pub config_content: String,
+        /// Who wrote the config.
+        pub config_created_by: String,
+        /// When the config was written.
+        pub config_create_time: Time,
+        /// The state of the latest operation, when there is one: `success`, `failure` or `in_progress`.
+        pub last_operation_state: Option<String>,
+    }
+}
+
+row! {
+    /// An operation with its result, if it has one.
+    pub struct Operation {
+        /// Its id.
+        pub id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// The integration that was written through.
+        pub integration_id: Uuid,
+        /// The installation that was written through.
+        pub installation_id: Uuid,
+        /// The config that was in force.
+        pub config_id: Uuid,
+        /// The revision that was the latest.
+        pub revision_id: Uuid,
+        /// The connection, and lane, that it was accepted for.
+        pub connection_id: Uuid,
+        /// The object as the app named it.
+        pub object: String,
+        /// `create`, `update` or `delete`.
+        pub action: String,
+        /// `synchronous` or `asynchronous`.
+        pub mode: String,
+        /// When the store accepted it.
+        pub accept_time: Time,
+        /// When retrying ends (asynchronous only).
+        pub deadline: Option<Time>,
+        /// The end state, absent while it runs.
+        pub state: Option<String>,
+        /// One line for people.
+        pub summary: Option<String>,
+        /// The provider's record id.
+        pub record_id: Option<String>,
+        /// The errors: a JSON list of texts.
+        pub errors: Option<String>,
+        /// How many attempts it took.
+        pub attempts: Option<i32>,
+        /// When it ended.
+        pub finish_time: Option<Time>,
+    }
+}
+
+row! {
+    /// One row of an attempt: its sending, or its answer.
+    pub struct Attempt {
+        /// One id for the sending and the answer of the same request.
+        pub id: Uuid,
+        /// The operation.
+        pub operation_id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// Counts from 1.
+        pub number: i32,
+        /// `sent` or `answered`.
+        pub state: String,
+        /// When the request left.
+        pub start_time: Time,
+        /// The provider's HTTP status, absent when none arrived.
+        pub status: Option<i32>,
+        /// How the answer was classified.
+        pub class: Option<String>,
+        /// The provider's message, shortened.
+        pub message: Option<String>,
+        /// Microseconds until the answer.
+        pub latency_us: Option<i64>,
+    }
+}
+
+row! {
+    /// Everything that a write needs to know, from one read.
+    pub struct RouteRow {
+        /// The integration.
+        pub integration_id: Uuid,
+        /// Its name.
+        pub integration_name: String,
+        /// The installation.
+        pub installation_id: Uuid,
+        /// The config in force.
+        pub config_id: Uuid,
+        /// The config: JSON text.
+        pub config_content: String,
+        /// The revision: the latest, or the pinned one.
+        pub revision_id: Uuid,
+        /// The integration's content in that revision: JSON text.
+        pub revision_content: String,
+        /// The connection.
+        pub connection_id: Uuid,
+        /// The provider of the connection.
+        pub provider: String,
+        /// The customer's workspace at the provider.
+        pub provider_workspace_ref: Option<String>,
+        /// Further connection variables: JSON text.
+        pub provider_metadata: Option<String>,
+        /// The auth scheme of the connection.
+        pub auth_scheme: String,
+        /// The status of the connection.
+        pub connection_status: String,
+        /// The sealed credentials.
+        pub credentials: Vec<u8>,
+        /// Their version.
+        pub credentials_version: i64,
+    }
+}
+
+row! {
+    /// A lane that has work, and what may keep it from starting.
+    pub struct DueLane {
+        /// The shard of the lane.
+        pub shard: i16,
+        /// The lane.
+        pub lane_id: Uuid,
+        /// When its earliest item may run.
+        pub run_at: Time,
+        /// Set while the lane is held.
+        pub hold_reason: Option<String>,
+        /// Set while a rate limit pauses the lane.
+        pub paused_until: Option<Time>,
+        /// The store's clock at the time of the read.
+        pub store_now: Time,
+    }
+}
+
+row! {
+    /// A due item with all that performing it takes.
+    pub struct Claimed {
+        /// The shard.
+        pub shard: i16,
+        /// The lane: the connection's id.
+        pub lane_id: Uuid,
+        /// With lane and operation the key of the item.
+        pub run_at: Time,
+        /// The operation.
+        pub operation_id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// How many attempts have been spent.
+        pub attempt: i32,
+        /// The installation.
+        pub installation_id: Uuid,
+        /// The config that was in force when it was accepted.
+        pub config_id: Uuid,
+        /// The revision that was the latest then.
+        pub revision_id: Uuid,
+        /// The object as the app named it.
+        pub object: String,
+        /// `create`, `update` or `delete`.
+        pub action: String,
+        /// The request as accepted: JSON text.
+        pub request: String,
+        /// When it was accepted.
+        pub accept_time: Time,
+        /// When retrying ends.
+        pub deadline: Option<Time>,
+        /// The lane's last hold: from.
+        pub held_from: Option<Time>,
+        /// The lane's last hold: until.
+        pub held_until: Option<Time>,
+        /// When a request left whose outcome was never stored, the time it left.
+        pub in_doubt_since: Option<Time>,
+        /// The store's clock at the time of the read.
+        pub store_now: Time,
+    }
+}
+
+/// A project to be made.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name, validated.
+    pub name: String,
+    /// The app's name.
+    pub app_name: String,
+    /// The organisation's id.
+    pub org_id: Uuid,
+}
+
+/// An API key to be made.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// Its id.
+    pub id: Uuid,
+    /// SHA-256 of the key.
+    pub key_hash: Vec<u8>,
+    /// What lists show.
+    pub masked: String,
+    /// A name for people.
+    pub label: String,
+    /// Scopes, comma-separated.
+    pub scopes: String,
+}
+
+/// Names one API key within a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRef<'a> {
+    /// By id.
+    Id(Uuid),
+    /// By the SHA-256 of the key itself.
+    Hash(&'a [u8]),
+}
+
+/// What may be changed of an API key; `None` leaves as is.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyChange {
+    /// New label.
+    pub label: Option<String>,
+    /// New scopes, comma-separated.
+    pub scopes: Option<String>,
+    /// New state.
+    pub active: Option<bool>,
+}
+
+/// Names one integration within a project: the id when the text is one, else the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegrationRef<'a> {
+    /// By id.
+    Id(Uuid),
+    /// By name, without regard to case.
+    Name(&'a str),
+}
+
+impl<'a> IntegrationRef<'a> {
+    /// Reads a path segment.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
+        Uuid::try_parse(text).map_or(Self::Name(text), Self::Id)
+    }
+}
+
+/// One integration of a deploy.
+#[derive(Debug, Clone)]
+pub struct NewIntegration {
+    /// The id it gets when it is new.
+    pub id: Uuid,
+    /// The id of the revision that is made when something changed.
+    pub revision_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its provider.
+    pub provider: String,
+    /// The manifest's specVersion.
+    pub spec_version: String,
+    /// Its content: JSON text.
+    pub content: String,
+}
+
+/// A connection to be made. The group and the consumer are made, or renamed when a name is given.
+#[derive(Debug, Clone)]
+pub struct NewConnection {
+    /// Its id.
+    pub id: Uuid,
+    /// The provider.
+    pub provider: String,
+    /// The customer.
+    pub group_ref: String,
+    /// The customer's name, when given.
+    pub group_name: Option<String>,
+    /// The person.
+    pub consumer_ref: String,
+    /// That person's name, when given.
+    pub consumer_name: Option<String>,
+    /// The workspace at the provider.
+    pub provider_workspace_ref: Option<String>,
+    /// Further variables: JSON text.
+    pub provider_metadata: Option<String>,
+    /// The auth scheme.
+    pub auth_scheme: String,
+    /// Sealed credentials.
+    pub credentials: Vec<u8>,
+}
+
+/// What may be changed of a connection; `None` leaves as is.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionChange {
+    /// New workspace.
+    pub provider_workspace_ref: Option<String>,
+    /// New variables: JSON text.
+    pub provider_metadata: Option<String>,
+    /// New sealed credentials. The status becomes `created` and the lane's authorization hold ends.
+    pub credentials: Option<Vec<u8>>,
+}
+
+/// Which connections to list; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionFilter {
+    /// Of this provider.
+    pub provider: Option<String>,
+    /// Of this group.
+    pub group_ref: Option<String>,
+    /// Of this consumer.
+    pub consumer_ref: Option<String>,
+}
+
+/// An installation to be made, with its first config.
+#[derive(Debug, Clone)]
+pub struct NewInstallation {
+    /// Its id.
+    pub id: Uuid,
+    /// The integration.
+    pub integration_id: Uuid,
+    /// The connection.
+    pub connection_id: Uuid,
+    /// The customer.
+    pub group_ref: String,
+    /// Who made it.
+    pub created_by: String,
+    /// The config.
+    pub config: NewConfig,
+}
+
+/// A config to be written.
+#[derive(Debug, Clone)]
+pub struct NewConfig {
+    /// Its id.
+    pub id: Uuid,
+    /// The latest revision.
+    pub revision_id: Uuid,
+    /// JSON text.
+    pub content: String,
+    /// Who wrote it.
+    pub created_by: String,
+}
+
+/// A change of an installation. It holds only while the config that it was computed from is still in force.
+#[derive(Debug, Clone)]
+pub struct InstallationChange {
+    /// The config that the change was computed from.
+    pub expected_config_id: Uuid,
+    /// The connection from now on.
+    pub connection_id: Uuid,
+    /// The config from now on.
+    pub config: NewConfig,
+}
+
+/// What both kinds of operation have in common.
+#[derive(Debug, Clone)]
+pub struct NewOperation {
+    /// Its id.
+    pub id: Uuid,
+    /// The project.
+    pub project_id: Uuid,
+    /// The integration.
+    pub integration_id: Uuid,
+    /// The installation.
+    pub installation_id: Uuid,
+    /// The config in force.
+    pub config_id: Uuid,
+    /// The latest revision.
+    pub revision_id: Uuid,
+    /// The connection, and lane.
+    pub connection_id: Uuid,
+    /// The object as the app named it.
+    pub object: String,
+    /// What it does.
+    pub action: Action,
+    /// The request as received: JSON text.
+    pub request: String,
+}
+
+/// An asynchronous write to be accepted.
+#[derive(Debug, Clone)]
+pub struct AcceptOperation {
+    /// The operation.
+    pub operation: NewOperation,
+    /// Items with the same key in a lane run singly, in the order they were accepted.
+    pub record_key: Option<i64>,
+    /// How long it may be retried.
+    pub deadline: Duration,
+}
+
+/// A synchronous write that has been performed.
+#[derive(Debug, Clone)]
+pub struct RecordOperation {
+    /// The operation.
+    pub operation: NewOperation,
+    /// How it ended.
+    pub result: NewResult,
+    /// The one attempt, when a request left.
+    pub attempt: Option<NewAttempt>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewResult {
+    /// The end state.
+    pub state: EndState,
+    /// One line for people.
+    pub summary: String,
+    /// The provider's record id.
+    pub record_id: Option<String>,
+    /// The errors: a JSON list of texts.
+    pub errors: String,
+    /// How many attempts it took.
+    pub attempts: i32,
+}
+
+/// The states in which an operation can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndState {
+    /// The provider has it.
+    Succeeded,
+    /// It has not been applied, and will not be.
+    Failed,
+    /// It may have been applied; a person must look.
+    NeedsReview,
+}
+
+impl EndState {
+    /// The word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NeedsReview => "needs_review",
+        }
+    }
+}
+
+/// One row of an attempt to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// One id for the sending and the answer of the same request.
+    pub id: Uuid,
+    /// The project.
+    pub project_id: Uuid,
+    /// The operation.
+    pub operation_id: Uuid,
+    /// Counts from 1.
+    pub number: i32,
+    /// Sent, or answered.
+    pub state: AttemptState,
+    /// When the request left.
+    pub start_time: Time,
+    /// The provider's HTTP status.
+    pub status: Option<i32>,
+    /// How the answer was classified.
+    pub class: Option<String>,
+    /// The provider's message, shortened.
+    pub message: Option<String>,
+    /// Microseconds until the answer.
+    pub latency_us: Option<i64>,
+}
+
+/// Which row of an attempt this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptState {
+    /// Written before the request leaves.
+    Sent,
+    /// Written when its outcome is known.
+    Answered,
+    /// Written when no usable answer came: the outcome stays in doubt.
+    Unanswered,
+}
+
+impl AttemptState {
+    /// The word in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Answered => "answered",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+/// A shard that a worker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The shard, 0 to 63.
+    pub shard: i16,
+    /// Grows with each change of owner: the fence.
+    pub epoch: i64,
+}
+
+/// What a worker holds after leasing, and how much would be its fair share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leases {
+    /// The shards it holds.
+    pub held: Vec<Lease>,
+    /// The number of shards that each live worker should hold at most.
+    pub fair_share: usize,
+}
+
+/// How many items of one lane to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneAsk {
+    /// The shard of the lane.
+    pub shard: i16,
+    /// The lane.
+    pub lane_id: Uuid,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The end of one attempt at a queue item. It takes effect only while `lease` is still `worker`'s.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The worker that performed.
+    pub worker: Uuid,
+    /// The shard and epoch under which the item was claimed.
+    pub lease: Lease,
+    /// The lane.
+    pub lane_id: Uuid,
+    /// The item's time, as claimed.
+    pub run_at: Time,
+    /// The operation.
+    pub operation_id: Uuid,
+    /// The project.
+    pub project_id: Uuid,
+    /// The attempt; it is kept even when the lease is lost.
+    pub attempt: Option<NewAttempt>,
+    /// What happens to the item.
+    pub ending: Ending,
+}
+
+/// What happens to a queue item after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It leaves the queue with this result.
+    Finish(NewResult),
+    /// It stays and runs again after `delay`, with `attempt` attempts spent.
+    Retry {
+        /// From the store's now.
+        delay: Duration,
+        /// Attempts spent so far.
+        attempt: i32,
+    },
+}

@@ -1,0 +1,99 @@
+//! The store on Postgres: production, any number of processes.
+
+mod connections;
+mod history;
+mod installations;
+mod integrations;
+mod operations;
+mod projects;
+mod queue;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::{ConnectError, Result, Store, describe_url, migrations};
+use crate::clock::{SharedClock, Time};
+
+/// How long a request waits for a connection before the store counts as down.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+impl PostgresStore {
+    /// Connects, migrates under Postgres's own advisory lock, and makes room for the history of the coming days.
+    ///
+    /// # Errors
+    /// When the URL is wrong, the server cannot be reached, or a migration fails.
+    pub async fn connect(url: &str, max_connections: u32, clock: &SharedClock) -> Result<Self, ConnectError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| ConnectError::BadUrl(error.to_string()))?
+            .application_name("amp-write")
+            // No statement of the service may hang on: a stuck one must never look like a slow one.
+            .options([
+                ("statement_timeout", "20s"),
+                ("lock_timeout", "15s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A ping before every use costs a round trip; a broken connection is replaced when it fails instead.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|error| ConnectError::Unreachable {
+                url: describe_url(url),
+                cause: error.to_string(),
+            })?;
+        migrations::postgres()
+            .run(&pool)
+            .await
+            .map_err(|error| ConnectError::Migration(error.to_string()))?;
+        let store = Self { pool };
+        store.prepare_history(clock.now()).await?;
+        Ok(store)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn prepare_history(&self, now: Time) -> Result<()> {
+        history::prepare(&self.pool, now).await
+    }
+
+    async fn config_version(&self) -> Result<i64> {
+        Ok(
+            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
+                .fetch_one(&self.pool)
+                .await?,
+        )
+    }
+}
+
+/// Tells every node that its caches are old. Part of each transaction that changes what a cache may hold.
+async fn bump_config_version(connection: &mut sqlx::PgConnection) -> Result<()> {
+    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Connections, with the groups and consumers they name.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{SqliteStore, bump_config_version};
+use crate::store::{
+    Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection, Result, StoreError,
+};
+
+const SELECT: &str = "
+    SELECT c.id, c.project_id, c.provider, c.group_ref, g.group_name, g.create_time AS group_create_time,
+           c.consumer_ref, u.consumer_name, u.create_time AS consumer_create_time,
+           c.provider_workspace_ref, c.provider_metadata, c.auth_scheme, c.status, c.credentials,
+           c.credentials_version, c.create_time, c.update_time
+    FROM connections c
+    JOIN groups g ON g.project_id = c.project_id AND g.group_ref = c.group_ref
+    JOIN consumers u ON u.project_id = c.project_id AND u.consumer_ref = c.consumer_ref
+    WHERE c.project_id = $1
+      AND ($2 IS NULL OR c.id = $2)
+      AND ($3 IS NULL OR c.provider = $3)
+      AND ($4 IS NULL OR c.group_ref = $4)
+      AND ($5 IS NULL OR c.consumer_ref = $5)
+    ORDER BY c.id";
+
+async fn get(connection: &mut SqliteConnection, project_id: Uuid, id: Uuid) -> Result<Option<Connection>> {
+    Ok(sqlx::query_as(SELECT)
+        .bind(project_id)
+        .bind(id)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// Makes the group, or renames it when a name is given. Without a name the reference stands in for it.
+pub(super) async fn upsert_group(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    group_ref: &str,
+    name: Option<&str>,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO groups (project_id, group_ref, group_name, create_time) VALUES ($1, $2, COALESCE($3, $2), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+         ON CONFLICT (project_id, group_ref) DO UPDATE SET group_name = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+         WHERE $3 IS NOT NULL AND groups.group_name <> $3",
+    )
+    .bind(project_id)
+    .bind(group_ref)
+    .bind(name)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The row stays: the clock of work accepted before stood still from held_from to held_until.
+async fn release_authorization_hold(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    connection_id: Uuid,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE lanes SET hold_reason = NULL, held_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+         WHERE project_id = $1 AND lane_id = $2 AND hold_reason = 'authorization'",
+    )
+    .bind(project_id)
+    .bind(connection_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl ConnectionStore for SqliteStore {
+    async fn create_connection(&self, project_id: Uuid, new: &NewConnection) -> Result<Connection> {
+        let mut transaction = self.begin().await?;
+        upsert_group(
+            &mut transaction,
+            project_id,
+            &new.group_ref,
+            new.group_name.as_deref(),
+        )
+        .await?;
+        sqlx::query(
+            "INSERT INTO consumers (project_id, consumer_ref, consumer_name, create_time)
+             VALUES ($1, $2, COALESCE($3, $2), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+             ON CONFLICT (project_id, consumer_ref) DO UPDATE SET consumer_name = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             WHERE $3 IS NOT NULL AND consumers.consumer_name <> $3",
+        )
+        .bind(project_id)
+        .bind(&new.consumer_ref)
+        .bind(&new.consumer_name)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO connections (id, project_id, provider, group_ref, consumer_ref, provider_workspace_ref,
+                 provider_metadata, auth_scheme, status, credentials, credentials_version, create_time)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'created', $9, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+        )
+        .bind(new.id)
+        .bind(project_id)
+        .bind(&new.provider)
+        .bind(&new.group_ref)
+        .bind(&new.consumer_ref)
+        .bind(&new.provider_workspace_ref)
+        .bind(&new.provider_metadata)
+        .bind(&new.auth_scheme)
+        .bind(&new.credentials)
+        .execute(&mut *transaction)
+        .await?;
+        let made = get(&mut transaction, project_id, new.id).await?;
+        transaction.commit().await?;
+        made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
+    }
+
+    async fn list_connections(&self, project_id: Uuid, filter: &ConnectionFilter) -> Result<Vec<Connection>> {
+        Ok(sqlx::query_as(SELECT)
+            .bind(project_id)
+            .bind(None::<Uuid>)
+            .bind(&filter.provider)
+            .bind(&filter.group_ref)
+            .bind(&filter.consumer_ref)
+            .fetch_all(&self.readers)
+            .await?)
+    }
+
+    async fn get_connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<Option<Connection>> {
+        let mut connection = self.readers.acquire().await?;
+        get(&mut connection, project_id, connection_id).await
+    }
+
+    async fn update_connection(
+        &self,
+        project_id: Uuid,
+        connection_id: Uuid,
+        change: &ConnectionChange,
+    ) -> Result<Option<Connection>> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "UPDATE connections SET
+                 provider_workspace_ref = COALESCE($3, provider_workspace_ref),
+                 provider_metadata = COALESCE($4, provider_metadata),
+                 credentials = COALESCE($5, credentials),
+                 credentials_version = credentials_version + CASE WHEN $5 IS NULL THEN 0 ELSE 1 END,
+                 status = CASE WHEN $5 IS NULL THEN status ELSE 'created' END,
+                 update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             WHERE project_id = $1 AND id = $2",
+        )
+        .bind(project_id)
+        .bind(connection_id)
+        .bind(&change.provider_workspace_ref)
+        .bind(&change.provider_metadata)
+        .bind(&change.credentials)
+        .execute(&mut *transaction)
+        .await?;
+        if change.credentials.is_some() {
+            release_authorization_hold(&mut transaction, project_id, connection_id).await?;
+        }
+        let changed = get(&mut transaction, project_id, connection_id).await?;
+        bump_config_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    async fn set_connection_works(
+        &self,
+        project_id: Uuid,
+        connection_id: Uuid,
+        credentials_version: i64,
+        works: bool,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        // A late answer to an older credential says nothing about the one in force.
+        let current: Option<String> = sqlx::query_scalar(
+            "SELECT status FROM connections WHERE project_id = $1 AND id = $2 AND credentials_version = $3",
+        )
+        .bind(project_id)
+        .bind(connection_id)
+        .bind(credentials_version)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(current) = current else { return Ok(false) };
+        let status = if works { "working" } else { "bad_credentials" };
+        if current == status {
+            return Ok(true);
+        }
+        sqlx::query("UPDATE connections SET status = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE project_id = $1 AND id = $2")
+            .bind(project_id)
+            .bind(connection_id)
+            .bind(status)
+            .execute(&mut *transaction)
+            .await?;
+        if works {
+            release_authorization_hold(&mut transaction, project_id, connection_id).await?;
+        } else {
+            sqlx::query(
+                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from) VALUES ($1, $2, 'authorization', CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+                 ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_from = CAST(unixepoch('subsec') * 1000000 AS INTEGER), held_until = NULL
+                 WHERE lanes.hold_reason IS NULL",
+            )
+            .bind(connection_id)
+            .bind(project_id)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        bump_config_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn delete_connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let user: Option<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM installations WHERE project_id = $1 AND connection_id = $2 LIMIT 1",
+        )
+        .bind(project_id)
+        .bind(connection_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(installation) = user {
+            return Err(StoreError::Conflict(format!(
+                "installation {installation} uses this connection"
+            )));
+        }
+        let gone = sqlx::query("DELETE FROM connections WHERE project_id = $1 AND id = $2")
+            .bind(project_id)
+            .bind(connection_id)
+            .execute(&mut *transaction)
+            .await?;
+        bump_config_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(gone.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,146 @@
+//! Integrations and their revisions.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{SqliteStore, bump_config_version};
+use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result};
+
+const SELECT: &str = "
+    SELECT i.id, i.project_id, i.name, i.provider, i.create_time, i.update_time,
+           r.id AS revision_id, r.spec_version, r.content, r.create_time AS revision_create_time
+    FROM integrations i JOIN revisions r ON r.project_id = i.project_id AND r.id = i.latest_revision_id
+    WHERE i.project_id = $1 AND (i.id = $2 OR i.name_key = $3 OR ($2 IS NULL AND $3 IS NULL))
+    ORDER BY i.id";
+
+async fn find(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    integration: IntegrationRef<'_>,
+) -> Result<Option<Integration>> {
+    let (id, name) = match integration {
+        IntegrationRef::Id(id) => (Some(id), None),
+        IntegrationRef::Name(name) => (None, Some(name.to_lowercase())),
+    };
+    Ok(sqlx::query_as(SELECT)
+        .bind(project_id)
+        .bind(id)
+        .bind(name)
+        .fetch_optional(connection)
+        .await?)
+}
+
+async fn insert_revision(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    integration_id: Uuid,
+    new: &NewIntegration,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO revisions (id, project_id, integration_id, spec_version, content, create_time)
+         VALUES ($1, $2, $3, $4, $5, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+    )
+    .bind(new.revision_id)
+    .bind(project_id)
+    .bind(integration_id)
+    .bind(&new.spec_version)
+    .bind(&new.content)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl IntegrationStore for SqliteStore {
+    async fn deploy(
+        &self,
+        project_id: Uuid,
+        integrations: &[NewIntegration],
+        remove_others: bool,
+    ) -> Result<Vec<Integration>> {
+        let mut transaction = self.begin().await?;
+        for new in integrations {
+            match find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await? {
+                None => {
+                    sqlx::query(
+                        "INSERT INTO integrations (id, project_id, name, name_key, provider, latest_revision_id, create_time)
+                         VALUES ($1, $2, $3, $6, $4, $5, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                    )
+                    .bind(new.id)
+                    .bind(project_id)
+                    .bind(&new.name)
+                    .bind(&new.provider)
+                    .bind(new.revision_id)
+                    .bind(new.name.to_lowercase())
+                    .execute(&mut *transaction)
+                    .await?;
+                    insert_revision(&mut transaction, project_id, new.id, new).await?;
+                }
+                Some(old) if old.content != new.content || old.spec_version != new.spec_version => {
+                    sqlx::query(
+                        "UPDATE integrations SET name = $3, provider = $4, latest_revision_id = $5, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                         WHERE project_id = $1 AND id = $2",
+                    )
+                    .bind(project_id)
+                    .bind(old.id)
+                    .bind(&new.name)
+                    .bind(&new.provider)
+                    .bind(new.revision_id)
+                    .execute(&mut *transaction)
+                    .await?;
+                    insert_revision(&mut transaction, project_id, old.id, new).await?;
+                }
+                Some(_) => {}
+            }
+        }
+        if remove_others {
+            let names: Vec<String> = integrations.iter().map(|new| new.name.to_lowercase()).collect();
+            sqlx::query(
+                "DELETE FROM integrations
+                 WHERE project_id = $1 AND name_key NOT IN (SELECT value FROM json_each($2))",
+            )
+            .bind(project_id)
+            .bind(serde_json::Value::from(names).to_string())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let mut deployed = Vec::with_capacity(integrations.len());
+        for new in integrations {
+            deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
+        }
+        bump_config_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(deployed)
+    }
+
+    async fn list_integrations(&self, project_id: Uuid) -> Result<Vec<Integration>> {
+        Ok(sqlx::query_as(SELECT)
+            .bind(project_id)
+            .bind(None::<Uuid>)
+            .bind(None::<&str>)
+            .fetch_all(&self.readers)
+            .await?)
+    }
+
+    async fn find_integration(
+        &self,
+        project_id: Uuid,
+        integration: IntegrationRef<'_>,
+    ) -> Result<Option<Integration>> {
+        let mut connection = self.readers.acquire().await?;
+        find(&mut connection, project_id, integration).await
+    }
+
+    async fn delete_integration(&self, project_id: Uuid, integration_id: Uuid) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM integrations WHERE project_id = $1 AND id = $2")
+            .bind(project_id)
+            .bind(integration_id)
+            .execute(&mut *transaction)
+            .await?;
+        bump_config_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(gone.rows_affected() > 0)
+    }
+}

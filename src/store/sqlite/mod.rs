@@ -1,0 +1,156 @@
+//! The store on SQLite: embedded, one file, one process, every write on one connection.
+
+mod connections;
+mod installations;
+mod integrations;
+mod operations;
+mod projects;
+mod queue;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{SqliteConnection, Transaction};
+
+use super::{ConnectError, Result, Store, migrations};
+use crate::clock::{SharedClock, Time};
+
+/// Readers beside the one writer.
+const READERS: u32 = 4;
+/// How long a request waits for the writer before the store counts as down.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// Held as long as the store lives: the operating system lets go of it when the process dies, however it dies.
+    _lock: std::fs::File,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file, refuses a second process, and migrates.
+    ///
+    /// # Errors
+    /// When the URL is wrong, the file cannot be used or is in use, or a migration fails.
+    pub async fn connect(url: &str, _clock: SharedClock) -> Result<Self, ConnectError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| ConnectError::BadUrl(error.to_string()))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: an acknowledged write survives a power cut, not only a killed process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("wal_autocheckpoint", "4000");
+        let path = options.get_filename().to_path_buf();
+        let lock = lock(&path)?;
+        let file_error = |error: sqlx::Error| ConnectError::File {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        };
+        let pool = |connections: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1).connect_with(options.clone()).await.map_err(file_error)?;
+        migrations::sqlite()
+            .run(&writer)
+            .await
+            .map_err(|error| ConnectError::Migration(error.to_string()))?;
+        let readers = pool(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(file_error)?;
+        Ok(Self {
+            writer,
+            readers,
+            _lock: lock,
+        })
+    }
+
+    /// A transaction that has the write lock from its first moment: no upgrade can fail half-way.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// Takes the lock file beside the database.
+fn lock(database: &Path) -> Result<std::fs::File, ConnectError> {
+    if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| ConnectError::File {
+            path: folder.display().to_string(),
+            cause: error.to_string(),
+        })?;
+    }
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| ConnectError::File {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ConnectError::InUse {
+            path: database.display().to_string(),
+        }),
+        Err(std::fs::TryLockError::Error(error)) => Err(ConnectError::File {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        }),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn prepare_history(&self, _now: Time) -> Result<()> {
+        // One file has no partitions.
+        Ok(())
+    }
+
+    async fn config_version(&self) -> Result<i64> {
+        Ok(
+            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
+                .fetch_one(&self.readers)
+                .await?,
+        )
+    }
+}
+
+/// Tells every cache that it is old. Part of each transaction that changes what a cache may hold.
+async fn bump_config_version(connection: &mut SqliteConnection) -> Result<()> {
+    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
+        .execute(connection)
+        .await?;
+    Ok(())
+}

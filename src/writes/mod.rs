@@ -1,0 +1,504 @@
+//! Writes: accepted or performed at once, and how they end. Knows the store, the rules, the connectors and outbound; knows
+//! neither HTTP requests of the app nor the queue's order.
+
+pub mod perform;
+mod reconcile;
+mod record;
+pub mod request;
+pub mod route;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::action::Action;
+use crate::clock::{SharedClock, Time};
+use crate::connectors::{Catalog, Outcome, ProviderError, Refusal};
+use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
+use crate::outbound::Outbound;
+use crate::store::batcher::Batcher;
+use crate::store::{
+    AcceptOperation, AttemptState, EndState, NewAttempt, NewOperation, NewResult, RecordOperation, Settle,
+    SharedStore, StoreError,
+};
+use crate::vault::{Vault, sha256};
+use perform::{Job, Performed};
+pub use reconcile::Found;
+use request::{Mode, OnUnknown, StoredRequest, WriteRequest};
+use route::{Route, RouteError, Routes};
+
+/// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+/// How much of a provider's message an attempt keeps, in characters.
+const MESSAGE_CHARS: usize = 500;
+
+/// The engine of all writes.
+#[derive(Debug)]
+pub struct Writes {
+    pub(super) clock: SharedClock,
+    store: SharedStore,
+    /// Routes in memory.
+    pub routes: Routes,
+    pub(super) outbound: Outbound,
+    accept: Batcher<AcceptOperation, Time>,
+    record: Batcher<RecordOperation, ()>,
+    settle: Batcher<Settle, bool>,
+    attempts: Batcher<NewAttempt, ()>,
+    /// Rung when work has been accepted on this node.
+    pub accepted: Arc<Notify>,
+}
+
+/// What became of a write request.
+#[derive(Debug)]
+pub struct Written {
+    /// The operation.
+    pub operation_id: Uuid,
+    /// What happened to each field.
+    pub trace: Vec<TraceEntry>,
+    /// Absent for an asynchronous write: it has been accepted.
+    pub performed: Option<Performed>,
+}
+
+/// Why a write was neither accepted nor performed. Nothing was stored and nothing was sent, except for `NotRecorded`.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// No way to the provider.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The manifest has no such object, or its rules contradict each other.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The record cannot be written as it is.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The connector cannot make a request of it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The installation does not allow deletes of this object.
+    #[error("deletes of `{0}` are not enabled for this installation")]
+    DeleteNotEnabled(String),
+    /// The connector cannot do this.
+    #[error("{provider} does not support {action} for `{object}`")]
+    Unsupported {
+        /// The provider.
+        provider: String,
+        /// What was asked.
+        action: Action,
+        /// Of what.
+        object: String,
+    },
+    /// Headers for a provider that takes none.
+    #[error("{0} takes no headers from the app")]
+    HeadersNotTaken(String),
+    /// Associations for a provider, or an action, without them.
+    #[error("{0}")]
+    AssociationsNotTaken(String),
+    /// The credentials are known to be dead.
+    #[error("the provider no longer accepts the credentials of this connection")]
+    DeadCredential,
+    /// The store failed before anything was sent.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The provider has answered, but its answer could not be stored.
+    #[error("the provider has answered, but the outcome could not be stored")]
+    NotRecorded {
+        /// What the provider said.
+        written: Box<Written>,
+    },
+}
+
+impl Writes {
+    /// Builds the engine and starts its group commits.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        catalog: Arc<Catalog>,
+        vault: Arc<Vault>,
+        outbound: Outbound,
+        clock: SharedClock,
+    ) -> Self {
+        let writers = if store.kind() == "sqlite" { 1 } else { 2 };
+        let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
+        Self {
+            routes: Routes::new(store.clone(), catalog, vault),
+            clock,
+            outbound,
+            accept: Batcher::start(
+                writers,
+                Arc::new(move |members: &[AcceptOperation]| {
+                    let store = accept.clone();
+                    Box::pin(async move { store.accept_operations(members).await })
+                }),
+            ),
+            record: Batcher::start(
+                writers,
+                Arc::new(move |members: &[RecordOperation]| {
+                    let store = record.clone();
+                    Box::pin(async move {
+                        store
+                            .record_operations(members)
+                            .await
+                            .map(|()| vec![(); members.len()])
+                    })
+                }),
+            ),
+            settle: Batcher::start(
+                writers,
+                Arc::new(move |members: &[Settle]| {
+                    let store = settle.clone();
+                    Box::pin(async move { store.settle(members).await })
+                }),
+            ),
+            attempts: Batcher::start(
+                writers,
+                Arc::new(move |members: &[NewAttempt]| {
+                    let store = attempts.clone();
+                    Box::pin(async move {
+                        store
+                            .append_attempts(members)
+                            .await
+                            .map(|()| vec![(); members.len()])
+                    })
+                }),
+            ),
+            accepted: Arc::new(Notify::new()),
+            store,
+        }
+    }
+
+    /// The store, for the layers above.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// The time now, by this process's clock.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Takes a write request: performs it, or accepts it for the queue.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write(
+        &self,
+        project_id: Uuid,
+        integration: &str,
+        object: &str,
+        request: WriteRequest,
+    ) -> Result<Written, WriteError> {
+        let route = self
+            .routes
+            .find(project_id, integration, &request.group_ref)
+            .await?;
+        let plan = route.plan(object)?;
+        check_supported(&route, &plan, object, &request)?;
+        if request.mode == Mode::Synchronous && !route.connection.works {
+            return Err(WriteError::DeadCredential);
+        }
+        let operation_id = self.clock.new_id();
+        let mut job = Job::new(
+            &route,
+            &plan,
+            request.action,
+            request.record,
+            request.strict,
+            &request.stored,
+            operation_id.to_string(),
+        )?;
+        if !job.is_empty_update() {
+            job.check()?;
+        }
+        let operation = |action: Action| NewOperation {
+            id: operation_id,
+            project_id,
+            integration_id: route.integration_id,
+            installation_id: route.installation_id,
+            config_id: route.config_id,
+            revision_id: route.revision_id,
+            connection_id: route.connection.id,
+            object: object.to_owned(),
+            action,
+            // Made of strings and of JSON that was parsed before: it cannot fail.
+            request: serde_json::to_string(&request.stored).expect("a stored request is JSON"),
+        };
+        match request.mode {
+            Mode::Asynchronous => {
+                let accept = AcceptOperation {
+                    operation: operation(request.action),
+                    record_key: record_key(route.installation_id, &job),
+                    deadline: request.deadline,
+                };
+                let trace = std::mem::take(&mut job.applied.trace);
+                self.accept.submit(accept).await.map_err(WriteError::Store)?;
+                self.accepted.notify_one();
+                Ok(Written {
+                    operation_id,
+                    trace,
+                    performed: None,
+                })
+            }
+            Mode::Synchronous => {
+                let performed = self
+                    .perform(&mut job, async |_| Ok(()))
+                    .await
+                    .map_err(WriteError::Store)?;
+                self.note_credentials(&route, &performed.outcome).await;
+                let trace = std::mem::take(&mut job.applied.trace);
+                let record = RecordOperation {
+                    result: end_of_synchronous(object, &performed),
+                    attempt: performed
+                        .sent
+                        .map(|_| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
+                    operation: operation(request.action),
+                };
+                let written = Written {
+                    operation_id,
+                    trace,
+                    performed: Some(performed),
+                };
+                match self.record_patiently(record).await {
+                    Ok(()) => Ok(written),
+                    Err(error) => {
+                        tracing::error!(operation.id = %operation_id, error = &error as &dyn std::error::Error,
+                            "the outcome of a synchronous write could not be stored");
+                        Err(WriteError::NotRecorded {
+                            written: Box::new(written),
+                        })
+                    }
+                }
+            }
+        }
+    }
+
+    /// The provider has answered: what it said must not be lost for a short outage of the store.
+    async fn record_patiently(&self, record: RecordOperation) -> Result<(), StoreError> {
+        let deadline = tokio::time::Instant::now() + RECORD_PATIENCE;
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.record.submit(record.clone()).await {
+                Err(error) if error.is_transient() && tokio::time::Instant::now() + wait < deadline => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Appends the row that says "a request is about to leave". Durable when it returns.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing may be sent.
+    pub async fn append_attempt(&self, attempt: NewAttempt) -> Result<(), StoreError> {
+        self.attempts.submit(attempt).await
+    }
+
+    /// Ends an attempt of a queue item; true when it took effect.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle(&self, settle: Settle) -> Result<bool, StoreError> {
+        self.settle.submit(settle).await
+    }
+
+    /// Looks for what an earlier attempt may have made; see [`Found`].
+    pub async fn look_for(&self, job: &Job<'_>, sent_since: Time) -> Found {
+        self.reconcile(job, sent_since).await
+    }
+
+    /// Notes what an answer says about the credentials: dead ones hold the lane until the customer reconnects.
+    /// Answers false when newer credentials are in force than those that were used.
+    pub async fn note_credentials(&self, route: &Route, outcome: &Outcome) -> bool {
+        let works = match outcome {
+            Outcome::Unauthorized(_) => false,
+            // Writing "working" once is enough; a healthy connection costs no statement.
+            Outcome::Succeeded { .. } if !route.connection.works => true,
+            _ => return true,
+        };
+        let connection = &route.connection;
+        let noted = self
+            .store
+            .set_connection_works(
+                route.project_id,
+                connection.id,
+                connection.credentials_version,
+                works,
+            )
+            .await;
+        self.routes.clear();
+        match noted {
+            Ok(current) => current,
+            Err(error) => {
+                tracing::warn!(connection.id = %connection.id, error = &error as &dyn std::error::Error,
+                    "the status of a connection could not be stored");
+                true
+            }
+        }
+    }
+
+    /// The row of an attempt that has been answered, or not.
+    #[must_use]
+    pub fn attempt(
+        &self,
+        id: Uuid,
+        operation_id: Uuid,
+        project_id: Uuid,
+        number: i32,
+        performed: &Performed,
+    ) -> NewAttempt {
+        NewAttempt {
+            id,
+            project_id,
+            operation_id,
+            number,
+            state: if matches!(performed.outcome, Outcome::Unknown(_)) {
+                AttemptState::Unanswered
+            } else {
+                AttemptState::Answered
+            },
+            start_time: performed.sent.unwrap_or_else(|| self.clock.now()),
+            status: performed.status.map(i32::from),
+            class: Some(performed.class().to_owned()),
+            message: message_of(&performed.outcome).map(|text| text.chars().take(MESSAGE_CHARS).collect()),
+            latency_us: performed.latency_us,
+        }
+    }
+}
+
+/// The error of an outcome.
+#[must_use]
+pub const fn error_of(outcome: &Outcome) -> Option<&ProviderError> {
+    match outcome {
+        Outcome::Succeeded { .. } => None,
+        Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => Some(error),
+        Outcome::Retry { error, .. } => Some(error),
+    }
+}
+
+fn message_of(outcome: &Outcome) -> Option<&str> {
+    error_of(outcome).map(|error| error.message.as_str())
+}
+
+fn check_supported(
+    route: &Route,
+    plan: &Plan,
+    object: &str,
+    request: &WriteRequest,
+) -> Result<(), WriteError> {
+    let connector = &route.connector;
+    if request.action == Action::Delete && !plan.delete_enabled() {
+        return Err(WriteError::DeleteNotEnabled(object.to_owned()));
+    }
+    if !connector.supports(request.action, plan.provider_object()) {
+        return Err(WriteError::Unsupported {
+            provider: connector.provider().to_owned(),
+            action: request.action,
+            object: object.to_owned(),
+        });
+    }
+    if !request.stored.headers.is_empty() && !connector.passes_headers_on(request.action) {
+        return Err(WriteError::HeadersNotTaken(connector.provider().to_owned()));
+    }
+    if !request.stored.associations.is_empty() {
+        if !connector.takes_associations() {
+            let detail = format!("{} takes no associations", connector.provider());
+            return Err(WriteError::AssociationsNotTaken(detail));
+        }
+        if !connector.takes_associations_on(request.action) {
+            let detail = format!(
+                "associations can be made with a create, not with {}",
+                request.action
+            );
+            return Err(WriteError::AssociationsNotTaken(detail));
+        }
+    }
+    Ok(())
+}
+
+/// Writes with the same key run singly, in the order they were accepted. A create has no record yet, so none waits for it.
+fn record_key(installation_id: Uuid, job: &Job<'_>) -> Option<i64> {
+    let id = job.applied.record_id.as_deref()?;
+    let hash = sha256(format!("{installation_id}\n{}\n{id}", job.plan.provider_object()).as_bytes());
+    hash.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))
+}
+
+/// `[contacts] Write completed (1 succeeded, 0 failed)` and the like: one line for people.
+#[must_use]
+pub fn summary(object: &str, error: Option<&str>) -> String {
+    match error {
+        None => format!("[{object}] Write completed (1 succeeded, 0 failed)"),
+        Some(error) => format!("[{object}] Error writing to provider: {error}"),
+    }
+}
+
+/// The sentence for a rejected write: `error writing account: bad request: No such column …`.
+#[must_use]
+pub fn rejection(object: &str, error: &ProviderError) -> String {
+    use crate::connectors::ErrorClass as C;
+    let kind = match error.class {
+        C::Validation => "bad request",
+        C::Conflict => "conflict",
+        C::NotFound => "not found",
+        C::Forbidden => "forbidden",
+        C::Config => "configuration",
+        C::Auth => "unauthorized",
+        C::RateLimited | C::Quota => "rate limited",
+        C::Lock => "record locked",
+        C::Maintenance => "maintenance",
+        C::Transient | C::Server => "provider error",
+        C::Unknown => "unknown outcome",
+    };
+    format!("error writing {object}: {kind}: {}", error.message)
+}
+
+/// A list of error texts as the store keeps it.
+#[must_use]
+pub fn error_list(errors: &[String]) -> String {
+    Value::from(errors.to_vec()).to_string()
+}
+
+/// How a synchronous write ends: nobody tries it again but the app.
+fn end_of_synchronous(object: &str, performed: &Performed) -> NewResult {
+    let attempts = i32::from(performed.sent.is_some());
+    let (state, record_id, error) = match &performed.outcome {
+        Outcome::Succeeded { record_id, .. } => (EndState::Succeeded, record_id.clone(), None),
+        Outcome::Unknown(error) => (EndState::NeedsReview, None, Some(error)),
+        // Sent, no usable answer, but safe to repeat: whether it was applied is not known either.
+        Outcome::Retry { error, .. } if !perform::certainly_not_applied(error) => {
+            (EndState::NeedsReview, None, Some(error))
+        }
+        Outcome::Rejected(error) | Outcome::Unauthorized(error) => (EndState::Failed, None, Some(error)),
+        Outcome::Retry { error, .. } => (EndState::Failed, None, Some(error)),
+    };
+    let errors: Vec<String> = error.map(|error| rejection(object, error)).into_iter().collect();
+    NewResult {
+        state,
+        summary: summary(object, error.map(|error| error.message.as_str())),
+        record_id,
+        errors: error_list(&errors),
+        attempts,
+    }
+}
+
+/// Reads a stored request back.
+///
+/// # Errors
+/// When it is not what this version writes.
+pub fn read_stored(text: &str) -> Result<(StoredRequest, Map<String, Value>), String> {
+    let stored: StoredRequest = serde_json::from_str(text)
+        .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
+    let record = record::read_record(&stored.record).map_err(|problem| problem.detail)?;
+    Ok((stored, record))
+}
+
+/// What the app asked for when the outcome stays unknown.
+#[must_use]
+pub const fn may_repeat_blindly(stored: &StoredRequest) -> bool {
+    matches!(stored.on_unknown, OnUnknown::Retry)
+}

@@ -1,0 +1,390 @@
+//! One write, from the mapped record to what the provider says: the part that synchronous and asynchronous writes share.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::request::StoredRequest;
+use super::route::Route;
+use super::{Writes, reconcile};
+use crate::action::Action;
+use crate::clock::Time;
+use crate::connectors::{
+    Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RefusalKind,
+    RetryClass, Step,
+};
+use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use crate::outbound::{CredentialError, SendError, attach};
+use crate::store::StoreError;
+
+/// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
+const RAW_RESPONSE_BYTES: usize = 16 << 10;
+/// Steps that a connector may ask for before the write itself.
+const MAX_LOOKUPS: usize = 4;
+
+/// A write that is ready to be performed.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The way.
+    pub route: &'a Route,
+    /// The compiled rules.
+    pub plan: &'a Plan,
+    /// What to do.
+    pub action: Action,
+    /// The mapped record.
+    pub applied: Applied,
+    /// Links to other records.
+    pub associations: &'a [Value],
+    /// Headers to pass through.
+    pub headers: &'a [(String, String)],
+    /// The same on every attempt: the operation's id.
+    pub idempotency_key: String,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub struct Performed {
+    /// What the provider said, or what its silence means.
+    pub outcome: Outcome,
+    /// When the write itself left; absent when it never did.
+    pub sent: Option<Time>,
+    /// The provider's HTTP status; absent when there was no answer.
+    pub status: Option<u16>,
+    /// From sending until the answer, in microseconds.
+    pub latency_us: Option<i64>,
+    /// When the outcome was known.
+    pub answered_at: Time,
+    /// The beginning of the provider's answer.
+    pub raw: Option<String>,
+}
+
+impl Performed {
+    fn unsent(outcome: Outcome, answered_at: Time) -> Self {
+        Self {
+            outcome,
+            sent: None,
+            status: None,
+            latency_us: None,
+            answered_at,
+            raw: None,
+        }
+    }
+
+    /// The class of the outcome in one word, for attempts and logs.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match &self.outcome {
+            Outcome::Succeeded { .. } => "success",
+            Outcome::Unknown(_) => "outcome_unknown",
+            Outcome::Retry { class, error, .. } if error.class == ErrorClass::Server => match class {
+                RetryClass::Transient => "server",
+                _ => class.as_str(),
+            },
+            Outcome::Retry { class, .. } => class.as_str(),
+            Outcome::Rejected(error) | Outcome::Unauthorized(error) => error.class.as_str(),
+        }
+    }
+}
+
+/// Whether an error leaves no doubt that the provider did nothing.
+#[must_use]
+pub const fn certainly_not_applied(error: &ProviderError) -> bool {
+    !matches!(error.class, ErrorClass::Server | ErrorClass::Unknown)
+}
+
+fn error(class: ErrorClass, message: impl Into<String>) -> ProviderError {
+    ProviderError {
+        class,
+        code: None,
+        message: message.into(),
+        status: 0,
+        existing_id: None,
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Applies the rules to a record.
+    ///
+    /// # Errors
+    /// When the record cannot be written as it is.
+    pub fn new(
+        route: &'a Route,
+        plan: &'a Plan,
+        action: Action,
+        record: Map<String, Value>,
+        strict: bool,
+        stored: &'a StoredRequest,
+        idempotency_key: String,
+    ) -> Result<Self, ApplyError> {
+        let applied = plan.apply(record, action, ApplyOptions { strict })?;
+        let StoredRequest {
+            associations,
+            headers,
+            ..
+        } = stored;
+        Ok(Self {
+            route,
+            plan,
+            action,
+            applied,
+            associations,
+            headers,
+            idempotency_key,
+        })
+    }
+
+    fn command(&self) -> Command<'_> {
+        Command {
+            action: self.action,
+            object: self.plan.provider_object(),
+            record_id: self.applied.record_id.as_deref(),
+            record: &self.applied.record,
+            associations: self.associations,
+            headers: self.headers,
+            vars: &self.route.connection.vars,
+            idempotency_key: Some(&self.idempotency_key),
+        }
+    }
+
+    /// Whether the rules left nothing to write: then the provider is not asked.
+    #[must_use]
+    pub fn is_empty_update(&self) -> bool {
+        self.action == Action::Update && self.applied.record.is_empty()
+    }
+
+    /// Says before anything is stored or sent whether the connector can make a request of it.
+    ///
+    /// # Errors
+    /// The connector's refusal.
+    pub fn check(&self) -> Result<(), Refusal> {
+        self.route.connector.prepare(&self.command(), &[]).map(drop)
+    }
+
+    /// Whether repeating it can make a second record.
+    #[must_use]
+    pub fn is_unsafe_to_repeat(&self) -> bool {
+        !self
+            .route
+            .connector
+            .repeat_safe(self.action, self.plan.provider_object())
+    }
+}
+
+impl Writes {
+    /// Sends a request of the connector with the connection's credentials.
+    pub(super) async fn send(
+        &self,
+        route: &Route,
+        request: ProviderRequest,
+    ) -> Result<ProviderResponse, SendFailure> {
+        let wire = attach(
+            route.connector.provider(),
+            route.connector.auth(),
+            &route.connection.credentials,
+            request,
+        )?;
+        Ok(self.outbound.send(wire).await?)
+    }
+
+    /// Performs a write. `before_send` runs right before the write itself leaves, once everything else is done; when it
+    /// fails nothing is sent.
+    ///
+    /// # Errors
+    /// Only what `before_send` fails with. Whatever the provider does is in the outcome.
+    pub async fn perform<F>(&self, job: &mut Job<'_>, before_send: F) -> Result<Performed, StoreError>
+    where
+        F: AsyncFnOnce(Time) -> Result<(), StoreError>,
+    {
+        if !job.applied.if_empty.is_empty()
+            && let Err(outcome) = self.decide_if_empty(job).await
+        {
+            return Ok(Performed::unsent(outcome, self.clock.now()));
+        }
+        if job.is_empty_update() {
+            let record_id = job.applied.record_id.clone();
+            return Ok(Performed::unsent(
+                Outcome::Succeeded {
+                    record_id,
+                    data: None,
+                },
+                self.clock.now(),
+            ));
+        }
+        let mut looked_up = Vec::new();
+        let request = loop {
+            match job.route.connector.prepare(&job.command(), &looked_up) {
+                Ok(Step::Send(request)) => break request,
+                Ok(Step::Lookup(_)) if looked_up.len() >= MAX_LOOKUPS => {
+                    let message = "the connector asks for more lookups than are allowed";
+                    return Ok(Performed::unsent(
+                        Outcome::Rejected(error(ErrorClass::Config, message)),
+                        self.clock.now(),
+                    ));
+                }
+                Ok(Step::Lookup(request)) => match self.send(job.route, request).await {
+                    Ok(response) => {
+                        let now = self.clock.now();
+                        match job.route.connector.interpret_lookup(
+                            &job.command(),
+                            &response,
+                            now.to_timestamp(),
+                        ) {
+                            None => looked_up.push(response),
+                            Some(outcome) => return Ok(Performed::unsent(outcome, now)),
+                        }
+                    }
+                    Err(failure) => return Ok(Performed::unsent(failure.before_write(), self.clock.now())),
+                },
+                Err(refusal) => {
+                    return Ok(Performed::unsent(
+                        Outcome::Rejected(refused(&refusal)),
+                        self.clock.now(),
+                    ));
+                }
+            }
+        };
+        let sent = self.clock.now();
+        before_send(sent).await?;
+        let started = Instant::now();
+        let answer = self.send(job.route, request).await;
+        let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
+        let answered_at = self.clock.now();
+        Ok(match answer {
+            Ok(response) => {
+                let outcome =
+                    job.route
+                        .connector
+                        .interpret(&job.command(), &response, answered_at.to_timestamp());
+                let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
+                Performed {
+                    outcome,
+                    sent: Some(sent),
+                    status: Some(response.status),
+                    latency_us,
+                    answered_at,
+                    raw: (!raw.is_empty()).then(|| String::from_utf8_lossy(raw).into_owned()),
+                }
+            }
+            Err(failure) => {
+                let outcome = failure.of_write(job.is_unsafe_to_repeat());
+                Performed {
+                    outcome,
+                    sent: Some(sent),
+                    status: None,
+                    latency_us,
+                    answered_at,
+                    raw: None,
+                }
+            }
+        })
+    }
+
+    /// Reads the fields that are written only when the provider has no value, and decides. When the read fails, so does the
+    /// write: a value that may be there is never overwritten.
+    async fn decide_if_empty(&self, job: &mut Job<'_>) -> Result<(), Outcome> {
+        let connector = &job.route.connector;
+        let object = job.plan.provider_object();
+        let id = job.applied.record_id.clone().unwrap_or_default();
+        let fields: Vec<&str> = job
+            .applied
+            .if_empty
+            .iter()
+            .map(crate::mapping::IfEmptyField::name)
+            .collect();
+        let request = connector
+            .read_current(object, &id, &fields, &job.route.connection.vars)
+            .ok_or_else(|| {
+                let message = format!(
+                    "writeOnUpdate: ifEmpty needs the current values, and {} cannot be asked for them",
+                    connector.provider()
+                );
+                Outcome::Rejected(error(ErrorClass::Config, message))
+            })?;
+        let response = self
+            .send(job.route, request)
+            .await
+            .map_err(|failure| failure.before_write())?;
+        let current = connector.interpret_current(
+            object,
+            &job.route.connection.vars,
+            &response,
+            self.clock.now().to_timestamp(),
+        )?;
+        let applied = std::mem::replace(
+            &mut job.applied,
+            Applied {
+                record: Map::new(),
+                record_id: None,
+                trace: Vec::new(),
+                if_empty: Vec::new(),
+            },
+        );
+        job.applied = applied.decide_if_empty(&current);
+        Ok(())
+    }
+
+    /// See [`reconcile`].
+    pub(super) async fn reconcile(&self, job: &Job<'_>, sent_since: Time) -> reconcile::Found {
+        reconcile::look(self, job, sent_since).await
+    }
+}
+
+/// A refusal of the connector as the error of an outcome.
+fn refused(refusal: &Refusal) -> ProviderError {
+    let class = match refusal.kind {
+        RefusalKind::InvalidVariable | RefusalKind::LookupFailed => ErrorClass::Config,
+        _ => ErrorClass::Validation,
+    };
+    error(class, refusal.message.clone())
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendFailure {
+    /// The credentials cannot be put on the request.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    /// The network.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl SendFailure {
+    /// What it means when the request that failed was a read before the write.
+    fn before_write(&self) -> Outcome {
+        match self.of_write(false) {
+            Outcome::Retry { error, class, after } => Outcome::Retry {
+                error: ProviderError {
+                    class: ErrorClass::Transient,
+                    ..error
+                },
+                class,
+                after,
+            },
+            other => other,
+        }
+    }
+
+    /// What it means when the request that failed was the write.
+    fn of_write(&self, unsafe_to_repeat: bool) -> Outcome {
+        let message = self.to_string();
+        match self {
+            Self::Credentials(_) | Self::Send(SendError::Refused(_)) => {
+                Outcome::Rejected(error(ErrorClass::Config, message))
+            }
+            Self::Send(SendError::NotSent(_)) => Outcome::Retry {
+                error: error(ErrorClass::Transient, message),
+                class: RetryClass::Transient,
+                after: None,
+            },
+            Self::Send(SendError::NoAnswer(_)) if unsafe_to_repeat => {
+                Outcome::Unknown(error(ErrorClass::Unknown, message))
+            }
+            Self::Send(SendError::NoAnswer(_)) => Outcome::Retry {
+                error: error(ErrorClass::Server, message),
+                class: RetryClass::Transient,
+                after: None,
+            },
+        }
+    }
+}

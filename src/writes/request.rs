@@ -1,0 +1,474 @@
+//! A write request as the app sends it: read, checked and kept as received.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::record::read_record;
+use crate::action::Action;
+
+/// The records that one batch may hold.
+const MAX_BATCH: usize = 100;
+/// Deadlines that may be asked for, in hours.
+const DEADLINE_HOURS: std::ops::RangeInclusive<i64> = 1..=48;
+/// Delays of an auto-batch that may be asked for, in minutes.
+const BATCH_DELAY_MINUTES: std::ops::RangeInclusive<i64> = 1..=1440;
+/// The longest reference of a group, in bytes.
+const MAX_REF_BYTES: usize = 512;
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The path of the field, such as `retryPolicy.deadlineHours`; empty for the body as a whole.
+    pub name: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+impl Invalid {
+    /// One problem.
+    pub fn new(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Who waits for the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The app.
+    Synchronous,
+    /// The queue.
+    Asynchronous,
+}
+
+/// What to do with a create whose outcome is unknown and cannot be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// A person decides.
+    #[default]
+    Review,
+    /// It is sent again; the app accepts that it may be doubled.
+    Retry,
+}
+
+/// The part of a request that is stored with the operation: what the provider will get is made from it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredRequest {
+    /// The record, letter for letter.
+    pub record: Box<RawValue>,
+    /// Links to other records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub associations: Vec<Value>,
+    /// Headers to pass through, as name and value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// See [`OnUnknown`].
+    #[serde(default)]
+    pub on_unknown: OnUnknown,
+}
+
+/// A checked write request of a single record.
+#[derive(Debug)]
+pub struct WriteRequest {
+    /// The customer.
+    pub group_ref: String,
+    /// What to do.
+    pub action: Action,
+    /// Who waits.
+    pub mode: Mode,
+    /// How long an asynchronous write may be retried.
+    pub deadline: Duration,
+    /// Reject what would otherwise be dropped.
+    pub strict: bool,
+    /// What is stored.
+    pub stored: StoredRequest,
+    /// The record, parsed.
+    pub record: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    group_ref: Option<String>,
+    r#type: Option<String>,
+    mode: Option<String>,
+    record: Option<Box<RawValue>>,
+    batch: Option<Vec<BatchItem>>,
+    associations: Option<Vec<Map<String, Value>>>,
+    headers: Option<Vec<Header>>,
+    #[expect(
+        dead_code,
+        reason = "only its shape is checked: it has no meaning for a single record"
+    )]
+    batch_policy: Option<BatchPolicy>,
+    retry_policy: Option<RetryPolicy>,
+    auto_batch_policy: Option<AutoBatchPolicy>,
+    strict: Option<bool>,
+    on_unknown: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BatchItem {
+    #[expect(dead_code, reason = "only its presence and shape are checked")]
+    record: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Header {
+    key: Option<String>,
+    value: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchPolicy {
+    #[expect(dead_code, reason = "only its type is checked")]
+    all_or_none: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryPolicy {
+    deadline_hours: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AutoBatchPolicy {
+    max_delay_minutes: Option<i64>,
+    retry_deadline_hours: Option<i64>,
+}
+
+impl WriteRequest {
+    /// Reads and checks a body: everything that can be said without knowing the integration.
+    ///
+    /// # Errors
+    /// All problems found, each with the path of its field.
+    pub fn parse(body: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let body = read_body(body)?;
+        let mut problems = Vec::new();
+
+        let group_ref = body.group_ref.unwrap_or_default();
+        if group_ref.is_empty() {
+            problems.push(Invalid::new(
+                "groupRef",
+                "is required: the reference of the customer's group",
+            ));
+        } else if group_ref.len() > MAX_REF_BYTES {
+            problems.push(Invalid::new(
+                "groupRef",
+                format!("is longer than {MAX_REF_BYTES} bytes"),
+            ));
+        }
+        let action = match body.r#type.as_deref() {
+            Some("create") => Some(Action::Create),
+            Some("update") => Some(Action::Update),
+            Some("delete") => Some(Action::Delete),
+            Some(other) => {
+                problems.push(Invalid::new(
+                    "type",
+                    format!("is `{}`; it must be create, update or delete", shorten(other)),
+                ));
+                None
+            }
+            None => {
+                problems.push(Invalid::new("type", "is required: create, update or delete"));
+                None
+            }
+        };
+        let mode = match body.mode.as_deref() {
+            // A delete is always performed while the app waits.
+            _ if action == Some(Action::Delete) => Mode::Synchronous,
+            None | Some("synchronous") => Mode::Synchronous,
+            Some("asynchronous") => Mode::Asynchronous,
+            Some(other) => {
+                let detail = format!("is `{}`; it must be synchronous or asynchronous", shorten(other));
+                problems.push(Invalid::new("mode", detail));
+                Mode::Synchronous
+            }
+        };
+        match (&body.record, &body.batch) {
+            (Some(_), Some(_)) => {
+                problems.push(Invalid::new("batch", "stands beside record: send one of the two"))
+            }
+            (None, None) => problems.push(Invalid::new(
+                "record",
+                "is required: send record, or batch for several",
+            )),
+            _ => {}
+        }
+        if let Some(batch) = &body.batch {
+            problems.extend(check_batch(batch, action, body.auto_batch_policy.is_some()));
+        }
+        let mut hours = body.retry_policy.and_then(|policy| policy.deadline_hours);
+        if hours.is_some_and(|hours| !DEADLINE_HOURS.contains(&hours)) {
+            problems.push(Invalid::new("retryPolicy.deadlineHours", "must be from 1 to 48"));
+        }
+        if let Some(policy) = &body.auto_batch_policy {
+            if mode != Mode::Asynchronous {
+                problems.push(Invalid::new("autoBatchPolicy", "needs mode asynchronous"));
+            }
+            match policy.max_delay_minutes {
+                None => problems.push(Invalid::new(
+                    "autoBatchPolicy.maxDelayMinutes",
+                    "is required: 1 to 1440",
+                )),
+                Some(minutes) if !BATCH_DELAY_MINUTES.contains(&minutes) => {
+                    problems.push(Invalid::new(
+                        "autoBatchPolicy.maxDelayMinutes",
+                        "must be from 1 to 1440",
+                    ));
+                }
+                Some(_) => {}
+            }
+            if policy
+                .retry_deadline_hours
+                .is_some_and(|hours| !DEADLINE_HOURS.contains(&hours))
+            {
+                problems.push(Invalid::new(
+                    "autoBatchPolicy.retryDeadlineHours",
+                    "must be from 1 to 48",
+                ));
+            }
+            // With an auto-batch its own deadline counts and retryPolicy is ignored.
+            hours = policy.retry_deadline_hours;
+        }
+        let on_unknown = match body.on_unknown.as_deref() {
+            None | Some("review") => OnUnknown::Review,
+            Some("retry") => OnUnknown::Retry,
+            Some(other) => {
+                problems.push(Invalid::new(
+                    "onUnknown",
+                    format!("is `{}`; it must be review or retry", shorten(other)),
+                ));
+                OnUnknown::Review
+            }
+        };
+        let mut headers = Vec::new();
+        for (index, header) in body.headers.unwrap_or_default().into_iter().enumerate() {
+            match (header.key, header.value) {
+                (Some(key), Some(value)) if !key.is_empty() => headers.push((key, value)),
+                _ => problems.push(Invalid::new(
+                    format!("headers[{index}]"),
+                    "needs a key and a value",
+                )),
+            }
+        }
+        // An SDK sends `[{}]` for "none"; it is accepted and means nothing.
+        let associations: Vec<Value> = body
+            .associations
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|association| !association.is_empty())
+            .map(Value::Object)
+            .collect();
+        let record = body.record.map(|raw| {
+            let parsed = read_record(&raw).unwrap_or_else(|problem| {
+                problems.push(problem);
+                Map::new()
+            });
+            (raw, parsed)
+        });
+        match (action, record) {
+            (Some(action), Some((raw, record))) if problems.is_empty() => Ok(Self {
+                group_ref,
+                action,
+                mode,
+                deadline: Duration::from_secs(3600 * hours.unwrap_or(1).unsigned_abs()),
+                strict: body.strict.unwrap_or(false),
+                stored: StoredRequest {
+                    record: raw,
+                    associations,
+                    headers,
+                    on_unknown,
+                },
+                record,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn check_batch(batch: &[BatchItem], action: Option<Action>, auto_batch: bool) -> Vec<Invalid> {
+    let mut problems = Vec::new();
+    if action == Some(Action::Delete) {
+        problems.push(Invalid::new(
+            "batch",
+            "cannot be deleted: send one delete for each record",
+        ));
+    }
+    if auto_batch {
+        problems.push(Invalid::new(
+            "autoBatchPolicy",
+            "collects single records: send record instead of batch",
+        ));
+    }
+    if batch.is_empty() || batch.len() > MAX_BATCH {
+        let detail = format!("holds {} records; it must hold 1 to {MAX_BATCH}", batch.len());
+        problems.push(Invalid::new("batch", detail));
+    }
+    if problems.is_empty() {
+        let detail = "is not served by this version: send the records one by one, with mode asynchronous if they are many";
+        problems.push(Invalid::new("batch", detail));
+    }
+    problems
+}
+
+/// Reads JSON; an error names the path of the field and never repeats a value.
+fn read_body(body: &[u8]) -> Result<Body, Vec<Invalid>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read: Result<Body, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let broken = |error: &serde_json::Error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        vec![Invalid::new("", format!("the body is not valid JSON at {place}"))]
+    };
+    match read {
+        Ok(body) => match deserializer.end() {
+            Ok(()) => Ok(body),
+            Err(error) => Err(broken(&error)),
+        },
+        Err(error) if error.inner().classify() == serde_json::error::Category::Data => {
+            let path = error.path().to_string();
+            let name = if path == "." { String::new() } else { path };
+            Err(vec![Invalid::new(name, type_problem(error.inner()))])
+        }
+        Err(error) => Err(broken(error.inner())),
+    }
+}
+
+/// The expected type out of serde's message, without the value that was sent.
+fn type_problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match (text.split_once("expected "), text.strip_prefix("missing field ")) {
+        (Some((_, expected)), _) => format!("has the wrong type: expected {expected}"),
+        (None, Some(field)) => format!("lacks the field {field}"),
+        _ => "has the wrong type".to_owned(),
+    }
+}
+
+/// What the app sent, short enough for a message.
+fn shorten(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(body: &str) -> Vec<String> {
+        match WriteRequest::parse(body.as_bytes()) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.into_iter().map(|problem| problem.name).collect(),
+        }
+    }
+
+    #[test]
+    fn a_plain_create_is_read_and_kept_letter_for_letter() {
+        let body = r#"{"groupRef":"g","type":"create","record":{"b": 0.10, "a":12345678901234567890}}"#;
+        let request = WriteRequest::parse(body.as_bytes()).expect("valid");
+        assert_eq!(request.mode, Mode::Synchronous);
+        assert_eq!(
+            request.stored.record.get(),
+            r#"{"b": 0.10, "a":12345678901234567890}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&request.record).expect("json"),
+            r#"{"b":0.10,"a":12345678901234567890}"#
+        );
+    }
+
+    #[test]
+    fn each_rule_names_its_field() {
+        for (body, name) in [
+            (r#"{"type":"create","record":{}}"#, "groupRef"),
+            (r#"{"groupRef":"g","record":{}}"#, "type"),
+            (r#"{"groupRef":"g","type":"destroy","record":{}}"#, "type"),
+            (
+                r#"{"groupRef":"g","type":"create","mode":"later","record":{}}"#,
+                "mode",
+            ),
+            (r#"{"groupRef":"g","type":"create"}"#, "record"),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"batch":[{"record":{}}]}"#,
+                "batch",
+            ),
+            (r#"{"groupRef":"g","type":"create","batch":[]}"#, "batch"),
+            (
+                r#"{"groupRef":"g","type":"delete","batch":[{"record":{}}]}"#,
+                "batch",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"retryPolicy":{"deadlineHours":0}}"#,
+                "retryPolicy.deadlineHours",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"retryPolicy":{"deadlineHours":49}}"#,
+                "retryPolicy.deadlineHours",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"autoBatchPolicy":{"maxDelayMinutes":5}}"#,
+                "autoBatchPolicy",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","mode":"asynchronous","record":{},"autoBatchPolicy":{}}"#,
+                "autoBatchPolicy.maxDelayMinutes",
+            ),
+            (r#"{"groupRef":"g","type":"create","record":[]}"#, "record"),
+            (
+                r#"{"groupRef":"g","type":"create","record":{"a":1,"a":2}}"#,
+                "record.a",
+            ),
+            (r#"{"groupRef":7,"type":"create","record":{}}"#, "groupRef"),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"retryPolicy":{"deadlineHours":"x"}}"#,
+                "retryPolicy.deadlineHours",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"headers":[{"key":"a"}]}"#,
+                "headers[0]",
+            ),
+            ("[]", ""),
+            ("{", ""),
+            ("", ""),
+            (r#"{"groupRef":"g","type":"create","record":{}} x"#, ""),
+        ] {
+            assert!(
+                names(body).iter().any(|found| found == name),
+                "{body}: {:?}",
+                names(body)
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_empty_associations_are_ignored_and_null_means_absent() {
+        let body =
+            r#"{"groupRef":"g","type":"create","record":{},"batch":null,"associations":[{}],"x":{"y":[1]}}"#;
+        let request = WriteRequest::parse(body.as_bytes()).expect("valid");
+        assert!(request.stored.associations.is_empty());
+    }
+
+    #[test]
+    fn a_delete_ignores_its_mode() {
+        let body = r#"{"groupRef":"g","type":"delete","mode":"asynchronous","record":{"id":"1"}}"#;
+        assert_eq!(
+            WriteRequest::parse(body.as_bytes()).expect("valid").mode,
+            Mode::Synchronous
+        );
+    }
+
+    #[test]
+    fn values_are_not_repeated_in_errors() {
+        let body = r#"{"groupRef":{"secret":"s3cr3t"},"type":"create","record":{}}"#;
+        let problems = WriteRequest::parse(body.as_bytes()).expect_err("wrong type");
+        assert!(!format!("{problems:?}").contains("s3cr3t"));
+    }
+}

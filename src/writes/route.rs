@@ -1,0 +1,304 @@
+//! From (project, integration, group) to everything a write needs, kept in memory.
+//!
+//! A cached route is trusted only while the store has been heard from within [`FRESH`]: a poll of one small number tells
+//! whether any config, connection or key has changed. So a change reaches every node within that time, and a store that
+//! is down is noticed before anything is sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::connectors::{Catalog, Connector};
+use crate::manifest::{ConfigContent, Integration};
+use crate::mapping::{Plan, PlanError};
+use crate::outbound::Credentials;
+use crate::store::{IntegrationRef, RouteRow, SharedStore, StoreError};
+use crate::vault::Vault;
+
+/// How often the store is asked whether something changed.
+pub const POLL: Duration = Duration::from_millis(500);
+/// How old the last answer may be before cached routes are read again.
+const FRESH: Duration = Duration::from_secs(2);
+/// Routes kept in memory.
+const CAPACITY: usize = 20_000;
+
+/// A customer's account at a provider, ready to be used.
+#[derive(Debug)]
+pub struct ConnectionUse {
+    /// Its id; also the lane.
+    pub id: Uuid,
+    /// The credentials, opened.
+    pub credentials: Credentials,
+    /// Their version, so that a late 401 does not condemn newer ones.
+    pub credentials_version: i64,
+    /// The variables of the connection, such as `workspace`.
+    pub vars: BTreeMap<String, String>,
+    /// False once the provider has refused the credentials.
+    pub works: bool,
+}
+
+/// Everything a write needs.
+#[derive(Debug)]
+pub struct Route {
+    /// The project.
+    pub project_id: Uuid,
+    /// The integration.
+    pub integration_id: Uuid,
+    /// The installation.
+    pub installation_id: Uuid,
+    /// The config in force.
+    pub config_id: Uuid,
+    /// The revision in force.
+    pub revision_id: Uuid,
+    /// The customer's account.
+    pub connection: ConnectionUse,
+    /// The provider.
+    pub connector: Arc<Connector>,
+    integration: Integration,
+    config: ConfigContent,
+    plans: Mutex<HashMap<String, Arc<Plan>>>,
+}
+
+/// Why there is no route.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// No integration of that id or name in the project.
+    #[error("Integration not found: {0}")]
+    IntegrationNotFound(String),
+    /// The group has not installed it.
+    #[error("error finding installations: record not found for group `{0}`")]
+    NoInstallation(String),
+    /// The installation is there, but cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Route {
+    /// Builds a route from its row.
+    ///
+    /// # Errors
+    /// [`RouteError::Unusable`] when the stored parts do not fit this process: its catalogue or its encryption key.
+    pub fn build(
+        project_id: Uuid,
+        row: &RouteRow,
+        catalog: &Catalog,
+        vault: &Vault,
+    ) -> Result<Self, RouteError> {
+        let unreadable =
+            |what: &str| RouteError::Unusable(format!("the stored {what} cannot be read by this version"));
+        let revision: Value =
+            serde_json::from_str(&row.revision_content).map_err(|_| unreadable("revision"))?;
+        let integration = Integration::from_content(&revision).map_err(|_| unreadable("revision"))?;
+        let connector = catalog
+            .get_module(&row.provider, integration.module.as_deref())
+            .ok_or_else(|| {
+                RouteError::Unusable(format!(
+                    "the provider `{}` is not in this server's catalogue",
+                    row.provider
+                ))
+            })?;
+        let content: Value = serde_json::from_str(&row.config_content).map_err(|_| unreadable("config"))?;
+        let config = ConfigContent::parse(&content).map_err(|_| unreadable("config"))?;
+        let credentials = Credentials::open(vault, project_id, row.connection_id, &row.credentials)
+            .map_err(|error| RouteError::Unusable(error.to_string()))?;
+        Ok(Self {
+            project_id,
+            integration_id: row.integration_id,
+            installation_id: row.installation_id,
+            config_id: row.config_id,
+            revision_id: row.revision_id,
+            connection: ConnectionUse {
+                id: row.connection_id,
+                credentials,
+                credentials_version: row.credentials_version,
+                vars: connection_vars(
+                    row.provider_workspace_ref.as_deref(),
+                    row.provider_metadata.as_deref(),
+                ),
+                works: row.connection_status != "bad_credentials",
+            },
+            connector,
+            integration,
+            config,
+            plans: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The compiled plan of an object, compiled once per route.
+    ///
+    /// # Errors
+    /// When the manifest does not have the object, or the rules contradict each other.
+    pub fn plan(&self, object: &str) -> Result<Arc<Plan>, PlanError> {
+        let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans().get(object) {
+            return Ok(Arc::clone(plan));
+        }
+        // Only objects of the manifest get here, so the map cannot be filled up from outside.
+        let plan = Arc::new(Plan::compile(&self.integration, &self.config, object)?);
+        plans().insert(object.to_owned(), Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// `workspace` and whatever else the provider's metadata holds (`{"name": {"value": "…"}}` or plain texts).
+#[must_use]
+pub fn connection_vars(workspace: Option<&str>, metadata: Option<&str>) -> BTreeMap<String, String> {
+    let mut vars = BTreeMap::new();
+    if let Some(Value::Object(metadata)) = metadata.and_then(|text| serde_json::from_str(text).ok()) {
+        for (name, value) in metadata {
+            if let Some(text) = value.get("value").unwrap_or(&value).as_str() {
+                vars.insert(name, text.to_owned());
+            }
+        }
+    }
+    if let Some(workspace) = workspace {
+        vars.insert("workspace".to_owned(), workspace.to_owned());
+    }
+    vars
+}
+
+type Key = (Uuid, String, String);
+
+/// Routes in memory.
+#[derive(Debug)]
+pub struct Routes {
+    store: SharedStore,
+    catalog: Arc<Catalog>,
+    vault: Arc<Vault>,
+    routes: Cache<Key, Arc<Route>>,
+    pinned: Cache<(Uuid, Uuid, Uuid, Uuid), Arc<Route>>,
+    version: AtomicI64,
+    /// Grows each time the caches are emptied: what was read before must not be put in after.
+    generation: AtomicU64,
+    heard_at: Mutex<Option<Instant>>,
+}
+
+impl Routes {
+    /// Empty caches over a store.
+    #[must_use]
+    pub fn new(store: SharedStore, catalog: Arc<Catalog>, vault: Arc<Vault>) -> Self {
+        Self {
+            store,
+            catalog,
+            vault,
+            routes: Cache::new(CAPACITY),
+            pinned: Cache::new(CAPACITY),
+            version: AtomicI64::new(0),
+            generation: AtomicU64::new(0),
+            heard_at: Mutex::new(None),
+        }
+    }
+
+    /// Asks the store once whether something changed.
+    ///
+    /// # Errors
+    /// When the store does not answer; the caches count as old soon after.
+    pub async fn poll(&self) -> Result<(), StoreError> {
+        let asked_at = Instant::now();
+        let version = self.store.config_version().await?;
+        if self.version.swap(version, Ordering::SeqCst) != version {
+            self.clear();
+        }
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked_at);
+        Ok(())
+    }
+
+    /// Forgets everything, as after a change made by this node.
+    pub fn clear(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.routes.clear();
+        self.pinned.clear();
+    }
+
+    /// Grows whenever the caches were emptied; other caches can follow it.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Whether the store has been heard from lately, so that what is cached may be trusted.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.heard_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|at| at.elapsed() < FRESH)
+    }
+
+    /// The route of a write.
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub async fn find(
+        &self,
+        project_id: Uuid,
+        integration: &str,
+        group_ref: &str,
+    ) -> Result<Arc<Route>, RouteError> {
+        let key = (project_id, integration.to_lowercase(), group_ref.to_owned());
+        if self.is_fresh()
+            && let Some(route) = self.routes.get(&key)
+        {
+            return Ok(route);
+        }
+        let generation = self.generation();
+        let found = self
+            .store
+            .find_integration(project_id, IntegrationRef::parse(integration))
+            .await?
+            .ok_or_else(|| RouteError::IntegrationNotFound(integration.chars().take(100).collect()))?;
+        let row = self
+            .store
+            .find_route(project_id, found.id, group_ref)
+            .await?
+            .ok_or_else(|| RouteError::NoInstallation(group_ref.to_owned()))?;
+        let route = Arc::new(Route::build(project_id, &row, &self.catalog, &self.vault)?);
+        if generation == self.generation() {
+            self.routes.insert(key, Arc::clone(&route));
+        }
+        Ok(route)
+    }
+
+    /// The route of an accepted operation: its own config and revision, the connection as it is now.
+    ///
+    /// # Errors
+    /// See [`RouteError`]; `Unusable` when the installation or the connection has been deleted since.
+    pub async fn find_pinned(
+        &self,
+        project_id: Uuid,
+        config_id: Uuid,
+        revision_id: Uuid,
+        connection_id: Uuid,
+    ) -> Result<Arc<Route>, RouteError> {
+        let key = (project_id, config_id, revision_id, connection_id);
+        if self.is_fresh()
+            && let Some(route) = self.pinned.get(&key)
+        {
+            return Ok(route);
+        }
+        let generation = self.generation();
+        let row = self
+            .store
+            .find_pinned_route(project_id, config_id, revision_id, connection_id)
+            .await?
+            .ok_or_else(|| {
+                RouteError::Unusable(
+                    "the installation or its connection was deleted before the write was performed"
+                        .to_owned(),
+                )
+            })?;
+        let route = Arc::new(Route::build(project_id, &row, &self.catalog, &self.vault)?);
+        if generation == self.generation() {
+            self.pinned.insert(key, Arc::clone(&route));
+        }
+        Ok(route)
+    }
+}
