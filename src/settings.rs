@@ -25,14 +25,9 @@ pub struct DatabaseArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
     /// What to log: a level (error, warn, info, debug, trace) or directives like `info,amp_write::queue=debug`
-    #[arg(
-        long,
-        env = "AMP_LOG",
-        default_value = "info",
-        global = true,
-        value_name = "FILTER"
-    )]
-    pub log: String,
+    /// [default: info; warn for dev]
+    #[arg(long, env = "AMP_LOG", global = true, value_name = "FILTER")]
+    pub log: Option<String>,
 
     /// How to log: text for people, json for machines
     #[arg(

@@ -8,21 +8,33 @@ use tokio::net::TcpListener;
 
 use crate::sandbox::{self, FaultSpec, Options, StartError};
 
+/// What `--help` says below the options.
+const MORE: &str = "\
+Point a program at the sandbox instead of at a provider:
+  HubSpot      http://127.0.0.1:9090/hubspot      in place of https://api.hubapi.com
+  Salesforce   http://127.0.0.1:9090/salesforce   in place of https://<domain>.my.salesforce.com
+  any other    http://127.0.0.1:9090/echo         records the request, answers from a script
+
+The bearer token chooses the account. test-<account> (such as test-acme) is always valid and
+makes its account on first use; the refresh token test-refresh-<account> gives tokens that expire.
+
+Every request is in the ledger, with what it changed:
+  curl http://127.0.0.1:9090/_sandbox/ledger
+
+Faults are put in force with --fault, or while it runs:
+  curl http://127.0.0.1:9090/_sandbox/faults \\
+    -d '{\"fault\":\"drop_after_commit\",\"match\":{\"object\":\"contacts\"},\"times\":1}'
+
+Faults: drop_before_commit, drop_after_commit, delay, hold, rate_limit, server_error, error,
+answer, migrating, row_lock, shuffle_results, drop_trace_ids, partial, lag_search, upsert_race,
+rotate_refresh_token, change_instance_url, expire_token, revoke_grant, truncate_json,
+huge_body, slow_drip. They are explained in docs/sandbox.md.
+
+Ctrl-C ends it. Without --journal it forgets everything then.";
+
 /// Run simulators of HubSpot and Salesforce that are strict and faulty like the real ones
-///
-/// Point a program at http://127.0.0.1:9090/hubspot in place of https://api.hubapi.com, and at
-/// http://127.0.0.1:9090/salesforce in place of https://<domain>.my.salesforce.com. The token
-/// `test-<account>` (such as test-acme) is always valid and makes its account on first use; the refresh
-/// token `test-refresh-<account>` gives tokens that expire.
-///
-/// Every request is in the ledger, with what it changed:
-///   curl http://127.0.0.1:9090/_sandbox/ledger
-///
-/// Faults are put in force with --fault or while it runs:
-///   curl http://127.0.0.1:9090/_sandbox/faults \
-///     -d '{"fault":"drop_after_commit","match":{"object":"contacts"},"times":1}'
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = MORE)]
 pub struct SandboxArgs {
     /// Port to listen on; 0 takes a free one and prints it
     #[arg(long, default_value_t = 9090, env = "AMP_SANDBOX_PORT")]

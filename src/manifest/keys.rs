@@ -147,7 +147,8 @@ fn unknown(key: &str, known: &[(&str, Shape)]) -> String {
     }
 }
 
-/// How many single-letter changes lie between two words. A long word is far from everything: no need to measure it.
+/// How many single-letter changes lie between two words. A long word is far from everything: no need to
+/// measure it.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 {
         return a.len();

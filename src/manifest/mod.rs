@@ -8,7 +8,9 @@
 //! Everything here is pure: text and values in, values or [`Issue`]s out.
 
 pub mod config;
+mod inherit;
 mod keys;
+mod locate;
 mod model;
 mod node;
 mod render;
@@ -34,7 +36,8 @@ pub struct Issue {
     /// Where: `$.integrations[0].write.objects[1].objectName` in a manifest, `config.content.…` in a config,
     /// `updateMask[0]` or `changes[0].path` in a change request.
     pub path: String,
-    /// The line in the YAML source, counted from 1. `None` when there is no source or no single line is at fault.
+    /// The line in the YAML source, counted from 1. `None` when there is no source or no single line is at
+    /// fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// What is wrong and what to do, one plain sentence or two.
@@ -58,15 +61,16 @@ pub trait Providers {
     fn knows(&self, provider: &str) -> bool;
     /// Whether records can be written to this provider.
     fn can_write(&self, provider: &str) -> bool;
-    /// Whether records of this object can be written. `module` is the integration's `module`, when it names one.
+    /// Whether records of this object can be written. `module` is the integration's `module`, when it names
+    /// one.
     fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool;
 }
 
 /// Reads the text of an `amp.yaml` and checks every rule.
 ///
 /// # Errors
-/// All problems at once, in document order, each with the line where it can be found. A source that is not YAML,
-/// is over [`yaml::MAX_SOURCE_BYTES`], nests too deeply or expands too far through aliases gives one issue at `$`.
+/// All problems at once, in document order, each with the line where it can be found. A source that is not
+/// YAML, is over 1 MiB, nests too deeply or expands too far through aliases gives one issue at `$`.
 pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, Vec<Issue>> {
     let document = yaml::read(source_yaml).map_err(|issue| vec![issue])?;
     let mut problems = Problems::default();
@@ -74,7 +78,7 @@ pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, V
     let mut unknown = Problems::default();
     keys::unknown_manifest_keys(&document, &mut unknown);
     let located = |found: Vec<Problem>| -> Vec<Issue> {
-        let mut locator = yaml::Locator::new(source_yaml);
+        let mut locator = locate::Locator::new(source_yaml);
         let mut issues: Vec<Issue> = found
             .into_iter()
             .map(|problem| Issue {
@@ -83,7 +87,8 @@ pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, V
                 detail: problem.detail,
             })
             .collect();
-        issues.sort_by_key(|issue| issue.line.unwrap_or(0));
+        // What has no line comes last, in the order it was found.
+        issues.sort_by_key(|issue| issue.line.unwrap_or(usize::MAX));
         issues
     };
     match manifest {
@@ -97,8 +102,8 @@ pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, V
 }
 
 impl Integration {
-    /// Reads one integration of a stored revision. Its keys match whatever their case, as in the source; the provider
-    /// is not looked up again, so a catalogue change never makes a stored revision unreadable.
+    /// Reads one integration of a stored revision. Its keys match whatever their case, as in the source; the
+    /// provider is not looked up again, so a catalogue change never makes a stored revision unreadable.
     ///
     /// # Errors
     /// Every problem at once; paths start at `$`, and there are no lines.

@@ -115,22 +115,23 @@ impl Problems {
     const MOST: usize = 500;
 
     pub(crate) fn error(&mut self, at: &Trail<'_>, detail: impl Into<String>) {
+        self.error_at(at.steps(), detail);
+    }
+
+    /// The same for a place that was looked up.
+    pub(crate) fn error_at(&mut self, steps: Vec<Step>, detail: impl Into<String>) {
         if self.errors.len() < Self::MOST {
-            self.errors.push(Problem {
-                steps: at.steps(),
-                detail: detail.into(),
-            });
+            let detail = detail.into();
+            self.errors.push(Problem { steps, detail });
         } else {
             self.left_out += 1;
         }
     }
 
-    pub(crate) fn warning(&mut self, at: &Trail<'_>, detail: impl Into<String>) {
+    pub(crate) fn warning_at(&mut self, steps: Vec<Step>, detail: impl Into<String>) {
         if self.warnings.len() < Self::MOST {
-            self.warnings.push(Problem {
-                steps: at.steps(),
-                detail: detail.into(),
-            });
+            let detail = detail.into();
+            self.warnings.push(Problem { steps, detail });
         }
     }
 

@@ -6,9 +6,8 @@ use serde_json::{Map, Value};
 
 use super::model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
 use super::node::{Problems, Trail, flag, list, mapping, member, required_text, text};
-use super::{Providers, SPEC_VERSION};
+use super::{Providers, SPEC_VERSION, inherit};
 use crate::mapping::FieldPath;
-use crate::mapping::fields::Fields;
 
 /// Reads a whole manifest. `None` when it is too broken for a typed view; the problems then say why.
 pub(crate) fn manifest(
@@ -40,25 +39,19 @@ pub(crate) fn manifest(
         problems.error(&at, "integrations is empty. List at least one integration.");
     }
     let mut integrations = Vec::with_capacity(items.len());
-    let mut names = HashMap::new();
+    let mut first_of: HashMap<&str, usize> = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         let at = at.index(index);
-        let Some(integration) = integration(item, &at, Some(providers), problems) else {
-            continue;
-        };
-        if let Some(first) = names.insert(integration.name.clone(), index) {
-            let key = item
-                .as_object()
-                .and_then(|map| member(map, "name"))
-                .map_or("name", |(key, _)| key);
-            let name = &integration.name;
-            problems.error(
-                &at.key(key),
-                format!("The name `{name}` is taken by integrations[{first}]. Names are unique."),
-            );
-            names.insert(integration.name.clone(), first);
+        integrations.extend(integration(item, &at, Some(providers), problems));
+        let name = item.as_object().and_then(|map| member(map, "name"));
+        if let Some((key, Value::String(name))) = name {
+            let first = *first_of.entry(name).or_insert(index);
+            if first != index {
+                let detail =
+                    format!("The name `{name}` is taken by integrations[{first}]. Names are unique.");
+                problems.error(&at.key(key), detail);
+            }
         }
-        integrations.push(integration);
     }
     Some(Manifest {
         spec_version: spec_version?,
@@ -114,17 +107,18 @@ pub(crate) fn integration(
             );
         }
     }
+    let complete = name.is_some() && provider.is_some();
     let integration = Integration {
-        name: name?,
-        provider: provider?,
+        name: name.unwrap_or_default(),
+        provider: provider.unwrap_or_default(),
         module,
         display_name,
         content: value.clone(),
         read: read.unwrap_or_default(),
         write,
     };
-    inherited_mappings(&integration, map, at, problems);
-    Some(integration)
+    inherit::check(&integration, map, at, problems);
+    complete.then_some(integration)
 }
 
 /// The list under `objects`, with its place, of a `read` or `write`.
@@ -266,68 +260,6 @@ fn read_field(
         map_to_name,
         required,
     })
-}
-
-/// What only matters where a write inherits a mapping: its paths can be written, and no two names mean one place.
-fn inherited_mappings(
-    integration: &Integration,
-    map: &Map<String, Value>,
-    at: &Trail<'_>,
-    problems: &mut Problems,
-) {
-    let Some((write_key, write_value)) = member(map, "write") else {
-        return;
-    };
-    let Some((objects_key, Value::Array(items))) =
-        write_value.as_object().and_then(|map| member(map, "objects"))
-    else {
-        return;
-    };
-    let at_write = at.key(write_key);
-    let at_objects = at_write.key(objects_key);
-    let mut posted_as: HashMap<&str, &str> = integration
-        .write
-        .iter()
-        .flatten()
-        .map(|object| (object.object_name.as_str(), object.object_name.as_str()))
-        .collect();
-    for write in integration.write.iter().flatten() {
-        let found = items.iter().enumerate().find_map(|(index, item)| {
-            let (key, name) = member(item.as_object()?, "objectName")?;
-            (name.as_str()? == write.object_name).then_some((index, key))
-        });
-        let Some((index, key)) = found else { continue };
-        let at = at_objects.index(index);
-        let name = &write.object_name;
-        if !write.inherit_mapping {
-            if write.remove_unmapped_fields {
-                let detail = "removeUnmappedFields has no effect here, since the object inherits no mapping (inheritMapping: true).";
-                problems.warning(&at, detail);
-            }
-            continue;
-        }
-        let Some(read) = integration.read_object(name) else {
-            problems.warning(
-                &at,
-                format!("inheritMapping has nothing to inherit: read.objects has no `{name}`."),
-            );
-            continue;
-        };
-        if let Some(alias) = read.map_to_name.as_deref()
-            && let Some(other) = posted_as.insert(alias, name).filter(|other| *other != name)
-        {
-            let detail = format!(
-                "The mapToName `{alias}` of `{name}` is also the name of the write object `{other}`."
-            );
-            problems.error(&at.key(key), detail);
-        }
-        for error in Fields::of_manifest(read).errors {
-            problems.error(
-                &at,
-                format!("The mapping that `{name}` inherits cannot be written: {error}."),
-            );
-        }
-    }
 }
 
 /// Keys match whatever their case, so two that differ only in case are one key given twice.

@@ -1,25 +1,25 @@
-//! YAML in, a JSON value out: bounded in size, depth and expansion, and able to say on which line a path stands.
+//! YAML in, a JSON value out: bounded in size, depth and expansion.
 
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::Issue;
-use super::node::Step;
 
 /// The largest source that is read: 1 MiB, some hundred times a large manifest.
-pub const MAX_SOURCE_BYTES: usize = 1 << 20;
+const MAX_SOURCE_BYTES: usize = 1 << 20;
 
-/// How many values a source may hold once its aliases are expanded. A 1 MiB source without aliases stays below it.
+/// How many values a source may hold once its aliases are expanded. A 1 MiB source without aliases stays
+/// below it.
 const MAX_VALUES: usize = 1 << 20;
 
 /// How many bytes of text a source may hold once its aliases are expanded.
 const MAX_TEXT_BYTES: usize = 4 << 20;
 
-/// How many `[` and `{` may be open at once. The YAML scanner needs quadratic time in this number, so it is bounded
-/// before the scanner sees the source.
+/// How many `[` and `{` may be open at once. The YAML scanner needs quadratic time in this number, so it is
+/// bounded before the scanner sees the source.
 const MAX_OPEN_BRACKETS: usize = 256;
 
 /// Reads one YAML document.
@@ -72,8 +72,8 @@ pub(crate) fn read(source: &str) -> Result<Value, Issue> {
 
 const TOO_LARGE: &str = "The aliases (*name) of the manifest expand to too many values. Use fewer aliases.";
 
-/// The line at which too many brackets are open, if any. Quotes and comments are not recognised: what they hold
-/// hardly ever is so unbalanced, and a bound need not be exact.
+/// The line at which too many brackets are open, if any. Quotes and comments are not recognised: what they
+/// hold hardly ever is so unbalanced, and a bound need not be exact.
 fn too_many_brackets(source: &str) -> Option<usize> {
     let mut open = 0_usize;
     let mut line = 1;
@@ -258,7 +258,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
 }
 
 /// Reads a key as text and asks the check before it is taken.
-struct KeyText<'c>(&'c dyn Fn(&str) -> Result<(), String>);
+pub(super) struct KeyText<'c>(pub(super) &'c dyn Fn(&str) -> Result<(), String>);
 
 impl<'de> Visitor<'de> for KeyText<'_> {
     type Value = String;
@@ -286,198 +286,5 @@ impl<'de> Visitor<'de> for KeyText<'_> {
 
     fn visit_f64<E: de::Error>(self, key: f64) -> Result<String, E> {
         self.visit_str(&key.to_string())
-    }
-}
-
-/// Finds the line of a path. The deserializer tells a position only in errors, so the locator walks to the path and
-/// stops there with one.
-pub(crate) struct Locator<'s> {
-    source: &'s str,
-    /// How many bytes may still be read: a source full of mistakes must not cost one reading for each.
-    bytes_left: usize,
-}
-
-impl<'s> Locator<'s> {
-    const MAX_BYTES_READ: usize = 32 << 20;
-
-    pub(crate) const fn new(source: &'s str) -> Self {
-        Self {
-            source,
-            bytes_left: Self::MAX_BYTES_READ,
-        }
-    }
-
-    /// The line of the deepest part of the path that exists, counted from 1.
-    pub(crate) fn line(&mut self, steps: &[Step]) -> Option<usize> {
-        let (found, depth) = self.seek(steps)?;
-        found.or_else(|| self.seek(&steps[..depth]).and_then(|(line, _)| line))
-    }
-
-    /// The line of exactly this path, and how many of its steps exist.
-    fn seek(&mut self, steps: &[Step]) -> Option<(Option<usize>, usize)> {
-        if steps.is_empty() {
-            return Some((None, 0));
-        }
-        self.bytes_left = self.bytes_left.checked_sub(self.source.len())?;
-        let (depth, hit) = (Cell::new(0), Cell::new(false));
-        let seek = Seek {
-            steps,
-            taken: 0,
-            depth: &depth,
-            hit: &hit,
-        };
-        let outcome = seek.deserialize(serde_yaml::Deserializer::from_str(self.source));
-        let line = match outcome {
-            Err(error) if hit.get() => error.location().map(|location| location.line()),
-            _ => None,
-        };
-        Some((line, depth.get()))
-    }
-}
-
-/// Walks to the end of `steps` and stops there with an error.
-#[derive(Clone, Copy)]
-struct Seek<'a> {
-    steps: &'a [Step],
-    taken: usize,
-    depth: &'a Cell<usize>,
-    hit: &'a Cell<bool>,
-}
-
-impl Seek<'_> {
-    /// Called at the key or item that is the next step: it exists, and may be the end.
-    fn arrive<E: de::Error>(self) -> Result<Self, E> {
-        let taken = self.taken + 1;
-        self.depth.set(taken);
-        if taken == self.steps.len() {
-            self.hit.set(true);
-            return Err(E::custom("here"));
-        }
-        Ok(Self { taken, ..self })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seek<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping or a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some(Step::Index(wanted)) = self.steps.get(self.taken) else {
-            return Err(de::Error::custom("not here"));
-        };
-        for _ in 0..*wanted {
-            if seq.next_element::<IgnoredAny>()?.is_none() {
-                return Err(de::Error::custom("not here"));
-            }
-        }
-        seq.next_element_seed(Item(self))?;
-        Err(de::Error::custom("not here"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some(Step::Key(wanted)) = self.steps.get(self.taken) else {
-            return Err(de::Error::custom("not here"));
-        };
-        while let Some(next) = map.next_key_seed(WantedKey { seek: self, wanted })? {
-            match next {
-                Some(seek) => map.next_value_seed(seek)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Err(de::Error::custom("not here"))
-    }
-}
-
-/// The wanted item of a list.
-struct Item<'a>(Seek<'a>);
-
-impl<'de> DeserializeSeed<'de> for Item<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Item<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        self.0.arrive()?.visit_seq(seq)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        self.0.arrive()?.visit_map(map)
-    }
-
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
-        self.0.arrive().map(|_| ())
-    }
-}
-
-/// A key that may be the wanted one: then the walk goes on in its value.
-struct WantedKey<'a> {
-    seek: Seek<'a>,
-    wanted: &'a str,
-}
-
-impl<'de, 'a> DeserializeSeed<'de> for WantedKey<'a> {
-    type Value = Option<Seek<'a>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let found = Cell::new(false);
-        let check = |key: &str| {
-            if key == self.wanted {
-                found.set(true);
-                return self
-                    .seek
-                    .arrive::<de::value::Error>()
-                    .map(|_| ())
-                    .map_err(|error| error.to_string());
-            }
-            Ok(())
-        };
-        deserializer.deserialize_any(KeyText(&check))?;
-        Ok(found.get().then_some(Seek {
-            taken: self.seek.taken + 1,
-            ..self.seek
-        }))
     }
 }

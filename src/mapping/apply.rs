@@ -1,12 +1,14 @@
 //! Applying a plan to one record.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
-use super::path::{self, FieldPath};
+use super::error::ApplyError;
+use super::path::{FieldPath, render};
 use super::plan::{Name, Names, Plan, Rule};
 use super::trace::{Decision, TraceEntry};
 use crate::action::Action;
-use crate::manifest::config::WriteRule;
 
 /// What the caller may ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,19 +20,19 @@ pub struct ApplyOptions {
 /// A record as the provider gets it, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
-    /// The fields under the provider's names, in the order the app gave them, defaults last. On update and delete it
-    /// has no `id`. Fields in [`if_empty`](Self::if_empty) are still in it.
+    /// The fields under the provider's names, in the order the app gave them, defaults last. On update and
+    /// delete it has no `id`. Fields in [`if_empty`](Self::if_empty) are still in it.
     pub record: Map<String, Value>,
     /// The record's id: always there on update and delete, never on create.
     pub record_id: Option<String>,
-    /// One entry for each field, in the same order.
+    /// One entry for each field, in the same order. The id has none.
     pub trace: Vec<TraceEntry>,
-    /// The fields that are written only if the provider has no value for them. When there are any, read their current
-    /// values and call [`Applied::decide_if_empty`] before sending.
+    /// The fields that are written only if the provider has no value for them. When there are any, read their
+    /// current values and call [`Applied::decide_if_empty`] before sending.
     pub if_empty: Vec<IfEmptyField>,
 }
 
-/// A field with `writeOnUpdate: ifEmpty` that has a value.
+/// A field with `writeOnUpdate: ifEmpty` that has a value to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfEmptyField {
     /// The field in the provider's record.
@@ -45,51 +47,15 @@ impl IfEmptyField {
     }
 }
 
-/// Why a record cannot be written. Nothing was changed anywhere.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// An update or delete does not say which record it is about.
-    #[error("record.id is missing; {0} needs the id of the record at the provider")]
-    MissingRecordId(Action),
-    /// The id is there but cannot be one.
-    #[error("record.id must be text or a whole number; it is {0}")]
-    InvalidRecordId(String),
-    /// Two fields of the record lead to one provider field.
-    #[error("`{first}` and `{second}` both write `{target}`; send one of them")]
-    Conflict {
-        /// The field that came first.
-        first: String,
-        /// The other field.
-        second: String,
-        /// The provider's field.
-        target: String,
-    },
-    /// A nested field cannot be read or written because what holds it is not an object.
-    #[error("`{path}` must be an object, since `{field}` lies inside it; it is {found}")]
-    NotAnObject {
-        /// Where the object should be.
-        path: String,
-        /// The nested field.
-        field: String,
-        /// What is there: `text`, `null` and so on.
-        found: &'static str,
-    },
-    /// `strict` was asked for, and these fields would be dropped.
-    #[error("strict: these fields would be dropped: {}", fields.join(", "))]
-    Dropped {
-        /// The fields as the app wrote them.
-        fields: Vec<String>,
-    },
-}
-
 impl Plan {
-    /// Turns the app's record into the provider's. Values are moved, never changed, except by a value mapping.
+    /// Turns the app's record into the provider's. Values are moved, never changed, except by a value
+    /// mapping.
     ///
     /// On a delete only the mapping applies: defaults and write rules are about creates and updates.
     ///
     /// # Errors
-    /// When the id of an update or delete is missing or unusable, two fields lead to one place, a nested field has no
-    /// object to lie in, or `strict` finds a field that would be dropped.
+    /// When the id of an update or delete is missing or unusable, two fields lead to one place, a nested
+    /// field has no object to lie in, or `strict` finds a field that would be dropped.
     pub fn apply(
         &self,
         mut record: Map<String, Value>,
@@ -127,26 +93,6 @@ impl Plan {
     }
 }
 
-impl Applied {
-    /// Takes out the `ifEmpty` fields for which the provider has a value: anything but null, `""` and absent.
-    /// `current` holds the provider's current values by the provider's names.
-    #[must_use]
-    pub fn decide_if_empty(mut self, current: &Map<String, Value>) -> Self {
-        for field in std::mem::take(&mut self.if_empty) {
-            let empty = match value_at(current, field.path.keys()) {
-                None | Some(Value::Null) => true,
-                Some(Value::String(text)) => text.is_empty(),
-                Some(_) => false,
-            };
-            if !empty {
-                remove(&mut self.record, field.path.keys());
-                note_skip(&mut self.trace, &field.path, Decision::SkippedNotEmpty);
-            }
-        }
-        self
-    }
-}
-
 /// Takes the id's value out of the record; the loop over the record then skips the key.
 fn record_id(id: Option<&mut Value>, action: Action) -> Result<String, ApplyError> {
     match id.map(Value::take) {
@@ -166,39 +112,30 @@ fn record_id(id: Option<&mut Value>, action: Action) -> Result<String, ApplyErro
     }
 }
 
-/// One record on its way through a plan.
-struct Run<'p> {
-    plan: &'p Plan,
-    out: Map<String, Value>,
-    trace: Vec<TraceEntry>,
-    if_empty: Vec<IfEmptyField>,
+/// One record on its way through a plan. `place` and `settings` hold the rest of what it does.
+pub(super) struct Run<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) out: Map<String, Value>,
+    pub(super) trace: Vec<TraceEntry>,
+    pub(super) if_empty: Vec<IfEmptyField>,
 }
 
-impl<'p> Run<'p> {
+impl Run<'_> {
     /// One field at the top of the record.
     fn field(&mut self, key: String, value: Value) -> Result<(), ApplyError> {
         match self.plan.names.get(&key) {
             None if self.plan.remove_unmapped => {
-                self.note(Some(key), None, Decision::DroppedUnmapped);
+                self.note(Some(written(key)), None, Decision::DroppedUnmapped);
                 Ok(())
             }
-            None => self.pass(key, value),
-            Some(Name::Field(rule)) => self.mapped(key, rule, value),
-            Some(Name::Object(inner)) => {
-                let mut keys = vec![key];
-                let rest = self.object(&mut keys, inner, value)?;
-                match (rest, keys.pop()) {
-                    (Some(rest), Some(key)) => self.put(key, Value::Object(rest)),
-                    _ => Ok(()),
-                }
+            None => {
+                let name = written(key.clone());
+                self.note(Some(name.clone()), Some(name), Decision::PassedThrough);
+                self.put(key, value)
             }
+            Some(Name::Field(rule)) => self.mapped(written(key), rule, value),
+            Some(Name::Object(inner)) => self.object(&mut vec![key], inner, value),
         }
-    }
-
-    /// A field outside the mapping is written as it came.
-    fn pass(&mut self, key: String, value: Value) -> Result<(), ApplyError> {
-        self.note(Some(key.clone()), Some(key.clone()), Decision::PassedThrough);
-        self.put(key, value)
     }
 
     /// A field of the mapping is written where it leads.
@@ -215,17 +152,13 @@ impl<'p> Run<'p> {
                 Translation::NotNeeded => (value, Decision::Mapped),
             },
         };
-        self.note(Some(source), Some(target.to_string()), decision);
-        self.put_at(target, value)
+        self.note(Some(source), Some(target.as_str().to_owned()), decision);
+        self.put_at(target.keys(), value)
     }
 
-    /// An object with mapped fields in it: those are taken out; what is left is returned, `None` when nothing is.
-    fn object(
-        &mut self,
-        keys: &mut Vec<String>,
-        names: &Names,
-        value: Value,
-    ) -> Result<Option<Map<String, Value>>, ApplyError> {
+    /// An object with mapped fields in it is taken apart: what is mapped goes where it leads, the rest stays
+    /// where it is. An empty object has nothing to take out, and is a value like any other.
+    fn object(&mut self, keys: &mut Vec<String>, names: &Names, value: Value) -> Result<(), ApplyError> {
         let Value::Object(map) = value else {
             let mut field = keys.clone();
             field.extend(names.keys().min().cloned());
@@ -235,131 +168,31 @@ impl<'p> Run<'p> {
                 found: found(&value),
             });
         };
-        let was_empty = map.is_empty();
-        let mut rest = Map::new();
+        if map.is_empty() {
+            return self.unmapped_inside(keys, Value::Object(map));
+        }
         for (key, value) in map {
             let name = names.get(&key);
             keys.push(key);
             match name {
-                None if self.plan.remove_unmapped => {
-                    self.note(Some(render(keys)), None, Decision::DroppedUnmapped)
-                }
-                None => {
-                    let place = render(keys);
-                    self.note(Some(place.clone()), Some(place), Decision::PassedThrough);
-                    keep(&mut rest, keys, value);
-                }
+                None => self.unmapped_inside(keys, value)?,
                 Some(Name::Field(rule)) => self.mapped(render(keys), rule, value)?,
-                Some(Name::Object(inner)) => {
-                    if let Some(inner) = self.object(keys, inner, value)? {
-                        keep(&mut rest, keys, Value::Object(inner));
-                    }
-                }
+                Some(Name::Object(inner)) => self.object(keys, inner, value)?,
             }
             keys.pop();
         }
-        if was_empty {
-            let place = render(keys);
-            let decision = if self.plan.remove_unmapped {
-                Decision::DroppedUnmapped
-            } else {
-                Decision::PassedThrough
-            };
-            let target = (!self.plan.remove_unmapped).then(|| place.clone());
-            self.note(Some(place), target, decision);
-        }
-        Ok((!rest.is_empty() || (was_empty && !self.plan.remove_unmapped)).then_some(rest))
-    }
-
-    /// Writes a top-level field.
-    fn put(&mut self, key: String, value: Value) -> Result<(), ApplyError> {
-        let Some(there) = self.out.get_mut(&key) else {
-            self.out.insert(key, value);
-            return Ok(());
-        };
-        if !self.plan.nested_roots.contains(&key) {
-            return Err(self.conflict(&FieldPath::of_key(&key)));
-        }
-        let mut keys = vec![key];
-        match merge(there, value, &mut keys) {
-            Ok(()) => Ok(()),
-            Err(Clash::SamePlace) => Err(self.conflict(&FieldPath::of(keys))),
-            Err(Clash::NotAnObject(found)) => {
-                let path = FieldPath::of(keys);
-                let field = self.first_inside(&path);
-                Err(ApplyError::NotAnObject {
-                    path: path.to_string(),
-                    field,
-                    found,
-                })
-            }
-        }
-    }
-
-    /// Writes a field, and the objects around it that are not there yet.
-    fn put_at(&mut self, target: &FieldPath, value: Value) -> Result<(), ApplyError> {
-        let Some((last, outer)) = target.keys().split_last() else {
-            return Ok(());
-        };
-        if outer.is_empty() {
-            return self.put(last.clone(), value);
-        }
-        let mut map = &mut self.out;
-        for (depth, key) in outer.iter().enumerate() {
-            // A key that is there costs no allocation.
-            if !map.contains_key(key) {
-                map.insert(key.clone(), Value::Object(Map::new()));
-            }
-            match map.get_mut(key) {
-                Some(Value::Object(inner)) => map = inner,
-                other => {
-                    let found = other.map_or("absent", |value| found(value));
-                    let path = render(&outer[..=depth]);
-                    return Err(ApplyError::NotAnObject {
-                        path,
-                        field: target.to_string(),
-                        found,
-                    });
-                }
-            }
-        }
-        if map.contains_key(last) {
-            return Err(self.conflict(target));
-        }
-        map.insert(last.clone(), value);
         Ok(())
     }
 
-    /// The error for a second value at one place; the trace knows who came first and who is second.
-    fn conflict(&self, target: &FieldPath) -> ApplyError {
-        let mut sources = self
-            .trace
-            .iter()
-            .filter(|entry| {
-                entry
-                    .target
-                    .as_deref()
-                    .is_some_and(|place| touches(place, target))
-            })
-            .filter_map(|entry| entry.source.clone());
-        let first = sources.next().unwrap_or_default();
-        let second = sources.next_back().unwrap_or_default();
-        ApplyError::Conflict {
-            first,
-            second,
-            target: target.to_string(),
+    /// What an object that is taken apart holds beside the mapped fields.
+    fn unmapped_inside(&mut self, keys: &[String], value: Value) -> Result<(), ApplyError> {
+        let place = render(keys);
+        if self.plan.remove_unmapped {
+            self.note(Some(place), None, Decision::DroppedUnmapped);
+            return Ok(());
         }
-    }
-
-    /// The source of the first field that was written inside a place.
-    fn first_inside(&self, outer: &FieldPath) -> String {
-        let inside = self.trace.iter().find(|entry| {
-            entry
-                .target
-                .as_deref()
-                .is_some_and(|place| place != outer.as_str() && touches(place, outer))
-        });
-        inside.and_then(|entry| entry.target.clone()).unwrap_or_default()
+        self.note(Some(place.clone()), Some(place), Decision::PassedThrough);
+        self.put_at(keys, value)
     }
 
     fn refuse_drops(&self) -> Result<(), ApplyError> {
@@ -372,50 +205,21 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Defaults and write rules, in config order.
-    fn settings(&mut self, action: Action) -> Result<(), ApplyError> {
-        for setting in &self.plan.settings {
-            let (write, skipped, default_applies) = match action {
-                Action::Create => (setting.rule.write_on_create, Decision::SkippedWriteOnCreate, true),
-                Action::Update | Action::Delete => (
-                    setting.rule.write_on_update,
-                    Decision::SkippedWriteOnUpdate,
-                    setting.rule.default_on_update,
-                ),
-            };
-            let target = &setting.target;
-            let given = value_at(&self.out, target.keys()).is_some();
-            let default = setting
-                .rule
-                .default
-                .as_ref()
-                .filter(|_| !given && default_applies);
-            if write == WriteRule::Never {
-                if given {
-                    remove(&mut self.out, target.keys());
-                    note_skip(&mut self.trace, target, skipped);
-                } else if default.is_some() {
-                    self.note(None, Some(target.to_string()), skipped);
-                }
-                continue;
-            }
-            if let Some(default) = default {
-                self.note(None, Some(target.to_string()), Decision::Defaulted);
-                self.put_at(target, default.clone())?;
-            }
-            if write == WriteRule::IfEmpty && (given || default.is_some()) {
-                self.if_empty.push(IfEmptyField { path: target.clone() });
-            }
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, source: Option<String>, target: Option<String>, decision: Decision) {
+    pub(super) fn note(&mut self, source: Option<String>, target: Option<String>, decision: Decision) {
         self.trace.push(TraceEntry {
             source,
             target,
             decision,
         });
+    }
+}
+
+/// How a trace writes a key: as it is, unless it looks like a path and could be mistaken for one.
+fn written(key: String) -> String {
+    if key.starts_with("$[") {
+        render(&[key])
+    } else {
+        key
     }
 }
 
@@ -427,7 +231,9 @@ enum Translation<'v> {
     NotNeeded,
 }
 
-fn translation<'v>(values: &'v std::collections::HashMap<String, Value>, value: &Value) -> Translation<'v> {
+/// Looks a value up. The keys of a value mapping are text, so a number or a boolean is looked up as it is
+/// written.
+fn translation<'v>(values: &'v HashMap<String, Value>, value: &Value) -> Translation<'v> {
     let found = match value {
         Value::Null => return Translation::NotNeeded,
         Value::String(text) => values.get(text),
@@ -439,110 +245,8 @@ fn translation<'v>(values: &'v std::collections::HashMap<String, Value>, value: 
     found.map_or(Translation::Unknown, Translation::To)
 }
 
-/// Keeps a field of an object under its last key.
-fn keep(rest: &mut Map<String, Value>, keys: &[String], value: Value) {
-    if let Some(key) = keys.last() {
-        rest.insert(key.clone(), value);
-    }
-}
-
-enum Clash {
-    SamePlace,
-    NotAnObject(&'static str),
-}
-
-/// Adds the members of one object to another; `keys` ends up at the place where that failed.
-fn merge(there: &mut Value, value: Value, keys: &mut Vec<String>) -> Result<(), Clash> {
-    match (there, value) {
-        (Value::Object(there), Value::Object(more)) => {
-            for (key, value) in more {
-                match there.get_mut(&key) {
-                    None => {
-                        there.insert(key, value);
-                    }
-                    Some(inner) => {
-                        keys.push(key);
-                        merge(inner, value, keys)?;
-                        keys.pop();
-                    }
-                }
-            }
-            Ok(())
-        }
-        (Value::Object(_), other) => Err(Clash::NotAnObject(found(&other))),
-        _ => Err(Clash::SamePlace),
-    }
-}
-
-fn value_at<'v>(map: &'v Map<String, Value>, keys: &[String]) -> Option<&'v Value> {
-    let (last, outer) = keys.split_last()?;
-    outer
-        .iter()
-        .try_fold(map, |map, key| map.get(key)?.as_object())?
-        .get(last)
-}
-
-/// Takes a field out, and the objects around it that are empty then.
-fn remove(map: &mut Map<String, Value>, keys: &[String]) {
-    let Some((key, inner)) = keys.split_first() else {
-        return;
-    };
-    if !inner.is_empty() {
-        let Some(Value::Object(object)) = map.get_mut(key) else {
-            return;
-        };
-        remove(object, inner);
-        if !object.is_empty() {
-            return;
-        }
-    }
-    // Not `remove`: that would move the last field to this place.
-    map.shift_remove(key);
-}
-
-/// Marks the entries of a field that was taken out again. A field inside an object that passed through whole has no
-/// entry of its own yet.
-fn note_skip(trace: &mut Vec<TraceEntry>, target: &FieldPath, decision: Decision) {
-    let mut found = false;
-    for entry in trace.iter_mut() {
-        if entry
-            .target
-            .as_deref()
-            .is_some_and(|place| is_within(place, target))
-        {
-            entry.decision = decision;
-            found = true;
-        }
-    }
-    if !found {
-        let place = target.to_string();
-        trace.push(TraceEntry {
-            source: Some(place.clone()),
-            target: Some(place),
-            decision,
-        });
-    }
-}
-
-/// Whether a written place is this target or lies inside it.
-fn is_within(place: &str, target: &FieldPath) -> bool {
-    place == target.as_str()
-        || place
-            .strip_prefix(&target.in_brackets())
-            .is_some_and(|rest| rest.starts_with('['))
-}
-
-/// Whether a written place and a target lie on one branch.
-fn touches(place: &str, target: &FieldPath) -> bool {
-    is_within(place, target) || (1..target.keys().len()).any(|depth| place == render(&target.keys()[..depth]))
-}
-
-fn render(keys: &[String]) -> String {
-    path::render(keys.iter().map(String::as_str))
-}
-
 /// What a value is, in the words of someone who writes JSON.
-const fn found(value: &Value) -> &'static str {
+pub(super) const fn found(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

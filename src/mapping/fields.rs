@@ -9,8 +9,22 @@ use crate::manifest::config::ReadConfig;
 /// One field of the mapping: the name that the app writes, and where the value goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field {
+    /// The app's name as it was declared.
+    pub(crate) name: String,
+    /// The app's name as a place.
     pub(crate) source: FieldPath,
     pub(crate) to: Destination,
+}
+
+impl Field {
+    /// The provider's place for the field, when it has one.
+    pub(crate) const fn target(&self) -> Option<&FieldPath> {
+        match &self.to {
+            Destination::Mapped(target) => Some(target),
+            Destination::SameName => Some(&self.source),
+            Destination::NotChosen => None,
+        }
+    }
 }
 
 /// Where a field's value goes.
@@ -36,7 +50,7 @@ pub(crate) struct Fields {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldsError {
     /// A name is not a place that can be written.
-    #[error("{error}")]
+    #[error("`{name}`: {error}")]
     Path {
         /// The app's name of the mapping.
         name: String,
@@ -96,11 +110,11 @@ impl Fields {
             .map(|(name, _)| name.as_str())
             .collect();
         let mut build = Build::default();
-        let mut same_names = Vec::new();
+        let mut same_names: Vec<(&str, bool)> = Vec::new();
         for field in read.into_iter().flat_map(|read| &read.fields) {
             let field_name = field.field_name.as_deref();
             let Some(name) = field.map_to_name.as_deref() else {
-                same_names.extend(field_name);
+                same_names.extend(field_name.map(|name| (name, true)));
                 continue;
             };
             let refused = !field.required
@@ -110,40 +124,29 @@ impl Fields {
         }
         for dynamic in &config.dynamic_mappings {
             let name = dynamic.map_to_name.as_str();
-            build.mapping(
-                name,
-                chosen
-                    .get(name)
-                    .copied()
-                    .flatten()
-                    .or(dynamic.field_name.as_deref()),
-            );
+            let choice = chosen.get(name).copied().flatten();
+            build.mapping(name, choice.or(dynamic.field_name.as_deref()));
         }
         for (name, field) in &config.selected_field_mappings {
             build.mapping(name, field.as_deref());
         }
-        same_names.extend(
-            config
-                .selected_fields
-                .iter()
-                .filter(|(_, on)| *on)
-                .map(|(name, _)| name.as_str()),
-        );
+        let selected = config.selected_fields.iter().filter(|(_, on)| *on);
+        same_names.extend(selected.map(|(name, _)| (name.as_str(), false)));
         build.finish(&same_names)
     }
 }
 
 #[derive(Default)]
-struct Build {
+struct Build<'n> {
     list: Vec<Field>,
     errors: Vec<FieldsError>,
-    names: HashSet<String>,
+    names: HashSet<&'n str>,
 }
 
-impl Build {
+impl<'n> Build<'n> {
     /// Adds a mapping unless its name has one already: what comes first counts.
-    fn mapping(&mut self, name: &str, field: Option<&str>) {
-        if !self.names.insert(name.to_owned()) {
+    fn mapping(&mut self, name: &'n str, field: Option<&str>) {
+        if !self.names.insert(name) {
             return;
         }
         let target = field.map(FieldPath::parse).transpose();
@@ -154,7 +157,11 @@ impl Build {
                     Some(target) => Destination::Mapped(target),
                     None => Destination::NotChosen,
                 };
-                self.list.push(Field { source, to });
+                self.list.push(Field {
+                    name: name.to_owned(),
+                    source,
+                    to,
+                });
             }
             (Err(error), _) | (_, Err(error)) => {
                 self.errors.push(FieldsError::Path {
@@ -166,65 +173,82 @@ impl Build {
     }
 
     /// Finds what overlaps, then adds the fields that keep their name where nothing else speaks for it.
-    fn finish(mut self, same_names: &[&str]) -> Fields {
+    ///
+    /// A path that names list items can only be read. In the manifest it is an error; the customer's
+    /// selection of such a field is about reading and says nothing about writes.
+    fn finish(mut self, same_names: &[(&str, bool)]) -> Fields {
         self.overlapping_sources();
         self.overlapping_targets();
-        let mut taken: HashSet<FieldPath> = self.list.iter().map(|field| field.source.clone()).collect();
-        let mut by_root: HashMap<String, Vec<FieldPath>> = HashMap::new();
-        for source in &taken {
-            by_root
-                .entry(source.root().to_owned())
-                .or_default()
-                .push(source.clone());
-        }
-        for name in same_names {
-            // A name that can only be read (a list item) is nothing that a write could name.
-            let Ok(source) = FieldPath::parse(name) else {
-                continue;
-            };
-            let near = by_root.get(source.root());
-            let overlaps = near
-                .into_iter()
-                .flatten()
-                .any(|other| other.contains(&source) || source.contains(other));
-            if !overlaps && taken.insert(source.clone()) {
-                self.list.push(Field {
-                    source,
-                    to: Destination::SameName,
-                });
+        let mut same = Vec::with_capacity(same_names.len());
+        for (name, declared) in same_names {
+            match FieldPath::parse(name) {
+                Ok(source) => same.push((*name, source)),
+                Err(error) if *declared => {
+                    let name = (*name).to_owned();
+                    self.errors.push(FieldsError::Path { name, error });
+                }
+                Err(_) => {}
             }
         }
+        self.same_names(same);
         Fields {
             list: self.list,
             errors: self.errors,
         }
     }
 
+    /// Adds fields that keep their name. What a mapping speaks for is left to it, and an object stands for
+    /// what lies inside it.
+    fn same_names(&mut self, same: Vec<(&str, FieldPath)>) {
+        let mapped: Vec<FieldPath> = self.list.iter().map(|field| field.source.clone()).collect();
+        let mut by_root: HashMap<&str, Vec<&FieldPath>> = HashMap::new();
+        if !same.is_empty() {
+            for source in &mapped {
+                by_root.entry(source.root()).or_default().push(source);
+            }
+        }
+        let whole: HashSet<FieldPath> = same.iter().map(|(_, source)| source.clone()).collect();
+        let mut taken = HashSet::new();
+        for (name, source) in same {
+            let mut near = by_root.get(source.root()).into_iter().flatten();
+            let spoken_for = near.any(|other| other.contains(&source) || source.contains(other));
+            let inside = source.outer().any(|outer| whole.contains(&outer));
+            if !spoken_for && !inside && taken.insert(source.clone()) {
+                let name = name.to_owned();
+                self.list.push(Field {
+                    name,
+                    source,
+                    to: Destination::SameName,
+                });
+            }
+        }
+    }
+
     fn overlapping_sources(&mut self) {
-        let mut sources: Vec<&FieldPath> = self.list.iter().map(|field| &field.source).collect();
+        let mut sources: Vec<(&FieldPath, &str)> = self
+            .list
+            .iter()
+            .map(|field| (&field.source, field.name.as_str()))
+            .collect();
         sources.sort_unstable();
-        let errors = overlaps(&sources, |source| source).map(|(outer, inner)| FieldsError::Overlap {
-            outer: outer.to_string(),
-            inner: inner.to_string(),
+        let errors = overlaps(&sources, |(source, _)| source).map(|(outer, inner)| FieldsError::Overlap {
+            outer: outer.1.to_owned(),
+            inner: inner.1.to_owned(),
         });
         self.errors.extend(errors);
     }
 
     fn overlapping_targets(&mut self) {
-        let mut targets: Vec<(&FieldPath, usize, &FieldPath)> = Vec::with_capacity(self.list.len());
-        for (place, field) in self.list.iter().enumerate() {
-            match &field.to {
-                Destination::Mapped(target) => targets.push((target, place, &field.source)),
-                Destination::SameName => targets.push((&field.source, place, &field.source)),
-                Destination::NotChosen => {}
-            }
-        }
+        let fields = self.list.iter().enumerate();
+        let mut targets: Vec<(&FieldPath, usize, &str)> = fields
+            .filter_map(|(place, field)| Some((field.target()?, place, field.name.as_str())))
+            .collect();
         targets.sort_unstable();
         let errors = overlaps(&targets, |(target, ..)| target).map(|(a, b)| {
             let (first, second) = if a.1 < b.1 { (a.2, b.2) } else { (b.2, a.2) };
             FieldsError::SameTarget {
-                first: first.to_string(),
-                second: second.to_string(),
+                first: first.to_owned(),
+                second: second.to_owned(),
                 target: b.0.to_string(),
             }
         });
@@ -232,9 +256,9 @@ impl Build {
     }
 }
 
-/// Neighbours in a sorted list of which the first contains the second. Whatever a path contains is sorted right after
-/// it, so a list without such neighbours has no overlap at all.
-fn overlaps<'l, T>(
+/// Neighbours in a sorted list of which the first contains the second. Whatever a path contains is sorted
+/// right after it, so a list without such neighbours has no overlap at all.
+pub(super) fn overlaps<'l, T>(
     sorted: &'l [T],
     path: impl Fn(&'l T) -> &'l FieldPath,
 ) -> impl Iterator<Item = (&'l T, &'l T)> {

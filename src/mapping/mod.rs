@@ -6,18 +6,22 @@
 //! 2. fields that are missing get their defaults;
 //! 3. the write rules take out what must not be written.
 //!
-//! Every decision is in the [`trace`](Applied::trace). `docs/mapping.md` has the rules in full. Everything is pure:
-//! the provider's current values, which `ifEmpty` needs, are handed to [`Applied::decide_if_empty`].
+//! Every decision is in the [`trace`](Applied::trace). `docs/mapping.md` has the rules in full. Everything is
+//! pure: the provider's current values, which `ifEmpty` needs, are handed to [`Applied::decide_if_empty`].
 
 mod apply;
+mod error;
 pub(crate) mod fields;
 mod path;
+mod place;
 mod plan;
+mod settings;
+pub(crate) mod sources;
 mod trace;
 
-pub use apply::{Applied, ApplyError, ApplyOptions, IfEmptyField};
+pub use apply::{Applied, ApplyOptions, IfEmptyField};
+pub use error::ApplyError;
 pub use fields::FieldsError;
 pub use path::{FieldPath, PathError};
-pub(crate) use plan::Sources;
 pub use plan::{Plan, PlanError};
 pub use trace::{Decision, TraceEntry, warnings};

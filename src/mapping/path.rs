@@ -1,16 +1,20 @@
 //! Field names that are paths: `$['userInfo']['email']`.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A field's place in a record: one key, or several for a field inside an object.
+/// A field's place in a record: one key, or several for a field inside an object. Cheap to clone.
 ///
-/// A name that starts with `$[` is a path in JSONPath's bracket notation; `$['a']` is the same place as `a`. Every
-/// other name is one key, whatever it holds (`$email` and `a.b` too).
+/// A name that starts with `$[` is a path in JSONPath's bracket notation; `$['a']` is the same place as `a`.
+/// Every other name is one key, whatever it holds (`$email` and `a.b` too).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FieldPath {
+pub struct FieldPath(Arc<Place>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Place {
     keys: Vec<String>,
-    /// How the path is written; kept, because every trace shows it.
-    text: String,
+    /// How the path is written, unless that is just its only key; kept, because every trace shows it.
+    text: Option<String>,
 }
 
 /// Why a name is not a field's place.
@@ -22,6 +26,9 @@ pub enum PathError {
     /// The name is in another JSONPath notation.
     #[error("`{0}` must be in bracket notation, such as $['address']['city']")]
     NotBrackets(String),
+    /// The path leads through more than 32 objects.
+    #[error("a path of {0} keys is too deep; at most {MAX_KEYS} are allowed")]
+    TooDeep(usize),
     /// A bracket is not closed, or holds no quoted key.
     #[error(
         "`{name}` cannot be read at character {at}: a path is a row of quoted keys in brackets, such as $['address']['city']"
@@ -39,6 +46,10 @@ pub enum PathError {
     NotWritable(String),
 }
 
+/// How deep a path may lead. Records as deep as this do not exist; a bound keeps all that follows paths
+/// simple.
+const MAX_KEYS: usize = 32;
+
 /// One step of a path that is read.
 enum Segment {
     Key(String),
@@ -51,6 +62,10 @@ impl FieldPath {
     /// # Errors
     /// When it is empty, is not bracket notation though it looks like a path, or names list items.
     pub fn parse(name: &str) -> Result<Self, PathError> {
+        // Nearly every name.
+        if !name.starts_with('$') && !name.is_empty() {
+            return Ok(Self::of(vec![name.to_owned()]));
+        }
         let mut keys = Vec::new();
         for segment in segments(name)? {
             match segment {
@@ -69,71 +84,74 @@ impl FieldPath {
         segments(name).map(|_| ())
     }
 
-    /// The place that one key names.
-    #[must_use]
-    pub fn of_key(key: &str) -> Self {
-        Self::of(vec![key.to_owned()])
-    }
-
     /// The place that these keys lead to.
     pub(crate) fn of(keys: Vec<String>) -> Self {
-        let text = render(keys.iter().map(String::as_str));
-        Self { keys, text }
+        let text = (!is_plain(&keys)).then(|| bracketed(&keys));
+        Self(Arc::new(Place { keys, text }))
     }
 
     /// The keys from the outside in; at least one.
     #[must_use]
     pub fn keys(&self) -> &[String] {
-        &self.keys
+        &self.0.keys
     }
 
     /// The outermost key: the field as the provider knows it.
     #[must_use]
     pub fn root(&self) -> &str {
-        self.keys.first().map_or("", String::as_str)
+        self.keys().first().map_or("", String::as_str)
     }
 
     /// How the path is written: the key alone, or brackets when there are several.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.0.text.as_deref().unwrap_or_else(|| self.root())
     }
 
-    /// The path in brackets, also when it is one key: what the text of every path inside it starts with.
-    pub(crate) fn in_brackets(&self) -> String {
-        bracketed(self.keys.iter().map(String::as_str))
+    /// The objects around the place, from the outside in; none for a single key.
+    pub(crate) fn outer(&self) -> impl Iterator<Item = Self> + '_ {
+        (1..self.keys().len()).map(|depth| Self::of(self.keys()[..depth].to_vec()))
+    }
+
+    /// Tells of a path's text whether it is this path or leads further inside it.
+    pub(crate) fn holds(&self) -> impl Fn(&str) -> bool + '_ {
+        let inside = format!("{}[", bracketed(self.keys()));
+        move |text| text == self.as_str() || text.starts_with(&inside)
     }
 
     /// Whether the path leads into an object.
     #[must_use]
     pub fn is_nested(&self) -> bool {
-        self.keys.len() > 1
+        self.keys().len() > 1
     }
 
     /// Whether the other path is this one or leads further inside it.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        other.keys.starts_with(&self.keys)
+        other.keys().starts_with(self.keys())
     }
 }
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 /// Writes keys as [`FieldPath::as_str`] does: two places never look the same.
-pub(crate) fn render<'k>(keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> String {
-    if keys.len() == 1
-        && let Some(key) = keys.clone().next().filter(|key| !key.starts_with("$["))
-    {
-        return key.to_owned();
+pub(crate) fn render(keys: &[String]) -> String {
+    match keys {
+        [key] if is_plain(keys) => key.clone(),
+        _ => bracketed(keys),
     }
-    bracketed(keys)
 }
 
-fn bracketed<'k>(keys: impl Iterator<Item = &'k str>) -> String {
+/// Whether the path is one key that does not itself look like a path.
+fn is_plain(keys: &[String]) -> bool {
+    matches!(keys, [key] if !key.starts_with("$["))
+}
+
+fn bracketed(keys: &[String]) -> String {
     let mut text = String::from("$");
     for key in keys {
         text.push_str("['");
@@ -177,10 +195,14 @@ fn segments(name: &str) -> Result<Vec<Segment>, PathError> {
         found.push(segment);
         rest = after.strip_prefix(']').ok_or_else(|| syntax(after))?;
     }
+    if found.len() > MAX_KEYS {
+        return Err(PathError::TooDeep(found.len()));
+    }
     Ok(found)
 }
 
-/// The key up to the closing quote, and what follows it. `None` when the quote is not closed or the key is empty.
+/// The key up to the closing quote, and what follows it. `None` when the quote is not closed or the key is
+/// empty.
 fn quoted(text: &str, quote: char) -> Option<(Segment, &str)> {
     let mut key = String::new();
     let mut chars = text.char_indices();

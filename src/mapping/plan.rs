@@ -1,24 +1,25 @@
 //! Compiling a manifest and a config into the plan for one object.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use serde_json::Value;
 
 use super::fields::{Destination, Fields, FieldsError};
 use super::path::{FieldPath, PathError};
-use crate::manifest::config::{ConfigContent, FieldSetting, ReadConfig, WriteConfig};
-use crate::manifest::{Integration, ReadObject, WriteObject};
+use super::sources::Sources;
+use crate::manifest::Integration;
+use crate::manifest::config::{ConfigContent, FieldSetting};
 
-/// How records of one object are written for one customer: compiled once for a revision and a config, then applied
-/// to every record. It holds no reference to either.
+/// How records of one object are written for one customer: compiled once for a revision and a config, then
+/// applied to every record. It holds no reference to either.
 #[derive(Debug, Clone)]
 pub struct Plan {
     provider_object: String,
     delete_enabled: bool,
     pub(super) remove_unmapped: bool,
     pub(super) names: Names,
-    /// The outermost keys of nested targets: what comes in under such a key is merged, not refused.
-    pub(super) nested_roots: HashSet<String>,
+    pub(super) targets: Targets,
     pub(super) settings: Vec<Setting>,
 }
 
@@ -33,11 +34,12 @@ pub enum PlanError {
     ObjectNotInManifest {
         /// The name that was asked for.
         object: String,
-        /// The names that would do, in manifest order: what is posted to, so the app's name where there is one.
+        /// The names that would do, in manifest order: what is posted to, so the app's name where there is
+        /// one.
         known: Vec<String>,
     },
-    /// Manifest and config together are not a mapping that can be written. Deploy and install refuse this; it is met
-    /// only when one of them was changed later.
+    /// Manifest and config together are not a mapping that can be written. Deploy and install refuse this; it
+    /// is met only when one of them was changed later.
     #[error("the mapping of `{object}` cannot be written: {error}")]
     Mapping {
         /// The provider's name of the object.
@@ -45,7 +47,7 @@ pub enum PlanError {
         /// What is wrong.
         error: FieldsError,
     },
-    /// Two settings are about one field.
+    /// Two settings are about one field, or one about a part of the other.
     #[error("the settings `{first}` and `{second}` of `{object}` are both about `{target}`; keep one")]
     Conflict {
         /// The provider's name of the object.
@@ -78,7 +80,33 @@ fn list(names: &[String]) -> String {
 }
 
 /// The mapping as a tree of the app's keys.
-pub(super) type Names = HashMap<String, Name>;
+pub(super) type Names = HashMap<String, Name, Hashing>;
+
+/// FNV-1a: twice as fast for short keys as the standard hash. Its weakness, keys made to collide, would have
+/// to come from the app's own manifest and config, of limited size.
+pub(super) type Hashing = BuildHasherDefault<Fnv>;
+
+/// The state of an FNV-1a hash (64 bits).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// What one key of the app's record is.
 #[derive(Debug, Clone)]
@@ -98,6 +126,28 @@ pub(super) struct Rule {
     pub(super) values: Option<HashMap<String, Value>>,
 }
 
+/// The provider's places that names are mapped to, as a tree of the provider's keys. Fields that keep their
+/// name are not in it: they cannot meet each other.
+pub(super) type Targets = HashMap<String, Target, Hashing>;
+
+/// What one key of the provider's record is.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// A place that a name is mapped to.
+    Field,
+    /// An object that has such places in it.
+    Object(Targets),
+}
+
+impl Target {
+    pub(super) const fn inner(&self) -> Option<&Targets> {
+        match self {
+            Self::Field => None,
+            Self::Object(inner) => Some(inner),
+        }
+    }
+}
+
 /// A customer's setting for one provider field.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
@@ -105,91 +155,11 @@ pub(super) struct Setting {
     pub(super) rule: FieldSetting,
 }
 
-/// The parts of manifest and config that speak about one object.
-pub(crate) struct Sources<'s> {
-    pub(crate) write: &'s WriteObject,
-    pub(crate) read: Option<&'s ReadObject>,
-    pub(crate) read_config: Option<&'s ReadConfig>,
-    pub(crate) write_config: Option<&'s WriteConfig>,
-    pub(crate) inherits: bool,
-}
-
-impl<'s> Sources<'s> {
-    pub(crate) fn of(
-        integration: &'s Integration,
-        config: &'s ConfigContent,
-        write: &'s WriteObject,
-    ) -> Self {
-        let read = integration.read_object(&write.object_name);
-        let alias = read.and_then(|read| read.map_to_name.as_deref());
-        let read_config = config.read_object(&write.object_name, alias);
-        let write_config = config.write_object(&write.object_name, alias);
-        let inherits = write.inherit_mapping || write_config.is_some_and(|config| config.inherit_mapping);
-        Self {
-            write,
-            read,
-            read_config,
-            write_config,
-            inherits,
-        }
-    }
-
-    /// The app's name of the object, when the write inherits one.
-    pub(crate) fn alias(&self) -> Option<&'s str> {
-        self.read
-            .filter(|_| self.inherits)
-            .and_then(|read| read.map_to_name.as_deref())
-    }
-
-    pub(crate) fn fields(&self) -> Fields {
-        if self.inherits {
-            Fields::of(self.read, self.read_config)
-        } else {
-            Fields::default()
-        }
-    }
-
-    /// Where each setting leads: by the app's name first, else the name is the provider's own. `None` when it names a
-    /// mapping that the customer did not choose.
-    pub(crate) fn settings(
-        &self,
-        fields: &Fields,
-    ) -> impl Iterator<Item = (&'s str, &'s FieldSetting, Result<Option<FieldPath>, PathError>)> {
-        let targets: HashMap<FieldPath, Option<FieldPath>> = fields
-            .list
-            .iter()
-            .map(|field| (field.source.clone(), field.target().cloned()))
-            .collect();
-        let settings = self
-            .write_config
-            .into_iter()
-            .flat_map(|config| &config.field_settings);
-        settings.map(move |(name, rule)| {
-            let target = FieldPath::parse(name).map(|path| match targets.get(&path) {
-                Some(target) => target.clone(),
-                None => Some(path),
-            });
-            (name.as_str(), rule, target)
-        })
-    }
-}
-
-impl super::fields::Field {
-    /// The provider's place for the field, when it has one.
-    pub(crate) const fn target(&self) -> Option<&FieldPath> {
-        match &self.to {
-            Destination::Mapped(target) => Some(target),
-            Destination::SameName => Some(&self.source),
-            Destination::NotChosen => None,
-        }
-    }
-}
-
 impl Plan {
     /// Compiles the plan for an object.
     ///
-    /// `object` is the name in the URL, percent-decoded: the manifest's `objectName`, or the `mapToName` of the read
-    /// object when the write inherits its mapping.
+    /// `object` is the name in the URL, percent-decoded: the manifest's `objectName`, or the `mapToName` of
+    /// the read object when the write inherits its mapping.
     ///
     /// # Errors
     /// When the manifest has no such write object, or manifest and config contradict each other.
@@ -230,17 +200,7 @@ impl Plan {
                 error,
             });
         }
-        let settings = compile_settings(sources, &fields, object)?;
-        let nested_roots = fields
-            .list
-            .iter()
-            .filter_map(|field| match &field.to {
-                Destination::Mapped(target) if target.is_nested() => Some(target),
-                Destination::SameName if field.source.is_nested() => Some(&field.source),
-                _ => None,
-            })
-            .map(|target| target.root().to_owned())
-            .collect();
+        let settings = compile_settings(sources, &fields)?;
         let config = sources.write_config;
         let wants_removal = sources.write.remove_unmapped_fields
             || config.is_some_and(|config| config.remove_unmapped_fields);
@@ -249,7 +209,7 @@ impl Plan {
             delete_enabled: config.is_some_and(|config| config.deletion_enabled),
             remove_unmapped: sources.inherits && wants_removal,
             names: compile_names(sources, &fields),
-            nested_roots,
+            targets: compile_targets(&fields),
             settings,
         })
     }
@@ -268,39 +228,36 @@ impl Plan {
 }
 
 fn compile_names(sources: &Sources<'_>, fields: &Fields) -> Names {
-    let mut values: HashMap<FieldPath, &HashMap<String, Value>> = HashMap::new();
+    let mut values: Vec<(FieldPath, &HashMap<String, Value>)> = Vec::new();
     if sources.inherits {
-        for (name, map) in sources
+        let all = sources
             .read_config
             .into_iter()
-            .flat_map(|config| &config.selected_value_mappings)
-        {
-            // A name that cannot be written has no values to translate.
-            let Ok(path) = FieldPath::parse(name) else {
-                continue;
-            };
-            values.insert(path, map);
-        }
+            .flat_map(|config| &config.selected_value_mappings);
+        // A name that cannot be written has no values to translate.
+        values.extend(all.filter_map(|(name, map)| Some((FieldPath::parse(name).ok()?, map))));
     }
-    let mut names = Names::with_capacity(fields.list.len());
+    let by_path: HashMap<&FieldPath, &HashMap<String, Value>> =
+        values.iter().rev().map(|(path, map)| (path, *map)).collect();
+    let mut spoken_for: HashSet<&FieldPath> = HashSet::new();
+    let mut names = Names::with_capacity_and_hasher(fields.list.len(), Hashing::default());
     for field in &fields.list {
         let target = field.target();
+        spoken_for.extend([Some(&field.source), target].into_iter().flatten());
         // The app's name decides; the provider's own name also matches.
-        let by_source = values.remove(&field.source);
-        let translated = by_source.or_else(|| target.and_then(|target| values.get(target).copied()));
+        let found = by_path.get(&field.source).or_else(|| by_path.get(target?));
         let rule = Rule {
             target: target.cloned(),
-            values: translated.cloned(),
+            values: found.map(|map| (*map).clone()),
         };
         place(&mut names, field.source.keys(), rule);
     }
     // A value mapping alone makes a field part of the mapping, under its own name.
-    for (path, map) in values {
-        let mapped = fields.list.iter().any(|field| field.target() == Some(&path));
-        if !mapped {
+    for (path, map) in &values {
+        if !spoken_for.contains(path) {
             let rule = Rule {
                 target: Some(path.clone()),
-                values: Some(map.clone()),
+                values: Some((*map).clone()),
             };
             place(&mut names, path.keys(), rule);
         }
@@ -319,35 +276,59 @@ fn place(names: &mut Names, keys: &[String], rule: Rule) {
     }
     match names
         .entry(key.clone())
-        .or_insert_with(|| Name::Object(Names::new()))
+        .or_insert_with(|| Name::Object(Names::default()))
     {
         Name::Object(names) => place(names, inner, rule),
         Name::Field(_) => {}
     }
 }
 
-fn compile_settings(sources: &Sources<'_>, fields: &Fields, object: &str) -> Result<Vec<Setting>, PlanError> {
-    let mut settings = Vec::new();
-    let mut first_of: HashMap<FieldPath, &str> = HashMap::new();
-    for (name, rule, target) in sources.settings(fields) {
-        let target = target.map_err(|error| PlanError::Setting {
-            object: object.to_owned(),
+fn compile_targets(fields: &Fields) -> Targets {
+    let mut targets = Targets::default();
+    for field in &fields.list {
+        if let Destination::Mapped(target) = &field.to {
+            claim(&mut targets, target.keys());
+        }
+    }
+    targets
+}
+
+/// Puts a target into the tree; overlapping ones were refused before.
+fn claim(targets: &mut Targets, keys: &[String]) {
+    let Some((key, inner)) = keys.split_first() else {
+        return;
+    };
+    if inner.is_empty() {
+        targets.entry(key.clone()).or_insert(Target::Field);
+    } else if let Target::Object(targets) = targets
+        .entry(key.clone())
+        .or_insert_with(|| Target::Object(Targets::default()))
+    {
+        claim(targets, inner);
+    }
+}
+
+fn compile_settings(sources: &Sources<'_>, fields: &Fields) -> Result<Vec<Setting>, PlanError> {
+    let settings = sources.settings(fields);
+    if let Some((name, error)) = settings.errors.into_iter().next() {
+        let object = sources.write.object_name.clone();
+        return Err(PlanError::Setting {
+            object,
             name: name.to_owned(),
             error,
-        })?;
-        let Some(target) = target else { continue };
-        if let Some(first) = first_of.insert(target.clone(), name) {
-            return Err(PlanError::Conflict {
-                object: object.to_owned(),
-                first: first.to_owned(),
-                second: name.to_owned(),
-                target: target.to_string(),
-            });
-        }
-        settings.push(Setting {
-            target,
-            rule: rule.clone(),
         });
     }
-    Ok(settings)
+    if let Some(overlap) = settings.overlaps.into_iter().next() {
+        return Err(PlanError::Conflict {
+            object: sources.write.object_name.clone(),
+            first: overlap.first.to_owned(),
+            second: overlap.second.to_owned(),
+            target: overlap.target.to_string(),
+        });
+    }
+    let setting = |(_, rule, target): (_, &FieldSetting, FieldPath)| Setting {
+        target,
+        rule: rule.clone(),
+    };
+    Ok(settings.list.into_iter().map(setting).collect())
 }

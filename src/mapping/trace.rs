@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// What was decided for one field. On the wire: `{"source": "phone", "target": "mobilephone", "decision": "mapped"}`.
+/// What was decided for one field. On the wire: `{"source": "phone", "target": "mobilephone", "decision":
+/// "mapped"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TraceEntry {
@@ -84,10 +85,12 @@ const MOST_WARNINGS: usize = 20;
 /// How many bytes of a field's name a warning shows.
 const MOST_NAME_BYTES: usize = 80;
 
-/// What happened to fields of the request that the app may not expect, one short text each: `dropped_unmapped: notes`.
+/// What happened to fields of the request that the app may not expect, one short text each:
+/// `dropped_unmapped: notes`.
 ///
-/// Fields that the request did not have are not named. The texts are printable ASCII without `,` and `%` other than
-/// as percent-encoding, so that they can be joined with `, ` in one header; after 20 of them one says how many more.
+/// Fields that the request did not have are not named. The texts are printable ASCII without `,` and `%`
+/// other than as percent-encoding, so that they can be joined with `, ` in one header; after 20 of them one
+/// says how many more.
 #[must_use]
 pub fn warnings(trace: &[TraceEntry]) -> Vec<String> {
     let told = |entry: &&TraceEntry| {

@@ -132,7 +132,7 @@ mod tests {
             "https://[::ffff:10.0.0.1]/",
             "https://[fd00::1]/",
             "https://100.64.0.1/",
-            "https://2130706433/",
+            "https://167772161/",
             "http://api.hubapi.com/",
             "ftp://api.hubapi.com/",
             "nonsense",

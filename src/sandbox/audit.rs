@@ -18,7 +18,7 @@ pub struct Acknowledged {
     pub account: Option<String>,
     /// The provider's name of the object, in any case.
     pub object: String,
-    /// `create`, `update` or `delete`.
+    /// `create`, `update`, `delete`, or `upsert` (either of the first two).
     pub action: String,
     /// The provider's id of the record, when it is known.
     #[serde(default)]
@@ -51,6 +51,12 @@ impl Report {
         self == &Self::default()
     }
 }
+
+/// When an operation took effect: its place, its first and last change, its id.
+type Span<'a> = (u64, u64, u64, &'a str);
+
+/// A record: account, object in lower case, id.
+type RecordKey<'a> = (Option<&'a str>, String, String);
 
 struct Seen<'a> {
     account: Option<&'a str>,
@@ -87,7 +93,7 @@ pub fn audit(ledger: &[LedgerEntry], operations: &[Acknowledged]) -> Report {
     }
     let mut report = Report::default();
     let mut claimed = vec![false; seen.len()];
-    let mut spans: HashMap<(Option<&str>, String, String), Vec<(u64, u64, u64, &str)>> = HashMap::new();
+    let mut spans: HashMap<RecordKey<'_>, Vec<Span<'_>>> = HashMap::new();
     for operation in operations {
         let candidates: Vec<usize> = match (&operation.id, operation.values.iter().next()) {
             (Some(id), _) => by_id.get(id.as_str()).cloned().unwrap_or_default(),
@@ -148,6 +154,7 @@ fn fits(operation: &Acknowledged, seen: &Seen<'_>) -> bool {
     let kind = match operation.action.as_str() {
         "create" => seen.change.kind == ChangeKind::Created,
         "update" => seen.change.kind == ChangeKind::Updated,
+        "upsert" => matches!(seen.change.kind, ChangeKind::Created | ChangeKind::Updated),
         "delete" => seen.change.kind == ChangeKind::Archived,
         _ => false,
     };

@@ -88,8 +88,7 @@ pub(crate) async fn call(core: &Arc<Core>, method: &Method, path: &str, body: Va
             to_value(&core.ledger.read(since, field(&query, "account")))
         }
         ("DELETE", ["ledger"]) => {
-            core.ledger.clear();
-            keep(core, &[Line::global("ledger_cleared", Value::Null)])?;
+            core.clear_ledger().map_err(journal)?;
             Ok(Value::Null)
         }
         ("POST", ["audit"]) => {
@@ -293,6 +292,7 @@ fn hubspot_account(
                 .map(|r| json!(r))
                 .collect())
         }
+        ("GET", ["links"]) => to_value(&account.links),
         ("POST", ["records", name]) => {
             let object = account.resolve(name).ok_or_else(|| no_object(name))?.name.clone();
             hubspot::seed(account, &object, &body, core.clock.now_ms())
@@ -373,16 +373,17 @@ fn provider_of(word: &str) -> Result<Provider, ControlError> {
     Provider::parse(word).ok_or_else(|| ControlError::not_found(format!("no provider {word}")))
 }
 
-fn keep(core: &Core, lines: &[Line]) -> Result<(), ControlError> {
-    core.keep(lines).map_err(|e| ControlError {
+fn journal(error: std::io::Error) -> ControlError {
+    ControlError {
         status: 500,
-        message: format!("journal: {e}"),
-    })
+        message: format!("journal: {error}"),
+    }
+}
+
+fn keep(core: &Core, lines: &[Line]) -> Result<(), ControlError> {
+    core.keep(lines).map_err(journal)
 }
 
 fn keep_tokens(core: &Core, events: Vec<TokenEvent>) -> Result<(), ControlError> {
-    core.keep_tokens(events).map_err(|e| ControlError {
-        status: 500,
-        message: format!("journal: {e}"),
-    })
+    core.keep_tokens(events).map_err(journal)
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::echo::Echo;
 use super::faults::Engine;
-use super::journal::{Journal, JournalError, Line};
+use super::journal::{Journal, JournalError, Kept, Line};
 use super::ledger::{ChangeCounter, Ledger, LedgerEntry, LedgerStatus};
 use super::lock;
 use super::message::{Provider, Reply};
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub echo: Mutex<Echo>,
     hubspot: RwLock<HashMap<String, Shared<hubspot::Account>>>,
     salesforce: RwLock<HashMap<String, Shared<salesforce::Account>>>,
+    /// Whether changes are kept; true also while the journal is still read.
+    journaled: bool,
     journal: Option<Journal>,
     /// Turns true when the sandbox shuts down: waiting requests end.
     pub closing: watch::Sender<bool>,
@@ -39,14 +41,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub fn new(url: String, options: &Options) -> Result<Self, JournalError> {
-        let (journal, lines) = match &options.journal {
-            Some(path) => {
-                let (journal, lines) = Journal::open(path)?;
-                (Some(journal), lines)
-            }
-            None => (None, Vec::new()),
-        };
-        let core = Self {
+        let mut core = Self {
             url,
             seed: options.seed,
             lenient: options.lenient,
@@ -59,42 +54,36 @@ impl Core {
             echo: Mutex::default(),
             hubspot: RwLock::default(),
             salesforce: RwLock::default(),
-            journal,
+            journaled: options.journal.is_some(),
+            journal: None,
             closing: watch::Sender::new(false),
         };
         for fault in &options.faults {
             core.faults.add(fault.clone());
         }
-        for (number, line) in lines.into_iter().enumerate() {
-            core.replay(line).map_err(|source| JournalError::Line {
-                path: options
-                    .journal
-                    .as_ref()
-                    .map(|p| p.display().to_string())
-                    .unwrap_or_default(),
-                line: number + 1,
-                source,
-            })?;
+        if let Some(path) = &options.journal {
+            core.journal = Some(Journal::open(path, |line| core.replay(&line))?);
         }
         Ok(core)
     }
 
-    fn replay(&self, line: Line) -> Result<(), serde_json::Error> {
-        match (line.provider, line.account, line.kind.as_str()) {
+    fn replay(&self, line: &Kept) -> Result<(), serde_json::Error> {
+        let text = line.value.get();
+        match (line.provider, &line.account, line.kind.as_str()) {
             (Some(Provider::HubSpot), Some(account), kind) => {
-                lock(&self.hubspot(&account)).replay(kind, line.value)?;
+                lock(&self.hubspot(account)).replay(kind, text)?
             }
             (Some(Provider::Salesforce), Some(account), kind) => {
-                lock(&self.salesforce(&account)).replay(kind, line.value)?;
+                lock(&self.salesforce(account)).replay(kind, text)?;
             }
             (_, _, "token") => self
                 .tokens
-                .restore(TokenEvent::Token(serde_json::from_value(line.value)?)),
+                .restore(TokenEvent::Token(serde_json::from_str(text)?)),
             (_, _, "grant") => self
                 .tokens
-                .restore(TokenEvent::Grant(serde_json::from_value(line.value)?)),
+                .restore(TokenEvent::Grant(serde_json::from_str(text)?)),
             (_, _, "entry") => {
-                let entry: LedgerEntry = serde_json::from_value(line.value)?;
+                let entry: LedgerEntry = serde_json::from_str(text)?;
                 for change in &entry.changes {
                     self.counter.raise_to(change.order);
                 }
@@ -119,7 +108,7 @@ impl Core {
     pub fn hubspot(&self, name: &str) -> Shared<hubspot::Account> {
         open(&self.hubspot, name, || {
             let seed = self.seed_of(Provider::HubSpot, name);
-            let mut account = hubspot::Account::new(name, seed, self.journal.is_some());
+            let mut account = hubspot::Account::new(name, seed, self.journaled);
             account.settings.lenient = self.lenient;
             account.settings.enforce_limits = self.enforce_limits;
             account
@@ -130,7 +119,7 @@ impl Core {
     pub fn salesforce(&self, name: &str) -> Shared<salesforce::Account> {
         open(&self.salesforce, name, || {
             let seed = self.seed_of(Provider::Salesforce, name);
-            let mut account = salesforce::Account::new(name, seed, self.journal.is_some());
+            let mut account = salesforce::Account::new(name, seed, self.journaled);
             account.settings.lenient = self.lenient;
             account.settings.enforce_limits = self.enforce_limits;
             account
@@ -177,7 +166,7 @@ impl Core {
 
     /// Keeps token changes in the journal.
     pub fn keep_tokens(&self, events: Vec<TokenEvent>) -> std::io::Result<()> {
-        if self.journal.is_none() {
+        if !self.journaled {
             return Ok(());
         }
         let line = |event| match event {
@@ -191,23 +180,39 @@ impl Core {
         self.keep(&events.into_iter().map(line).collect::<Vec<_>>())
     }
 
-    /// Notes in the ledger what a request changed.
+    /// Forgets the ledger; sequence numbers go on.
+    pub fn clear_ledger(&self) -> std::io::Result<()> {
+        self.ledger.clear();
+        self.keep(&[Line::global("ledger_cleared", Value::Null)])
+    }
+
+    /// Notes in the ledger what a request changed, before its answer is decided.
     pub fn note_changes(&self, sequence: u64, reply: &mut Reply) {
         let changes = std::mem::take(&mut reply.changes);
         if !changes.is_empty() {
-            let entry = self.ledger.update(sequence, |e| {
-                e.changes = changes;
-                self.journal.is_some().then(|| e.clone())
-            });
-            self.keep_entry(entry.flatten());
+            self.note(sequence, |e| e.changes = changes);
         }
     }
 
     /// Notes in the ledger what the client saw.
     pub fn note_status(&self, sequence: u64, status: LedgerStatus) {
-        let entry = self.ledger.update(sequence, |e| {
+        self.note(sequence, |e| e.status = status);
+    }
+
+    /// Notes in the ledger what a request changed and that this is its answer.
+    pub fn note_reply(&self, sequence: u64, reply: &mut Reply) {
+        let changes = std::mem::take(&mut reply.changes);
+        let status = LedgerStatus::Answered(reply.status);
+        self.note(sequence, |e| {
+            e.changes = changes;
             e.status = status;
-            self.journal.is_some().then(|| e.clone())
+        });
+    }
+
+    fn note(&self, sequence: u64, change: impl FnOnce(&mut LedgerEntry)) {
+        let entry = self.ledger.update(sequence, |e| {
+            change(e);
+            self.journaled.then(|| e.clone())
         });
         self.keep_entry(entry.flatten());
     }

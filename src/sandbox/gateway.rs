@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderName, HeaderValue, StatusCode};
-use tokio::sync::watch;
+use http::{HeaderName, HeaderValue};
 
 use super::clock;
 use super::connection::Cutter;
@@ -19,6 +16,7 @@ use super::journal::Line;
 use super::ledger::{LedgerEntry, LedgerStatus};
 use super::lock;
 use super::message::{Provider, Reply, Request, field};
+use super::response::{closed, cut, send, spoilt};
 use super::tokens::Access;
 use super::{control, hubspot, refusals, salesforce};
 
@@ -67,6 +65,7 @@ struct Arrival {
     provider: Provider,
     request: Request,
     account: Option<String>,
+    action: &'static str,
     sequence: u64,
 }
 
@@ -115,12 +114,12 @@ async fn provide(core: Arc<Core>, provider: Provider, request: Request, cutter: 
         provider,
         request,
         account,
+        action: place.action,
         sequence,
     };
     if plan.is_empty() {
         let mut reply = perform(&core, &arrival, &Mods::default());
-        core.note_changes(sequence, &mut reply);
-        core.note_status(sequence, LedgerStatus::Answered(reply.status));
+        core.note_reply(sequence, &mut reply);
         return send(reply);
     }
     // A task of its own: a client that gives up does not stop what the provider had begun.
@@ -211,6 +210,7 @@ fn perform(core: &Core, arrival: &Arrival, mods: &Mods) -> Reply {
             let rng = account.rng.clone();
             let cx = hubspot::Context {
                 now_ms,
+                action: arrival.action,
                 mods,
                 counter: &core.counter,
                 rng,
@@ -244,8 +244,16 @@ async fn with_faults(
     cutter: Option<Cutter>,
 ) -> Response {
     let sequence = arrival.sequence;
-    let dropped = |core: &Core| {
-        core.note_status(sequence, LedgerStatus::Dropped);
+    // The ledger is complete before anyone who waits for the fault goes on.
+    let noted = |status: LedgerStatus| {
+        core.note_status(sequence, status);
+        let waits_or_locks = |kind| matches!(kind, FaultKind::Hold | FaultKind::Delay | FaultKind::RowLock);
+        plan.iter()
+            .filter(|f| !waits_or_locks(f.spec.fault))
+            .for_each(|f| f.acted());
+    };
+    let dropped = || {
+        noted(LedgerStatus::Dropped);
         cut(cutter.as_ref())
     };
     let mut mods = Mods::default();
@@ -254,11 +262,11 @@ async fn with_faults(
     }
     for fault in plan.iter().filter(|f| !f.spec.is_after()) {
         if wait(&core, fault).await.is_err() {
-            return dropped(&core);
+            return dropped();
         }
     }
     if plan.iter().any(|f| f.spec.fault == FaultKind::DropBeforeCommit) {
-        return dropped(&core);
+        return dropped();
     }
     let refused = plan.iter().find_map(|f| {
         refusals::before_commit(
@@ -270,18 +278,18 @@ async fn with_faults(
         )
     });
     if let Some(reply) = refused {
-        core.note_status(sequence, LedgerStatus::Answered(reply.status));
+        noted(LedgerStatus::Answered(reply.status));
         return send(reply);
     }
     let mut reply = perform(&core, &arrival, &mods);
     core.note_changes(sequence, &mut reply);
     for fault in plan.iter().filter(|f| f.spec.is_after()) {
         if wait(&core, fault).await.is_err() {
-            return dropped(&core);
+            return dropped();
         }
     }
     if plan.iter().any(|f| f.spec.fault == FaultKind::DropAfterCommit) {
-        return dropped(&core);
+        return dropped();
     }
     for fault in &plan {
         if let Some(other) =
@@ -290,7 +298,7 @@ async fn with_faults(
             reply = other;
         }
     }
-    core.note_status(sequence, LedgerStatus::Answered(reply.status));
+    noted(LedgerStatus::Answered(reply.status));
     spoilt(&core, reply, &plan)
 }
 
@@ -299,6 +307,7 @@ async fn wait(core: &Core, fault: &Fault) -> Result<(), ()> {
     if !matches!(fault.spec.fault, FaultKind::Hold | FaultKind::Delay) {
         return Ok(());
     }
+    fault.acted();
     let mut closing = core.closing.subscribe();
     let pause = Duration::from_millis(fault.spec.delay_ms.unwrap_or_default());
     tokio::select! {
@@ -306,130 +315,4 @@ async fn wait(core: &Core, fault: &Fault) -> Result<(), ()> {
         () = tokio::time::sleep(pause), if fault.spec.fault == FaultKind::Delay => Ok(()),
         () = closed(&mut closing) => Err(()),
     }
-}
-
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // Also when the sandbox is gone.
-    let _ = closing.wait_for(|c| *c).await;
-}
-
-/// Closes the connection without a byte more. Where the connection is not the sandbox's own, the answer
-/// breaks off instead.
-fn cut(cutter: Option<&Cutter>) -> Response {
-    match cutter {
-        Some(cutter) => {
-            cutter.cut();
-            Response::new(Body::empty())
-        }
-        None => Response::new(broken_off(Bytes::new())),
-    }
-}
-
-fn broken_off(start: Bytes) -> Body {
-    let pieces = [Ok(start), Err(std::io::Error::other("cut by a fault"))];
-    Body::from_stream(stream::iter(pieces))
-}
-
-fn send(reply: Reply) -> Response {
-    let body = Body::from(reply.body.clone());
-    head(&reply, body, None)
-}
-
-/// The response of a reply with another body; `length` sets `Content-Length`.
-fn head(reply: &Reply, body: Body, length: Option<usize>) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in &reply.headers {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    if let Some(length) = length {
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    response
-}
-
-/// Sends the answer, spoilt by the faults that act on the body.
-fn spoilt(core: &Core, reply: Reply, plan: &[Arc<Fault>]) -> Response {
-    for fault in plan {
-        let spec = &fault.spec;
-        match spec.fault {
-            FaultKind::TruncateJson => {
-                let full = reply.body.len();
-                let asked = spec
-                    .bytes
-                    .and_then(|b| usize::try_from(b).ok())
-                    .unwrap_or(full / 2);
-                let part = Bytes::from(reply.body[..asked.min(full)].to_vec());
-                if spec.cut {
-                    return head(&reply, broken_off(part), Some(full));
-                }
-                return head(&reply, Body::from(part), None);
-            }
-            FaultKind::HugeBody => {
-                return head(&reply, huge(spec.bytes.unwrap_or(100_000_000)), None);
-            }
-            FaultKind::SlowDrip => {
-                let size = spec.chunk_bytes.unwrap_or(1).max(1);
-                let pause = Duration::from_millis(spec.delay_ms.unwrap_or(100));
-                let length = reply.body.len();
-                let body = drip(core, Bytes::from(reply.body.clone()), size, pause);
-                return head(&reply, body, Some(length));
-            }
-            _ => {}
-        }
-    }
-    send(reply)
-}
-
-/// Valid JSON of exactly `size` bytes (at least 14), made while it is sent.
-fn huge(size: u64) -> Body {
-    const START: &[u8] = b"{\"padding\":\"";
-    const END: &[u8] = b"\"}";
-    const PIECE: &[u8] = &[b'x'; 64 * 1024];
-    let filling = size.saturating_sub((START.len() + END.len()) as u64);
-    let middle = stream::unfold(filling, |left| async move {
-        if left == 0 {
-            return None;
-        }
-        let now = left.min(PIECE.len() as u64);
-        let piece = &PIECE[..usize::try_from(now).unwrap_or(PIECE.len())];
-        Some((Ok::<_, std::io::Error>(Bytes::from_static(piece)), left - now))
-    });
-    let ends = |text: &'static [u8]| stream::iter([Ok(Bytes::from_static(text))]);
-    Body::from_stream(futures_util::StreamExt::chain(
-        futures_util::StreamExt::chain(ends(START), middle),
-        ends(END),
-    ))
-}
-
-/// The bytes in pieces with pauses between them; broken off when the sandbox shuts down.
-fn drip(core: &Core, bytes: Bytes, size: usize, pause: Duration) -> Body {
-    let closing = core.closing.subscribe();
-    Body::from_stream(stream::unfold(
-        (bytes, closing, true),
-        move |(mut left, mut closing, first)| async move {
-            if left.is_empty() {
-                return None;
-            }
-            if !first {
-                let stopped = tokio::select! {
-                    () = tokio::time::sleep(pause) => false,
-                    () = closed(&mut closing) => true,
-                };
-                if stopped {
-                    return Some((
-                        Err(std::io::Error::other("the sandbox shuts down")),
-                        (Bytes::new(), closing, false),
-                    ));
-                }
-            }
-            let piece = left.split_to(size.min(left.len()));
-            Some((Ok(piece), (left, closing, false)))
-        },
-    ))
 }

@@ -7,20 +7,32 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::lock;
 use super::message::Provider;
 
 /// One line: whose state changed, and its new form.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Line {
     /// The simulator; `None` for what belongs to none (tokens, ledger).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     pub kind: String,
     pub value: Value,
+}
+
+/// A line read back; its value is read by whoever it belongs to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kept {
+    #[serde(default)]
+    pub provider: Option<Provider>,
+    #[serde(default)]
+    pub account: Option<String>,
+    pub kind: String,
+    pub value: Box<RawValue>,
 }
 
 impl Line {
@@ -82,9 +94,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal, makes it when absent, and gives its lines. A last line that was cut off by a
-    /// crash is removed: its request was never answered.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Line>), JournalError> {
+    /// Opens the journal, makes it when absent, and gives its lines to `each`. A last line that was cut
+    /// off by a crash is removed: its request was never answered.
+    pub fn open(
+        path: &Path,
+        mut each: impl FnMut(Kept) -> Result<(), serde_json::Error>,
+    ) -> Result<Self, JournalError> {
         let shown = path.display().to_string();
         let io = |source| JournalError::Io {
             path: shown.clone(),
@@ -96,7 +111,6 @@ impl Journal {
             .create(true)
             .open(path)
             .map_err(io)?;
-        let mut lines = Vec::new();
         let mut good: u64 = 0;
         let mut reader = BufReader::new(&mut file);
         let mut text = Vec::new();
@@ -106,27 +120,20 @@ impl Journal {
             if read == 0 || text.last() != Some(&b'\n') {
                 break;
             }
-            match serde_json::from_slice(&text) {
-                Ok(line) => lines.push(line),
-                Err(source) => {
-                    return Err(JournalError::Line {
-                        path: shown.clone(),
-                        line: number,
-                        source,
-                    });
-                }
-            }
+            let read_line = serde_json::from_slice::<Kept>(&text).and_then(&mut each);
+            read_line.map_err(|source| JournalError::Line {
+                path: shown.clone(),
+                line: number,
+                source,
+            })?;
             good += read as u64;
         }
         drop(reader);
         file.set_len(good).map_err(io)?;
         file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok((
-            Self {
-                file: Mutex::new(file),
-            },
-            lines,
-        ))
+        Ok(Self {
+            file: Mutex::new(file),
+        })
     }
 
     /// Appends lines with one write. The operating system has them when this returns, so they outlive

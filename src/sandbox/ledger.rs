@@ -31,7 +31,7 @@ pub struct LedgerEntry {
     pub body: String,
     /// What the client saw.
     pub status: LedgerStatus,
-    /// Names of the faults that acted on this request, in the order in which they were added.
+    /// Names of the faults that this request met, in the order in which they were added.
     pub faults: Vec<String>,
     /// What the request changed, in the order of the changes.
     pub changes: Vec<Change>,

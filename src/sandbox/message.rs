@@ -53,7 +53,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The decoded path segments: split first, then decoded, so that `%2F` stays inside its segment.
+    /// The decoded path segments.
     pub fn segments(&self) -> Vec<String> {
         self.path
             .split('/')
@@ -93,6 +93,11 @@ impl Request {
         self.header("content-type")
             .is_none_or(|v| v.to_ascii_lowercase().contains("json"))
     }
+}
+
+/// The decoded segments of a path: split first, then decoded, so that `%2F` stays inside its segment.
+pub(crate) fn segments(path: &str) -> Vec<String> {
+    path.split('/').filter(|s| !s.is_empty()).map(decode).collect()
 }
 
 fn decode(text: &str) -> String {

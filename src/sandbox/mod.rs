@@ -34,6 +34,7 @@ mod json_place;
 mod ledger;
 mod message;
 mod refusals;
+mod response;
 pub mod salesforce;
 mod server;
 mod tokens;

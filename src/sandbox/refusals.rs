@@ -11,12 +11,15 @@ use super::salesforce::errors::Fault as SalesforceError;
 use super::tokens::Access;
 use super::{clock, hubspot, salesforce};
 
-/// The HTML page of an edge in trouble.
+/// The page of an edge in trouble: HTML, or for Cloudflare's own statuses a line of text.
 fn html(status: u16) -> Reply {
     if status == 503 {
         let page = "<html><head><title>We are down for maintenance.</title></head><body>Sorry for the \
                     inconvenience.</body></html>";
         return Reply::text(503, "text/html", page);
+    }
+    if (520..=527).contains(&status) {
+        return Reply::text(status, "text/plain", format!("error code: {status}"));
     }
     let name = http::StatusCode::from_u16(status)
         .ok()
@@ -147,7 +150,7 @@ fn in_form(core: &Core, provider: Provider, account: Option<&str>, spec: &FaultS
             if let Some(code) = &spec.code {
                 failure = failure.category(code);
             }
-            plain_hubspot(core, account, failure).with_headers_of(core, account)
+            with_limits(core, account, plain_hubspot(core, account, failure))
         }
         Provider::Salesforce => {
             let code = spec
@@ -182,6 +185,7 @@ fn context<'a>(core: &'a Core, mods: &'a Mods, account: Option<&str>, now_ms: i6
     };
     hubspot::Context {
         now_ms,
+        action: "other",
         mods,
         counter: &core.counter,
         rng,
@@ -195,12 +199,10 @@ fn plain_hubspot(core: &Core, account: Option<&str>, failure: Failure) -> Reply 
     failure.reply(&mut cx)
 }
 
-impl Reply {
-    fn with_headers_of(self, core: &Core, account: Option<&str>) -> Self {
-        match account {
-            Some(name) => hubspot::limit_headers(&lock(&core.hubspot(name)), self),
-            None => self,
-        }
+fn with_limits(core: &Core, account: Option<&str>, reply: Reply) -> Reply {
+    match account {
+        Some(name) => hubspot::limit_headers(&lock(&core.hubspot(name)), reply),
+        None => reply,
     }
 }
 

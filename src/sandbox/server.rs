@@ -14,6 +14,7 @@ use super::connection::{CuttableListener, Cutter};
 use super::control::{self, ControlError};
 use super::core::Core;
 use super::faults::{Fault, FaultSpec};
+use super::tokens::TokenEvent;
 use super::{Clock, EchoRule, Grant, JournalError, LedgerEntry, Options, Token, gateway, lock};
 
 /// Why a sandbox did not start.
@@ -112,7 +113,7 @@ impl Sandbox {
 
     /// Forgets the ledger; sequence numbers go on.
     pub fn clear_ledger(&self) {
-        self.core.ledger.clear();
+        kept(self.core.clear_ledger());
     }
 
     /// Waits until the ledger is as wanted, and gives it.
@@ -164,12 +165,14 @@ impl Sandbox {
 
     /// Registers an access token.
     pub fn put_token(&self, token: Token) {
-        self.core.tokens.put_token(token);
+        self.core.tokens.put_token(token.clone());
+        kept(self.core.keep_tokens(vec![TokenEvent::Token(token)]));
     }
 
     /// Registers a grant: a refresh token and what it gives.
     pub fn put_grant(&self, grant: Grant) {
-        self.core.tokens.put_grant(grant);
+        self.core.tokens.put_grant(grant.clone());
+        kept(self.core.keep_tokens(vec![TokenEvent::Grant(grant)]));
     }
 
     /// Adds rules to the echo provider's script.
@@ -210,6 +213,12 @@ impl Sandbox {
         if let Some(task) = task {
             let _ = task.await;
         }
+    }
+}
+
+fn kept(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the journal could not be written");
     }
 }
 

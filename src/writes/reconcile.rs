@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Writes;
 use super::perform::Job;
+use super::{Writes, error_of};
 use crate::clock::Time;
-use crate::connectors;
+use crate::connectors::{self, Outcome};
 
 /// How far a provider's clock may be behind ours for a record still to count as made by the attempt in doubt.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -67,13 +67,11 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
             }
         };
         return match connector.interpret_found(object, vars, &response, writes.clock.now().to_timestamp()) {
-            connectors::Found::One {
-                id,
-                created_at,
-                properties,
-            } => {
-                if is_ours(created_at, &properties, &job.applied.record, sent_since) {
-                    Found::Ours { record_id: id }
+            connectors::Found::One { id, created_at, .. } => {
+                let made_since = created_at
+                    .is_some_and(|created| Time::from(created).after(CLOCK_TOLERANCE) >= sent_since);
+                if made_since {
+                    compare(writes, job, id).await
                 } else {
                     Found::Candidate { record_id: id }
                 }
@@ -90,22 +88,48 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
     Found::NoUniqueField
 }
 
-/// A record is ours when it was made no earlier than our attempt and holds what we sent, as far as it shows it.
-fn is_ours(
-    created_at: Option<jiff::Timestamp>,
-    properties: &Map<String, Value>,
-    sent: &Map<String, Value>,
-    sent_since: Time,
-) -> bool {
-    let made_since =
-        created_at.is_some_and(|created| Time::from(created).after(CLOCK_TOLERANCE) >= sent_since);
-    made_since
-        && sent.iter().all(
-            |(field, value)| match (properties.get(field).and_then(Value::as_str), value) {
-                (Some(there), Value::String(text)) => there.eq_ignore_ascii_case(text.trim()),
-                (Some(there), Value::Number(_) | Value::Bool(_)) => *there == *value.to_string(),
-                // Cleared, nested or not shown: says nothing either way.
-                _ => true,
-            },
-        )
+/// A record that was made since our attempt is ours when it holds what we sent, as far as it shows it.
+async fn compare(writes: &Writes, job: &Job<'_>, record_id: String) -> Found {
+    let connector = &job.route.connector;
+    let (object, vars, sent) = (
+        job.plan.provider_object(),
+        &job.route.connection.vars,
+        &job.applied.record,
+    );
+    let fields: Vec<&str> = sent.keys().map(String::as_str).collect();
+    let Some(request) = connector.read_current(object, &record_id, &fields, vars) else {
+        return Found::Candidate { record_id };
+    };
+    let response = match writes.send(job.route, request).await {
+        Ok(response) => response,
+        Err(failure) => {
+            return Found::NotNow {
+                message: failure.to_string(),
+            };
+        }
+    };
+    match connector.interpret_current(object, vars, &response, writes.clock.now().to_timestamp()) {
+        Ok(current) if holds(&current, sent) => Found::Ours { record_id },
+        Ok(_) | Err(Outcome::Rejected(_)) => Found::Candidate { record_id },
+        Err(outcome) => {
+            let message = error_of(&outcome).map_or_else(String::new, |error| error.message.clone());
+            Found::NotNow { message }
+        }
+    }
+}
+
+/// Whether a record holds what was sent. What was cleared, is nested or is not shown says nothing either way.
+fn holds(current: &Map<String, Value>, sent: &Map<String, Value>) -> bool {
+    sent.iter().all(|(field, value)| {
+        let there = match current.get(field) {
+            Some(Value::String(text)) => text.clone(),
+            Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
+            _ => return true,
+        };
+        match value {
+            Value::String(text) => there.trim().eq_ignore_ascii_case(text.trim()),
+            Value::Number(_) | Value::Bool(_) => there == *value.to_string(),
+            _ => true,
+        }
+    })
 }

@@ -1,1 +1,15 @@
-fn main() {}
+//! Every test that needs more than one module: one binary, so that it links once.
+//!
+//! Tests that touch the store run twice, on SQLite and on Postgres ([`harness::on_both_stores`]). For Postgres they need
+//! `TEST_DATABASE_URL`, which `./scripts/test` provides; without it they fail and say so, they are never skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop on a broken expectation")]
+
+mod api;
+mod harness;
+mod manifest;
+mod mapping;
+mod processes;
+mod queue;
+mod sandbox;
+mod store_contract;

@@ -4,14 +4,14 @@ use super::parse::push_key;
 use super::{ConfigContent, ReadConfig};
 use crate::manifest::{Integration, Issue};
 use crate::mapping::fields::FieldsError;
-use crate::mapping::{FieldPath, Sources};
+use crate::mapping::sources::Sources;
 
 /// What is wrong with a config for this integration; empty when an installation can have it. Paths start at
 /// `config.content`, in the notation of an update mask.
 ///
-/// Refused are: another provider than the integration's; a write object that the manifest does not have; a mapping
-/// that cannot be written, or in which two names write one field; two settings for one field. Read objects that the
-/// manifest does not have are ignored: they steer no write.
+/// Refused are: another provider than the integration's; a write object that the manifest does not have; a
+/// mapping that cannot be written, or in which two names write one field; two settings for one field. Read
+/// objects that the manifest does not have are ignored: they steer no write.
 #[must_use]
 pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<Issue> {
     let mut issues = Vec::new();
@@ -40,33 +40,53 @@ pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<I
                 object.key, object.object_name
             );
             issues.push(Issue::new(format!("{path}.objectName"), detail));
-        } else if !all.iter().any(|sources| {
+            continue;
+        }
+        let is_it = |sources: &&Sources<'_>| {
             sources
                 .write_config
                 .is_some_and(|config| config.key == object.key)
-        }) {
-            let known: Vec<&str> = integration
-                .write
-                .iter()
-                .flatten()
-                .map(|write| write.object_name.as_str())
-                .collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            let detail = format!(
-                "The integration does not write `{}`. Objects it writes: {known}.",
-                object.object_name
-            );
-            issues.push(Issue::new(path, detail));
+        };
+        if all.iter().find(is_it).is_some() {
+            continue;
         }
+        // Only the first of several entries for one object counts; the others would do nothing, unnoticed.
+        let first = all
+            .iter()
+            .filter_map(|sources| sources.write_config)
+            .find(|first| {
+                first.object_name == object.object_name
+                    || same_object(integration, &first.object_name, &object.object_name)
+            });
+        let detail = match first {
+            Some(first) => {
+                format!(
+                    "The object is configured twice: as `{}` and as `{}`. Keep one.",
+                    first.key, object.key
+                )
+            }
+            None => format!(
+                "The integration does not write `{}`. Objects it writes: {}.",
+                object.object_name,
+                known(integration)
+            ),
+        };
+        issues.push(Issue::new(path, detail));
     }
     for sources in &all {
         check_object(sources, &mut issues);
     }
     issues
+}
+
+fn known(integration: &Integration) -> String {
+    let objects = integration.write.iter().flatten();
+    let names: Vec<&str> = objects.map(|write| write.object_name.as_str()).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// Whether two names are the two names of one object.
@@ -90,25 +110,22 @@ fn check_object(sources: &Sources<'_>, issues: &mut Vec<Issue>) {
     let Some(config) = sources.write_config else {
         return;
     };
-    let mut seen: Vec<(FieldPath, &str)> = Vec::new();
-    for (name, _, target) in sources.settings(&fields) {
+    let path = |name: &str| {
         let mut path = format!("{}.selectedFieldSettings", object_path("write", &config.key));
         push_key(&mut path, name);
-        match target {
-            Err(error) => issues.push(Issue::new(
-                path,
-                format!("The name of the setting cannot be used: {error}."),
-            )),
-            Ok(None) => {}
-            Ok(Some(target)) => match seen.iter().find(|(other, _)| *other == target) {
-                Some((_, first)) => {
-                    let detail =
-                        format!("The settings `{first}` and `{name}` are both about `{target}`. Keep one.");
-                    issues.push(Issue::new(path, detail));
-                }
-                None => seen.push((target, name)),
-            },
-        }
+        path
+    };
+    let settings = sources.settings(&fields);
+    for (name, error) in settings.errors {
+        issues.push(Issue::new(
+            path(name),
+            format!("The name of the setting cannot be used: {error}."),
+        ));
+    }
+    for overlap in settings.overlaps {
+        let (first, second, target) = (overlap.first, overlap.second, overlap.target);
+        let detail = format!("The settings `{first}` and `{second}` are both about `{target}`. Keep one.");
+        issues.push(Issue::new(path(second), detail));
     }
 }
 

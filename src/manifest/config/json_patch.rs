@@ -1,6 +1,7 @@
 //! Changing one object's config by JSON Patch (RFC 6902): `add`, `remove` and `replace`.
 //!
-//! Operations are read key by key: a tagged enum, as a ready-made type would have it, loses the digits of numbers.
+//! Operations are read key by key: a tagged enum, as a ready-made type would have it, loses the digits of
+//! numbers.
 
 use serde_json::Value;
 
@@ -10,8 +11,8 @@ use crate::manifest::node::kind;
 /// Applies operations in order to the config of one object.
 ///
 /// # Errors
-/// Every operation that is not one; else the first that cannot be applied, since what follows builds on it. Paths
-/// are `changes[0].path` and so on. Then nothing is changed.
+/// Every operation that is not one; else the first that cannot be applied, since what follows builds on it.
+/// Paths are `changes[0].path` and so on. Then nothing is changed.
 pub fn apply(object_config: &Value, ops: &[Value]) -> Result<Value, Vec<Issue>> {
     let mut parsed = Vec::with_capacity(ops.len());
     let mut issues = Vec::new();

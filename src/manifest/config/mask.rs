@@ -13,13 +13,13 @@ const ALLOWED: &str = "connectionId, config.createdBy, config.content.read.objec
 
 /// Replaces what the masks name by what `patch` has there; everything else stays.
 ///
-/// `current` and `patch` have the shape `{connectionId, config: {createdBy, content}}`. A mask is a row of keys joined
-/// by `.`; inside a key `.`, `:` and `\` may be escaped by `\`. Object names need no escapes, since nothing deeper than
-/// an object can be named. No mask changes nothing. `{}` for a whole map clears it.
+/// `current` and `patch` have the shape `{connectionId, config: {createdBy, content}}`. A mask is a row of
+/// keys joined by `.`; inside a key `.`, `:` and `\` may be escaped by `\`. Object names need no escapes,
+/// since nothing deeper than an object can be named. No mask changes nothing. `{}` for a whole map clears it.
 ///
 /// # Errors
-/// Every mask that names nothing allowed, or whose value is missing in `patch` or has the wrong type; paths are
-/// `updateMask[0]` and so on. Then nothing is changed.
+/// Every mask that names nothing allowed, or whose value is missing in `patch` or has the wrong type; paths
+/// are `updateMask[0]` and so on. Then nothing is changed.
 pub fn apply(current: &Value, mask: &[String], patch: &Value) -> Result<Value, Vec<Issue>> {
     let mut changed = current.clone();
     let mut issues = Vec::new();

@@ -1,8 +1,8 @@
 //! What one customer chose: the `config.content` of an installation.
 //!
-//! [`ConfigContent::parse`] reads it tolerantly: unknown keys, absent sections, `null`s and missing `selectedFields`
-//! or `schedule` are fine, and the stored JSON stays as it was sent. [`check_against`] compares it with the
-//! integration when an installation is made or changed.
+//! [`ConfigContent::parse`] reads it tolerantly: unknown keys, absent sections, `null`s and missing
+//! `selectedFields` or `schedule` are fine, and the stored JSON stays as it was sent. [`check_against`]
+//! compares it with the integration when an installation is made or changed.
 
 mod check;
 pub mod json_patch;
@@ -35,8 +35,8 @@ pub struct ReadConfig {
     pub object_name: String,
     /// `selectedFields`: which fields are read. Only a `false` matters to writes.
     pub selected_fields: Vec<(String, bool)>,
-    /// `selectedFieldMappings`: the app's name and the provider's field the customer chose for it. `None` when the
-    /// choice is `null` or empty.
+    /// `selectedFieldMappings`: the app's name and the provider's field the customer chose for it. `None`
+    /// when the choice is `null` or empty.
     pub selected_field_mappings: Vec<(String, Option<String>)>,
     /// `selectedValueMappings`: for each field, the app's values and the provider's values for them.
     pub selected_value_mappings: Vec<(String, HashMap<String, Value>)>,

@@ -36,6 +36,8 @@ pub(crate) struct Fault {
 #[derive(Debug)]
 struct State {
     matched: u64,
+    /// How often it was drawn to act; `hits` follows when it has acted.
+    fired: u64,
     rng: fastrand::Rng,
 }
 
@@ -44,15 +46,18 @@ impl Fault {
     pub fn fire(&self) -> bool {
         let mut state = lock(&self.state);
         state.matched += 1;
-        let hits = *self.hits.borrow();
         let due = state.matched > self.spec.skip
-            && self.spec.times.is_none_or(|times| hits < times)
+            && self.spec.times.is_none_or(|times| state.fired < times)
             && self.spec.probability.is_none_or(|p| state.rng.f64() < p);
         if due {
-            // Still under the lock, so that two requests cannot share the last of `times`.
-            self.hits.send_modify(|h| *h += 1);
+            state.fired += 1;
         }
         due
+    }
+
+    /// Tells those who wait that the fault has acted once more.
+    pub fn acted(&self) {
+        self.hits.send_modify(|h| *h += 1);
     }
 
     /// A random number from the sandbox's seed and this fault.
@@ -166,7 +171,11 @@ impl Engine {
         let fault = Arc::new(Fault {
             id,
             spec,
-            state: Mutex::new(State { matched: 0, rng }),
+            state: Mutex::new(State {
+                matched: 0,
+                fired: 0,
+                rng,
+            }),
             hits: watch::Sender::new(0),
             released: watch::Sender::new(false),
         });

@@ -51,6 +51,7 @@ impl Mods {
             if let Some(held) = held
                 && fault.fire()
             {
+                fault.acted();
                 return Some(held);
             }
         }

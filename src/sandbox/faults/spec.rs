@@ -29,9 +29,9 @@ pub enum FaultKind {
     Migrating,
     /// A record lock: 423 at HubSpot, `UNABLE_TO_LOCK_ROW` at Salesforce. Counted per locked record.
     RowLock,
-    /// The results of a batch come in a random order.
+    /// The results of a HubSpot batch come in a random order (Salesforce guarantees the order).
     ShuffleResults,
-    /// A batch answer repeats no `objectWriteTraceId` in its results.
+    /// A HubSpot batch answer repeats no `objectWriteTraceId` in its results.
     DropTraceIds,
     /// Chosen items of a batch fail, the others succeed.
     Partial,

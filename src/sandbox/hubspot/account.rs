@@ -283,7 +283,7 @@ impl Account {
         if let Some(kind) = self.types.get(object) {
             table.index(kind, id);
         }
-        if id >= self.next_id && id < 1_000_000_000 {
+        if id >= self.next_id && id < 10_000_000_000 {
             self.next_id = id + 1;
         }
     }
@@ -325,7 +325,7 @@ impl Account {
     }
 
     /// Takes in one line of the journal.
-    pub fn replay(&mut self, kind: &str, value: Value) -> Result<(), serde_json::Error> {
+    pub fn replay(&mut self, kind: &str, text: &str) -> Result<(), serde_json::Error> {
         #[derive(Deserialize)]
         struct Kept {
             object: String,
@@ -338,17 +338,17 @@ impl Account {
         }
         match kind {
             "record" => {
-                let kept: Kept = serde_json::from_value(value)?;
+                let kept: Kept = serde_json::from_str(text)?;
                 self.place(&kept.object, kept.record);
             }
             "link" => {
-                self.links.insert(serde_json::from_value(value)?);
+                self.links.insert(serde_json::from_str(text)?);
             }
             "unlink" => {
-                self.links.remove(&serde_json::from_value::<Link>(value)?);
+                self.links.remove(&serde_json::from_str::<Link>(text)?);
             }
             "meta" => {
-                let meta: Meta = serde_json::from_value(value)?;
+                let meta: Meta = serde_json::from_str(text)?;
                 self.settings = meta.settings;
                 self.types = meta.types;
                 let names: Vec<String> = self.tables.keys().cloned().collect();

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::account::Account;
-use super::associations;
 use super::errors::Failure;
+use super::links;
 use super::objects;
 use super::render::{self, Show};
 use super::{Context, Outcome, body_object, json_reply};
@@ -41,6 +41,12 @@ fn trace_id(input: &Value) -> Option<&str> {
         .get("objectWriteTraceId")
         .and_then(Value::as_str)
         .filter(|t| !t.is_empty())
+}
+
+/// Whether each input has a trace id of its own: then inputs succeed and fail one by one.
+fn is_traced(list: &[Value]) -> bool {
+    let mut seen = HashSet::new();
+    !list.is_empty() && list.iter().all(|i| trace_id(i).is_some_and(|t| seen.insert(t)))
 }
 
 /// The id of an input, given as text or (leniently, as HubSpot does) as a number.
@@ -116,7 +122,7 @@ pub(super) fn create(
     cx: &mut Context<'_>,
 ) -> Outcome {
     let (_, list) = inputs(request)?;
-    let traced = !list.is_empty() && list.iter().all(|i| trace_id(i).is_some());
+    let traced = is_traced(&list);
     if !traced {
         // All or nothing: everything is checked, against the others of the batch too, before a write.
         check_all(account, request, name, version, &list)?;
@@ -167,8 +173,8 @@ fn check_all(
             }
             failure
         })?;
-        let links = associations::wanted(account, request, name, input, &place)?;
-        associations::check_targets(account, &links)?;
+        let links = links::wanted(account, request, name, input, &place)?;
+        links::check_targets(account, &links)?;
         let object = account.types.get(name).ok_or_else(Failure::not_found)?;
         for (property, value) in values.iter().filter(|(_, v)| !v.is_empty()) {
             let unique = object.properties.get(property).is_some_and(|p| p.unique);
@@ -193,9 +199,12 @@ fn create_one(
     injected(index, cx)?;
     let place = [Step::Key("inputs"), Step::Index(index)];
     let values = objects::properties(request, input, &place)?;
-    let links = associations::wanted(account, request, name, input, &place)?;
+    let links = links::wanted(account, request, name, input, &place)?;
     objects::check_new(account, name, version, &values, true)?;
-    associations::check_targets(account, &links)?;
+    links::check_targets(account, &links)?;
+    if cx.mods.locked(&objects::link_ids(&links)).is_some() {
+        return Err(objects::locked());
+    }
     let id = objects::insert(account, name, &values, &links, cx);
     let shown = written(account, name, id, &values)?;
     Ok(with_trace(shown, input, cx))
@@ -290,7 +299,7 @@ pub(super) fn upsert(
     let (_, list) = inputs(request)?;
     let ids = list.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
     no_duplicates(ids.iter().map(String::as_str))?;
-    let traced = !list.is_empty() && list.iter().all(|i| trace_id(i).is_some());
+    let traced = is_traced(&list);
     let mut work = Vec::new();
     for (index, (input, id)) in list.iter().zip(&ids).enumerate() {
         let mut values = objects::properties(request, input, &[Step::Key("inputs"), Step::Index(index)])?;

@@ -15,7 +15,7 @@ pub(crate) struct Failure {
     pub status: u16,
     pub message: String,
     pub category: Option<String>,
-    pub context: Option<Value>,
+    pub context: Option<Box<Value>>,
     pub errors: Option<Vec<Value>>,
     pub extra: Vec<(String, Value)>,
 }
@@ -42,7 +42,7 @@ impl Failure {
     }
 
     pub fn context(mut self, context: Value) -> Self {
-        self.context = Some(context);
+        self.context = Some(Box::new(context));
         self
     }
 
@@ -86,7 +86,7 @@ impl Failure {
             body.insert("category".to_owned(), json!(category));
         }
         if let Some(context) = &self.context {
-            body.insert("context".to_owned(), context.clone());
+            body.insert("context".to_owned(), (**context).clone());
         }
         if let Some(errors) = &self.errors {
             body.insert("errors".to_owned(), json!(errors));
@@ -100,7 +100,7 @@ impl Failure {
     /// The error of one item in a batch answer.
     pub fn item(&self, context: &Value) -> Value {
         let mut merged = context.as_object().cloned().unwrap_or_default();
-        if let Some(own) = self.context.as_ref().and_then(Value::as_object) {
+        if let Some(own) = self.context.as_deref().and_then(Value::as_object) {
             for (key, value) in own {
                 merged.insert(key.clone(), value.clone());
             }

@@ -6,8 +6,10 @@
 mod account;
 mod associations;
 mod batch;
+mod clash;
 pub(crate) mod errors;
 mod limits;
+mod links;
 mod oauth;
 mod objects;
 mod properties;
@@ -35,6 +37,8 @@ pub(crate) use seed::seed;
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub now_ms: i64,
+    /// The action that [`place`] names.
+    pub action: &'static str,
     pub mods: &'a Mods,
     pub counter: &'a ChangeCounter,
     /// Random numbers of the account, for ids that nobody compares.
@@ -121,7 +125,7 @@ pub(crate) fn handle(
     scopes: Option<&[String]>,
     mut cx: Context<'_>,
 ) -> Reply {
-    let search = place(request).action == "search";
+    let search = cx.action == "search";
     if let Err(policy) = limits::count(account, search, cx.now_ms) {
         let failure = errors::rate_limited(policy, &mut cx);
         let reply = failure.reply(&mut cx);
@@ -144,6 +148,10 @@ fn route(
     scopes: Option<&[String]>,
     cx: &mut Context<'_>,
 ) -> Outcome {
+    let url = request.path.len() + request.raw_query.as_deref().map_or(0, str::len);
+    if url > 16_384 {
+        return Err(Failure::new(414, "URI Too Long"));
+    }
     let segments = request.segments();
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -190,7 +198,7 @@ fn objects_route(
         ));
     };
     let name = object.name.clone();
-    let writes = !matches!(place(request).action, "read" | "search");
+    let writes = !matches!(cx.action, "read" | "search");
     let scope = object.scope(writes);
     if let Some(scopes) = scopes
         && !scopes

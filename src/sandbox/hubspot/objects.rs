@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::account::{Account, Record};
-use super::associations::{self, Wanted};
+use super::clash::clash;
 use super::errors::Failure;
+use super::links::{self, Wanted};
 use super::render::{self, Show};
-use super::validate::{self, Problem};
+use super::validate;
 use super::{Context, Outcome, body_object, json_reply};
 use crate::sandbox::json_place::{self, Step};
 use crate::sandbox::ledger::ChangeKind;
@@ -45,61 +46,6 @@ pub(super) fn properties(
         values.push((name.clone(), text));
     }
     Ok(values)
-}
-
-/// What a new record would clash with.
-#[derive(Debug)]
-pub(super) enum Clash {
-    /// The primary unique property (a contact's email) is taken by this record.
-    Exists(u64),
-    /// A custom unique property is taken.
-    Values(Vec<Problem>),
-}
-
-/// Looks for other records that hold one of the unique values.
-pub(super) fn clash(account: &Account, name: &str, values: &[(String, String)], own: u64) -> Option<Clash> {
-    let object = account.types.get(name)?;
-    let table = account.table(name)?;
-    let mut problems = Vec::new();
-    for (property, value) in values
-        .iter()
-        .filter(|(p, v)| !v.is_empty() && object.properties.get(p).is_some_and(|p| p.unique))
-    {
-        let Some(holder) = table.holder(property, value).filter(|&h| h != own) else {
-            continue;
-        };
-        if property == "email" && object.type_id == "0-1" {
-            return Some(Clash::Exists(holder));
-        }
-        let message = format!(
-            "Cannot set PropertyValueCoordinates{{portalId={}, objectTypeId=ObjectTypeId{{legacyObjectType={}}}, \
-             propertyName={property}, value={value}}} on {own}. {holder} already has that value.",
-            account.settings.hub_id,
-            object.legacy_name(),
-        );
-        problems.push(Problem {
-            property: property.clone(),
-            code: "CONFLICTING_UNIQUE_VALUE",
-            message,
-        });
-    }
-    (!problems.is_empty()).then_some(Clash::Values(problems))
-}
-
-impl Clash {
-    pub(super) fn failure(&self, account: &Account, name: &str, in_batch: bool) -> Failure {
-        match self {
-            Self::Exists(id) => {
-                let title = account
-                    .types
-                    .get(name)
-                    .map(super::ObjectType::title)
-                    .unwrap_or_default();
-                Failure::new(409, format!("{title} already exists. Existing ID: {id}")).category("CONFLICT")
-            }
-            Self::Values(problems) => Failure::properties(problems, account.settings.hub_id, in_batch),
-        }
-    }
 }
 
 /// Whether this API version enforces administrators' rules.
@@ -154,7 +100,7 @@ pub(super) fn insert(
     };
     account.put_record(name, record);
     cx.changed(ChangeKind::Created, name, &id.to_string(), as_map(values));
-    associations::apply(account, name, id, links, cx);
+    links::apply(account, name, id, links, cx);
     id
 }
 
@@ -196,11 +142,11 @@ pub(super) fn create(
 ) -> Outcome {
     let body = body_object(request)?;
     let values = properties(request, &body, &[])?;
-    let links = associations::wanted(account, request, name, &body, &[])?;
+    let links = links::wanted(account, request, name, &body, &[])?;
     check_new(account, name, version, &values, false)?;
-    associations::check_targets(account, &links)?;
-    if let Some(held) = cx.mods.locked(&link_ids(&links)) {
-        return Err(locked(held));
+    links::check_targets(account, &links)?;
+    if cx.mods.locked(&link_ids(&links)).is_some() {
+        return Err(locked());
     }
     let id = insert(account, name, &values, &links, cx);
     let (Some(object), Some(record)) = (account.types.get(name), account.record(name, id)) else {
@@ -216,12 +162,13 @@ pub(super) fn create(
     Ok(json_reply(201, &shown).with_header("Location", location))
 }
 
-fn link_ids(links: &[Wanted]) -> Vec<&str> {
-    links.iter().map(|l| l.to.as_str()).collect()
+/// The records a create touches: those it is associated with, and the new one, which has no id yet.
+pub(super) fn link_ids(links: &[Wanted]) -> Vec<&str> {
+    links.iter().map(|l| l.to.as_str()).chain([""]).collect()
 }
 
 /// The answer while another write holds the record (about two seconds at HubSpot).
-pub(super) fn locked(_record: &str) -> Failure {
+pub(super) fn locked() -> Failure {
     Failure::new(423, "Locked")
 }
 
@@ -304,8 +251,8 @@ pub(super) fn change(
         return Err(Failure::not_found());
     };
     let id_text = record.id.to_string();
-    if let Some(held) = cx.mods.locked(&[&id_text]) {
-        return Err(locked(held));
+    if cx.mods.locked(&[&id_text]).is_some() {
+        return Err(locked());
     }
     let object = account.types.get(name).ok_or_else(Failure::not_found)?;
     let problems = validate::check(object, values);
@@ -359,8 +306,8 @@ pub(crate) fn archive(account: &mut Account, name: &str, id: u64, cx: &mut Conte
 /// Archiving is idempotent: unknown and archived ids answer 204 too.
 pub(super) fn delete(account: &mut Account, name: &str, id: &str, cx: &mut Context<'_>) -> Outcome {
     let found = find(account, name, id, None)?;
-    if let Some(held) = cx.mods.locked(&[id]) {
-        return Err(locked(held));
+    if cx.mods.locked(&[id]).is_some() {
+        return Err(locked());
     }
     archive(account, name, found, cx);
     Ok(Reply::empty(204))

@@ -153,12 +153,12 @@ pub(crate) fn property(name: &str, kind: &str, read_only: bool) -> Property {
     }
 }
 
-const CONTACTS: &str = "firstname lastname phone mobilephone fax jobtitle company website address city state zip country \
-    industry salutation twitterhandle linkedinbio message notes status hs_lead_status:enumeration hs_language \
+const CONTACTS: &str = "firstname lastname phone mobilephone fax jobtitle company website address city \
+    state zip country industry salutation twitterhandle linkedinbio message notes status hs_lead_status:enumeration hs_language \
     hs_persona date_of_birth gender degree school seniority work_email numemployees annualrevenue:number \
     hubspot_owner_id:number hubspotscore:number hs_priority hs_marketable_status closedate:datetime";
-const CONTACTS_READ_ONLY: &str = "hs_all_contact_vids hs_email_domain hs_is_contact hs_is_unworked hs_object_source \
-    hs_object_source_id hs_object_source_label hs_calculated_full_name";
+const CONTACTS_READ_ONLY: &str = "hs_all_contact_vids hs_email_domain hs_is_contact hs_is_unworked \
+    hs_object_source hs_object_source_id hs_object_source_label hs_calculated_full_name";
 const COMPANIES: &str = "name domain website phone address address2 city state zip country industry type \
     description about_us lifecyclestage numberofemployees:number annualrevenue:number founded_year \
     hubspot_owner_id:number linkedin_company_page timezone is_public:bool";
@@ -167,79 +167,81 @@ const DEALS: &str = "dealname amount:number pipeline dealtype:enumeration descri
 const TICKETS: &str = "subject content hs_pipeline hs_pipeline_stage hs_ticket_category source_type \
     hubspot_owner_id:number hs_resolution";
 
+/// What every activity has.
+const ACTIVITY: &str = "hs_timestamp:datetime hubspot_owner_id:number hs_attachment_ids";
+const ACTIVITIES: &[&str] = &["notes", "meetings", "calls", "emails", "tasks"];
+
+/// Name, type id, singular, properties.
+const DEFAULTS: &[(&str, &str, &str, &str)] = &[
+    ("contacts", "0-1", "contact", CONTACTS),
+    ("companies", "0-2", "company", COMPANIES),
+    ("deals", "0-3", "deal", DEALS),
+    ("tickets", "0-5", "ticket", TICKETS),
+    (
+        "products",
+        "0-7",
+        "product",
+        "name description price:number hs_sku hs_cost_of_goods_sold:number",
+    ),
+    (
+        "line_items",
+        "0-8",
+        "line_item",
+        "name quantity:number price:number amount:number hs_product_id",
+    ),
+    (
+        "leads",
+        "0-136",
+        "lead",
+        "hs_lead_name hs_lead_type hs_lead_label hubspot_owner_id:number",
+    ),
+    (
+        "quotes",
+        "0-14",
+        "quote",
+        "hs_title hs_expiration_date:date hs_status hs_language",
+    ),
+    ("notes", "0-46", "note", "hs_note_body"),
+    (
+        "meetings",
+        "0-47",
+        "meeting_event",
+        "hs_meeting_title hs_meeting_body hs_meeting_start_time:datetime hs_meeting_end_time:datetime \
+         hs_meeting_outcome hs_meeting_location hs_internal_meeting_notes",
+    ),
+    (
+        "calls",
+        "0-48",
+        "call",
+        "hs_call_title hs_call_body hs_call_duration:number hs_call_status hs_call_disposition \
+         hs_call_direction hs_call_from_number hs_call_to_number hs_call_recording_url",
+    ),
+    (
+        "emails",
+        "0-49",
+        "email",
+        "hs_email_subject hs_email_text hs_email_html hs_email_status hs_email_direction hs_email_headers",
+    ),
+    (
+        "tasks",
+        "0-27",
+        "task",
+        "hs_task_subject hs_task_body hs_task_status hs_task_priority hs_task_type",
+    ),
+];
+
 /// The object types of a fresh account.
 pub(crate) fn defaults() -> BTreeMap<String, ObjectType> {
-    let activity = "hs_timestamp:datetime hubspot_owner_id:number hs_attachment_ids";
-    let rows: [(&str, &str, &str, String); 13] = [
-        ("contacts", "0-1", "contact", CONTACTS.to_owned()),
-        ("companies", "0-2", "company", COMPANIES.to_owned()),
-        ("deals", "0-3", "deal", DEALS.to_owned()),
-        ("tickets", "0-5", "ticket", TICKETS.to_owned()),
-        (
-            "products",
-            "0-7",
-            "product",
-            "name description price:number hs_sku hs_cost_of_goods_sold:number".to_owned(),
-        ),
-        (
-            "line_items",
-            "0-8",
-            "line_item",
-            "name quantity:number price:number amount:number hs_product_id".to_owned(),
-        ),
-        (
-            "leads",
-            "0-136",
-            "lead",
-            "hs_lead_name hs_lead_type hs_lead_label hubspot_owner_id:number".to_owned(),
-        ),
-        (
-            "quotes",
-            "0-14",
-            "quote",
-            "hs_title hs_expiration_date:date hs_status hs_language".to_owned(),
-        ),
-        ("notes", "0-46", "note", format!("hs_note_body {activity}")),
-        (
-            "meetings",
-            "0-47",
-            "meeting_event",
-            format!(
-                "hs_meeting_title hs_meeting_body hs_meeting_start_time:datetime hs_meeting_end_time:datetime hs_meeting_outcome hs_meeting_location hs_internal_meeting_notes {activity}"
-            ),
-        ),
-        (
-            "calls",
-            "0-48",
-            "call",
-            format!(
-                "hs_call_title hs_call_body hs_call_duration:number hs_call_status hs_call_disposition hs_call_direction hs_call_from_number hs_call_to_number hs_call_recording_url {activity}"
-            ),
-        ),
-        (
-            "emails",
-            "0-49",
-            "email",
-            format!(
-                "hs_email_subject hs_email_text hs_email_html hs_email_status hs_email_direction hs_email_headers {activity}"
-            ),
-        ),
-        (
-            "tasks",
-            "0-27",
-            "task",
-            format!("hs_task_subject hs_task_body hs_task_status hs_task_priority hs_task_type {activity}"),
-        ),
-    ];
     let mut types = BTreeMap::new();
-    for (name, type_id, singular, properties) in rows {
+    for &(name, type_id, singular, properties) in DEFAULTS {
         let mut object = ObjectType {
             name: name.to_owned(),
             type_id: type_id.to_owned(),
             singular: singular.to_owned(),
             properties: BTreeMap::new(),
         };
-        for word in properties.split_whitespace() {
+        let common = if ACTIVITIES.contains(&name) { ACTIVITY } else { "" };
+        for word in properties.split_whitespace().chain(common.split_whitespace()) {
             let (property_name, kind) = word.split_once(':').unwrap_or((word, "string"));
             object
                 .properties

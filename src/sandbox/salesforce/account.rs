@@ -1,125 +1,15 @@
 //! The state of one Salesforce org.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::ids;
 use super::schema::{self, Field, Object};
+use super::settings::SalesforceSettings;
 use crate::sandbox::journal::Line;
-
-/// A duplicate rule: records that agree in all of `match_on` are duplicates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DuplicateRule {
-    /// The object it is for.
-    pub object: String,
-    /// Its name, as in `duplicateRule`.
-    pub name: String,
-    /// The matching rule's name, as in `matchResults[].rule`.
-    #[serde(default)]
-    pub match_rule: String,
-    /// The fields that have to agree, none of them empty.
-    pub match_on: Vec<String>,
-    /// Whether it refuses the record for good; otherwise the header `allowSave=true` lets it through.
-    #[serde(default)]
-    pub block: bool,
-    /// The text people see.
-    #[serde(default = "duplicate_text")]
-    pub message: String,
-}
-
-fn duplicate_text() -> String {
-    "Use one of these records?".to_owned()
-}
-
-/// A validation rule: a record whose fields are all as in `when` (null for empty) is refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationRule {
-    /// The object it is for.
-    pub object: String,
-    /// The values that make a record wrong.
-    pub when: Map<String, Value>,
-    /// The administrator's text.
-    pub message: String,
-    /// The fields the error shows at.
-    #[serde(default)]
-    pub fields: Vec<String>,
-}
-
-/// A trigger that throws on every insert (or update) of an object.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trigger {
-    /// The object it is for.
-    pub object: String,
-    /// Its name.
-    pub name: String,
-    /// `BeforeInsert`, `AfterInsert`, `BeforeUpdate` or `AfterUpdate`.
-    pub event: String,
-    /// What it throws.
-    pub exception: String,
-}
-
-/// What can be set for one Salesforce org.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SalesforceSettings {
-    /// Whether unknown fields and objects are made on first use instead of refused.
-    pub lenient: bool,
-    /// Whether the daily limit is enforced, or only told.
-    pub enforce_limits: bool,
-    /// Calls per 24 hours.
-    pub daily: u64,
-    /// Whether the org's edition has no API.
-    pub api_disabled: bool,
-    /// Whether no more records fit.
-    pub storage_full: bool,
-    /// Whether the instance is read-only for maintenance.
-    pub read_only: bool,
-    /// Ids of users that cannot own records.
-    pub inactive_users: Vec<String>,
-    /// Duplicate rules in force.
-    pub duplicate_rules: Vec<DuplicateRule>,
-    /// Validation rules in force.
-    pub validation_rules: Vec<ValidationRule>,
-    /// Triggers that throw.
-    pub triggers: Vec<Trigger>,
-    /// The owner an active assignment rule gives, by object.
-    pub assignment: BTreeMap<String, String>,
-    /// The integration user's id: the owner of new records.
-    pub user_id: String,
-    /// The org's id.
-    pub org_id: String,
-    /// The instance in force: requests must come below `/salesforce/~<instance>`, others get 420.
-    pub instance: Option<String>,
-    /// The `instance_url` that token answers give; the simulator's own address when absent.
-    pub instance_url: Option<String>,
-}
-
-impl Default for SalesforceSettings {
-    fn default() -> Self {
-        Self {
-            lenient: false,
-            enforce_limits: false,
-            daily: 100_000,
-            api_disabled: false,
-            storage_full: false,
-            read_only: false,
-            inactive_users: Vec::new(),
-            duplicate_rules: Vec::new(),
-            validation_rules: Vec::new(),
-            triggers: Vec::new(),
-            assignment: BTreeMap::new(),
-            user_id: "005Hs000006BBBBIA0".to_owned(),
-            org_id: "00DHs00000AAAAAEA0".to_owned(),
-            instance: None,
-            instance_url: None,
-        }
-    }
-}
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,8 +107,8 @@ pub(crate) fn key(value: &Value) -> String {
 pub(crate) struct Account {
     pub name: String,
     pub settings: SalesforceSettings,
-    /// By lower-case name.
-    pub objects: BTreeMap<String, Object>,
+    /// By lower-case name; shared, since each request looks into one while it changes the account.
+    pub objects: BTreeMap<String, Arc<Object>>,
     /// By the object's own name.
     pub tables: HashMap<String, Table>,
     /// Calls in the present day: (day, calls).
@@ -239,7 +129,10 @@ impl Account {
         Self {
             name: name.to_owned(),
             settings: SalesforceSettings::default(),
-            objects: schema::defaults(),
+            objects: schema::defaults()
+                .into_iter()
+                .map(|(k, v)| (k, Arc::new(v)))
+                .collect(),
             tables: HashMap::new(),
             used: (0, 0),
             schema_ms: 0,
@@ -253,12 +146,12 @@ impl Account {
     }
 
     /// The object of that name, in any case.
-    pub fn object(&self, name: &str) -> Option<&Object> {
+    pub fn object(&self, name: &str) -> Option<&Arc<Object>> {
         self.objects.get(&name.to_ascii_lowercase())
     }
 
     /// The object whose ids begin so.
-    pub fn object_of_id(&self, id: &str) -> Option<&Object> {
+    pub fn object_of_id(&self, id: &str) -> Option<&Arc<Object>> {
         let prefix = id.get(..3)?;
         self.objects.values().find(|o| o.key_prefix == prefix)
     }
@@ -267,7 +160,7 @@ impl Account {
     pub fn put_object(&mut self, mut object: Object) {
         object.complete(self.objects.len());
         let name = object.name.clone();
-        self.objects.insert(name.to_ascii_lowercase(), object);
+        self.objects.insert(name.to_ascii_lowercase(), Arc::new(object));
         self.reindex(&name);
         self.keep_meta();
     }
@@ -277,6 +170,7 @@ impl Account {
         let Some(found) = self.objects.get_mut(&object.to_ascii_lowercase()) else {
             return false;
         };
+        let found = Arc::make_mut(found);
         found.fields.retain(|f| !f.name.eq_ignore_ascii_case(&field.name));
         found.fields.push(field);
         found.complete(0);
@@ -317,13 +211,32 @@ impl Account {
         }
     }
 
+    /// Makes a field that a lenient org was asked to upsert by an external id.
+    pub fn make_external_id(&mut self, object: &str, name: &str) {
+        let Some(found) = self.object(object) else { return };
+        let field = found
+            .field(name)
+            .cloned()
+            .unwrap_or_else(|| Field::new(name, "string"));
+        if !field.external_id && field.name.ends_with("__c") {
+            self.put_field(
+                object,
+                Field {
+                    external_id: true,
+                    unique: true,
+                    ..field
+                },
+            );
+        }
+    }
+
     fn reindex(&mut self, name: &str) {
         let object = self.objects.get(&name.to_ascii_lowercase());
         if let Some(table) = self.tables.get_mut(name) {
             table.index.clear();
             let records: Vec<Record> = table.records.values().cloned().collect();
             for record in records {
-                table.insert(object, record);
+                table.insert(object.map(Arc::as_ref), record);
             }
         }
     }
@@ -377,7 +290,7 @@ impl Account {
         self.tables
             .entry(object.to_owned())
             .or_default()
-            .insert(schema, record);
+            .insert(schema.map(Arc::as_ref), record);
     }
 
     /// Begins what can be taken back.
@@ -396,7 +309,7 @@ impl Account {
             let schema = self.objects.get(&object.to_ascii_lowercase());
             if let Some(table) = self.tables.get_mut(&object) {
                 match before {
-                    Some(record) => table.insert(schema, record),
+                    Some(record) => table.insert(schema.map(Arc::as_ref), record),
                     None => table.remove(&id),
                 }
             }
@@ -406,10 +319,11 @@ impl Account {
 
     /// Marks settings and objects for the journal.
     pub fn keep_meta(&mut self) {
-        self.keep(
-            "meta",
-            |account| json!({"settings": account.settings, "objects": account.objects}),
-        );
+        self.keep("meta", |account| {
+            let objects: BTreeMap<&String, &Object> =
+                account.objects.iter().map(|(k, v)| (k, v.as_ref())).collect();
+            json!({"settings": account.settings, "objects": objects})
+        });
     }
 
     fn keep(&mut self, kind: &str, value: impl FnOnce(&Self) -> Value) {
@@ -425,7 +339,7 @@ impl Account {
     }
 
     /// Takes in one line of the journal.
-    pub fn replay(&mut self, kind: &str, value: Value) -> Result<(), serde_json::Error> {
+    pub fn replay(&mut self, kind: &str, text: &str) -> Result<(), serde_json::Error> {
         #[derive(Deserialize)]
         struct Kept {
             object: String,
@@ -438,13 +352,13 @@ impl Account {
         }
         match kind {
             "record" => {
-                let kept: Kept = serde_json::from_value(value)?;
+                let kept: Kept = serde_json::from_str(text)?;
                 self.place(&kept.object, kept.record);
             }
             "meta" => {
-                let meta: Meta = serde_json::from_value(value)?;
+                let meta: Meta = serde_json::from_str(text)?;
                 self.settings = meta.settings;
-                self.objects = meta.objects;
+                self.objects = meta.objects.into_iter().map(|(k, v)| (k, Arc::new(v))).collect();
                 let names: Vec<String> = self.tables.keys().cloned().collect();
                 for name in names {
                     self.reindex(&name);

@@ -90,7 +90,7 @@ fn wrong_kind(field: &Field, value: &Value) -> Option<(&'static str, &'static st
 /// With a zone as `Z`, `+01:00` or `+0100`; a plain day counts as midnight.
 fn is_datetime(text: &str) -> bool {
     let with_colon = match text.len().checked_sub(5).and_then(|at| text.split_at_checked(at)) {
-        Some((start, zone)) if zone.starts_with(['+', '-']) && !zone.contains(':') => {
+        Some((start, zone)) if zone.is_ascii() && zone.starts_with(['+', '-']) && !zone.contains(':') => {
             format!("{start}{}:{}", &zone[..3], &zone[3..])
         }
         _ => text.to_owned(),
@@ -248,7 +248,7 @@ fn reference(account: &Account, object: &Object, field: &Field, text: &str) -> R
             return Err(Fault::with_fields("MALFORMED_ID", message, &fields));
         }
     };
-    let targets: Vec<&Object> = field
+    let targets: Vec<_> = field
         .reference_to
         .iter()
         .filter_map(|t| account.object(t))
@@ -372,4 +372,24 @@ pub(super) fn triggers(account: &Account, object: &Object, mode: Mode) -> Result
             &[],
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datetime_has_a_zone() {
+        for good in [
+            "2026-10-05T09:14:22Z",
+            "2026-10-05T09:14:22.000+0000",
+            "2026-10-05T09:14:22+02:00",
+            "2026-10-05",
+        ] {
+            assert!(is_datetime(good), "{good}");
+        }
+        for bad in ["2026-10-05T09:14:22", "12/01/2026", "+1\u{e9}2", "now", ""] {
+            assert!(!is_datetime(bad), "{bad}");
+        }
+    }
 }

@@ -112,6 +112,9 @@ fn write(
     for (index, (record, name)) in records.iter().zip(&types).enumerate() {
         if account.settings.lenient {
             account.make_lenient(name, record);
+            if let Verb::Upsert { object, field } = &verb {
+                account.make_external_id(object, field);
+            }
         }
         let object = match &verb {
             Verb::Upsert { object, .. } => object_of(account, object)?,
@@ -199,7 +202,7 @@ fn one(
 fn find(account: &Account, object: &Object, text: &str) -> Result<String, Fault> {
     match ids::parse(text) {
         Parsed::Id(_) => records::find(account, object, text).map_err(|fault| {
-            if fault.code == "NOT_FOUND" {
+            if &*fault.code == "NOT_FOUND" {
                 return Fault::with_fields("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", &[]);
             }
             fault
@@ -229,7 +232,7 @@ fn run<T>(
     } else {
         account.commit();
     }
-    let mut shown: Vec<Value> = results
+    let shown: Vec<Value> = results
         .into_iter()
         .map(|result| match result {
             Err(fault) => fault.item(),
@@ -241,7 +244,6 @@ fn run<T>(
             Ok(value) => value,
         })
         .collect();
-    cx.mods.shuffle(&mut shown);
     Ok(Reply::json(200, JSON, &Value::Array(shown)))
 }
 

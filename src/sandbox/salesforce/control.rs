@@ -28,7 +28,13 @@ pub(crate) fn control(
             account.keep_meta();
             to_value(&account.settings)
         }
-        ("GET", ["objects"]) => to_value(&account.objects.values().collect::<Vec<_>>()),
+        ("GET", ["objects"]) => to_value(
+            &account
+                .objects
+                .values()
+                .map(AsRef::as_ref)
+                .collect::<Vec<&Object>>(),
+        ),
         ("POST", ["objects"]) => {
             let object: Object = parse(body)?;
             account.put_object(object);
@@ -76,7 +82,14 @@ pub(crate) fn control(
                 .ok_or_else(|| no_object(account, name))?
                 .name
                 .clone();
-            account.queue_ids(&object, parse::<Vec<String>>(body)?);
+            let list: Vec<String> = parse(body)?;
+            if let Some(wrong) = list
+                .iter()
+                .find(|id| !matches!(ids::parse(id), ids::Parsed::Id(_)))
+            {
+                return Err(ControlError::invalid(format!("no Salesforce id: {wrong}")));
+            }
+            account.queue_ids(&object, list);
             Ok(Value::Null)
         }
         ("POST", ["used"]) => {

@@ -91,7 +91,7 @@ pub(super) fn check(
             }],
         });
         let mut fault = Fault::new(400, "DUPLICATES_DETECTED", &rule.message);
-        fault.duplicates = Some(result);
+        fault.duplicates = Some(Box::new(result));
         return Err(fault);
     }
     Ok(())

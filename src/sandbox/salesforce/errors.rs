@@ -11,14 +11,14 @@ pub(crate) const JSON: &str = "application/json;charset=UTF-8";
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub status: u16,
-    pub code: String,
+    pub code: Box<str>,
     pub message: String,
     /// Named fields; the key is left out when `None`.
     pub fields: Option<Vec<String>>,
     /// The duplicate rule's findings, under the key that Salesforce really spells so.
-    pub duplicates: Option<Value>,
+    pub duplicates: Option<Box<Value>>,
     /// The id of the record it is about, when it exists.
-    pub id: Option<String>,
+    pub id: Option<Box<str>>,
     pub headers: Vec<(String, String)>,
     /// An answer without a body.
     pub bare: bool,
@@ -29,7 +29,7 @@ impl Fault {
     pub fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
-            code: code.to_owned(),
+            code: code.into(),
             message: message.into(),
             fields: None,
             duplicates: None,
@@ -54,7 +54,7 @@ impl Fault {
         self
     }
 
-    pub fn id(mut self, id: impl Into<String>) -> Self {
+    pub fn id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into());
         self
     }
@@ -95,7 +95,7 @@ impl Fault {
         } else {
             let mut error = Map::new();
             if let Some(duplicates) = &self.duplicates {
-                error.insert("duplicateResut".to_owned(), duplicates.clone());
+                error.insert("duplicateResut".to_owned(), (**duplicates).clone());
                 error.insert("errorCode".to_owned(), json!(self.code));
                 error.insert("message".to_owned(), json!(self.message));
             } else {

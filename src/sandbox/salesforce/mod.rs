@@ -14,15 +14,18 @@ mod oauth;
 mod query;
 mod records;
 mod schema;
+mod settings;
 mod sobjects;
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 pub(crate) use account::Account;
-pub use account::{DuplicateRule, SalesforceSettings, Trigger, ValidationRule};
 pub(crate) use control::control;
 pub(crate) use oauth::{is_token_path, token};
 pub use schema::{Field, Object};
+pub use settings::{DuplicateRule, SalesforceSettings, Trigger, ValidationRule};
 
 use self::errors::{Fault, JSON};
 use super::core::Core;
@@ -30,7 +33,7 @@ use super::faults::Mods;
 use super::hubspot::Place;
 use super::ledger::{Change, ChangeCounter, ChangeKind};
 use super::lock;
-use super::message::{Reply, Request};
+use super::message::{self, Reply, Request};
 
 /// What a handler needs beside the account and the request.
 #[derive(Debug)]
@@ -96,14 +99,9 @@ fn method_of(request: &Request) -> String {
     }
 }
 
-/// The path's segments after `/services/data/vNN.N`.
+/// The path's segments, without the instance.
 fn segments(request: &Request) -> Vec<String> {
-    let path = strip_instance(&request.path).1.to_owned();
-    Request {
-        path,
-        ..request.clone()
-    }
-    .segments()
+    message::segments(strip_instance(&request.path).1)
 }
 
 /// Names the object and the action of a request, for faults.
@@ -261,7 +259,7 @@ fn route(account: &mut Account, request: &Request, cx: &mut Context<'_>) -> Outc
 }
 
 /// The object of a path word.
-fn object_of(account: &Account, name: &str) -> Result<Object, Fault> {
+fn object_of(account: &Account, name: &str) -> Result<Arc<Object>, Fault> {
     account.object(name).cloned().ok_or_else(Fault::not_found)
 }
 

@@ -351,7 +351,7 @@ mod tests {
             "SELECT Id FROM X WHERE a LIKE 'b'",
             "SELECT Id FROM X '",
         ] {
-            assert_eq!(parse(text).unwrap_err().code, "MALFORMED_QUERY", "{text}");
+            assert_eq!(&*parse(text).unwrap_err().code, "MALFORMED_QUERY", "{text}");
         }
     }
 }

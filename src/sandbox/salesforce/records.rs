@@ -326,7 +326,7 @@ pub(super) fn upsert(
                 "MULTIPLE_CHOICES",
                 "the external id is held by several records",
             );
-            fault.duplicates = Some(urls.map(Value::String).collect());
+            fault.duplicates = Some(Box::new(urls.map(Value::String).collect()));
             Err(fault)
         }
     }

@@ -148,17 +148,7 @@ fn upsert(
     let record = record_body(request)?;
     if account.settings.lenient {
         account.make_lenient(name, &record);
-        let unknown = account.object(name).is_some_and(|o| o.field(field).is_none());
-        if unknown {
-            account.put_field(
-                name,
-                Field {
-                    external_id: true,
-                    unique: true,
-                    ..Field::new(field, "string")
-                },
-            );
-        }
+        account.make_external_id(name, field);
     }
     let object = object_of(account, name)?;
     not_in_body(&record, "Id")?;
@@ -169,7 +159,7 @@ fn upsert(
     let done = match records::upsert(account, &object, field, &json!(value), &record, call, cx) {
         Ok(done) => done,
         Err(fault) if fault.status == 300 => {
-            return Ok(json_reply(300, &fault.duplicates.unwrap_or_default()));
+            return Ok(json_reply(300, &fault.duplicates.map(|d| *d).unwrap_or_default()));
         }
         Err(fault) => return Err(fault),
     };

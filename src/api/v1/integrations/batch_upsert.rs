@@ -92,6 +92,21 @@ pub async fn deploy(
             .remedy("Mend what `issues` lists and deploy again; nothing was changed.")
     };
     let manifest = manifest::parse(source, app.catalog.as_ref()).map_err(broken)?;
+    // The store knows names without regard to case, as paths do.
+    let mut names = std::collections::HashMap::new();
+    for (index, integration) in manifest.integrations.iter().enumerate() {
+        if let Some(first) = names.insert(integration.name.to_lowercase(), integration.name.as_str()) {
+            let detail = format!(
+                "`{}` and `{first}` are the same name: names are compared without regard to case.",
+                integration.name
+            );
+            return Err(broken(vec![Issue {
+                path: format!("$.integrations[{index}].name"),
+                line: None,
+                detail,
+            }]));
+        }
+    }
     for warning in &manifest.warnings {
         tracing::info!(project.id = %project_id, path = warning.path, "manifest: {}", warning.detail);
     }

@@ -1,11 +1,12 @@
 //! Access tokens and the grants (refresh tokens) they come from.
 
+mod model;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
+pub use self::model::{Grant, GrantState, Token};
 use super::message::Provider;
 
 /// A token of this form is always valid, never expires, and makes its account on first use.
@@ -14,78 +15,6 @@ pub(crate) const TEST_PREFIX: &str = "test-";
 pub(crate) const TEST_REFRESH_PREFIX: &str = "test-refresh-";
 /// An authorisation code of this form can be exchanged for tokens of that account.
 pub(crate) const TEST_CODE_PREFIX: &str = "test-code-";
-
-/// An access token of one account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// The token's text.
-    pub token: String,
-    /// Where it is good.
-    pub provider: Provider,
-    /// The account it opens.
-    pub account: String,
-    /// When it expires, in milliseconds since 1970; never when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at_ms: Option<i64>,
-    /// Its scopes; all when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scopes: Option<Vec<String>>,
-    /// Whether it was revoked.
-    #[serde(default)]
-    pub revoked: bool,
-    /// The grant it was issued from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grant: Option<String>,
-}
-
-/// Why a grant gives no more tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantState {
-    /// It gives tokens.
-    #[default]
-    Active,
-    /// Its end has come.
-    Expired,
-    /// The customer or the provider revoked it.
-    Revoked,
-    /// The user it belongs to is inactive (Salesforce).
-    InactiveUser,
-}
-
-/// A customer's consent: the refresh token in force and what it gives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grant {
-    /// The refresh token in force.
-    pub refresh_token: String,
-    /// Where it is good.
-    pub provider: Provider,
-    /// The account it opens.
-    pub account: String,
-    /// Whether each refresh gives a new refresh token; then reuse of an old one revokes the grant.
-    #[serde(default)]
-    pub rotate: bool,
-    /// Whether it still gives tokens.
-    #[serde(default)]
-    pub state: GrantState,
-    /// Seconds an access token lives; 1800 (HubSpot) or 7200 (Salesforce) when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_in: Option<u64>,
-    /// The scopes of its access tokens; all when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scopes: Option<Vec<String>>,
-    /// Texts for the next access tokens, before generated ones.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    pub next_access_tokens: VecDeque<String>,
-    /// Texts for the next refresh tokens of a rotation, before generated ones.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    pub next_refresh_tokens: VecDeque<String>,
-    /// Refresh tokens that a rotation replaced.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<String>,
-}
 
 /// What a bearer token opens.
 #[derive(Debug, Clone, PartialEq)]
@@ -372,10 +301,10 @@ impl Tokens {
 
     fn make(&self, kind: &str, grant: &Grant) -> String {
         let number = self.issued.fetch_add(1, Ordering::Relaxed) + 1;
-        // The time keeps tokens of one run apart from those of an earlier run with the same journal.
+        // Not from the seed: tokens of one run must differ from those of an earlier one with the same journal.
         let mut rng = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9));
         let tail: String = std::iter::repeat_with(|| rng.alphanumeric()).take(40).collect();
-        let unique = uuid::Uuid::now_v7().simple();
+        let unique = uuid::Uuid::new_v4().simple();
         match grant.provider {
             Provider::HubSpot if kind == "refresh" => format!("na1-{tail}-{unique}"),
             Provider::HubSpot => format!("CP{tail}{unique}{}", "x".repeat(240)),

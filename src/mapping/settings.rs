@@ -1,0 +1,122 @@
+//! Defaults and write rules: the last steps of a plan.
+
+use serde_json::{Map, Value};
+
+use super::apply::{Applied, IfEmptyField, Run};
+use super::error::ApplyError;
+use super::path::FieldPath;
+use super::place::{insert, remove, value_at};
+use super::plan::Setting;
+use super::trace::{Decision, TraceEntry};
+use crate::action::Action;
+use crate::manifest::config::WriteRule;
+
+impl Run<'_> {
+    /// Defaults first, then write rules, each in config order: an object that a rule empties is gone for
+    /// good.
+    pub(super) fn settings(&mut self, action: Action) -> Result<(), ApplyError> {
+        for setting in &self.plan.settings {
+            self.default(setting, action)?;
+        }
+        for setting in &self.plan.settings {
+            let (write, skipped) = setting.rule_for(action);
+            let target = &setting.target;
+            if write == WriteRule::Always || value_at(&self.out, target.keys()).is_none() {
+                continue;
+            }
+            if write == WriteRule::Never {
+                take_out(&mut self.out, &mut self.trace, target, skipped);
+            } else {
+                self.if_empty.push(IfEmptyField { path: target.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills a field that is missing, unless it is never written.
+    fn default(&mut self, setting: &Setting, action: Action) -> Result<(), ApplyError> {
+        let Some(default) = &setting.rule.default else {
+            return Ok(());
+        };
+        let applies = action == Action::Create || setting.rule.default_on_update;
+        let target = &setting.target;
+        if !applies || value_at(&self.out, target.keys()).is_some() {
+            return Ok(());
+        }
+        let (write, skipped) = setting.rule_for(action);
+        if write == WriteRule::Never {
+            self.note(None, Some(target.as_str().to_owned()), skipped);
+            return Ok(());
+        }
+        self.note(None, Some(target.as_str().to_owned()), Decision::Defaulted);
+        insert(&mut self.out, target, default.clone())
+    }
+}
+
+impl Setting {
+    /// When the field is written, and what the trace says when it is not.
+    const fn rule_for(&self, action: Action) -> (WriteRule, Decision) {
+        match action {
+            Action::Create => (self.rule.write_on_create, Decision::SkippedWriteOnCreate),
+            Action::Update | Action::Delete => (self.rule.write_on_update, Decision::SkippedWriteOnUpdate),
+        }
+    }
+}
+
+impl Applied {
+    /// Takes out the `ifEmpty` fields for which the provider has a value: anything but null, `""` and absent.
+    /// `current` holds the provider's current values by the provider's names.
+    #[must_use]
+    pub fn decide_if_empty(mut self, current: &Map<String, Value>) -> Self {
+        for field in std::mem::take(&mut self.if_empty) {
+            let empty = match value_at(current, field.path.keys()) {
+                None | Some(Value::Null) => true,
+                Some(Value::String(text)) => text.is_empty(),
+                Some(_) => false,
+            };
+            if !empty {
+                take_out(
+                    &mut self.record,
+                    &mut self.trace,
+                    &field.path,
+                    Decision::SkippedNotEmpty,
+                );
+            }
+        }
+        self
+    }
+}
+
+/// Takes a field out of the record and tells so in its entries: those of the field and of what lies inside
+/// it, and those of objects around it that would be empty without it. A field inside an object that passed
+/// through whole has no entry yet.
+fn take_out(
+    record: &mut Map<String, Value>,
+    trace: &mut Vec<TraceEntry>,
+    target: &FieldPath,
+    decision: Decision,
+) {
+    let staying = remove(record, target.keys());
+    let gone: Vec<FieldPath> = target.outer().skip(staying).collect();
+    let holds = target.holds();
+    let mut found = false;
+    for entry in trace.iter_mut() {
+        let Some(place) = entry.target.as_deref() else {
+            continue;
+        };
+        if holds(place) {
+            entry.decision = decision;
+            found = true;
+        } else if gone.iter().any(|outer| outer.as_str() == place) {
+            entry.decision = decision;
+        }
+    }
+    if !found {
+        let place = target.as_str().to_owned();
+        trace.push(TraceEntry {
+            source: Some(place.clone()),
+            target: Some(place),
+            decision,
+        });
+    }
+}

@@ -1,0 +1,578 @@
+//! Contract §3: projects, keys, integrations, connections, installations, operations.
+
+use serde_json::{Value, json};
+
+use crate::harness::service::{GROUP, PLAIN};
+use crate::harness::{Kind, Service, on_both_stores};
+
+on_both_stores!(
+    a_key_is_shown_once_and_masked_ever_after,
+    a_deploy_answers_its_integrations_and_is_repeatable,
+    a_bad_manifest_is_422_with_every_problem_and_changes_nothing,
+    a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_plain_text,
+    bad_connections_are_refused_by_field,
+    a_connection_in_use_cannot_be_deleted,
+    an_installation_has_a_group_with_a_name_and_the_default_connection,
+    a_second_installation_of_a_group_is_409,
+    a_config_that_does_not_fit_is_400_with_issues,
+    an_update_mask_changes_what_it_names_and_takes_effect_with_the_next_write,
+    a_bad_update_mask_is_400_and_changes_nothing,
+    a_json_patch_changes_one_object,
+    deleting_an_installation_takes_its_connection_along,
+    operations_are_listed_in_stable_pages,
+);
+
+async fn a_key_is_shown_once_and_masked_ever_after(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let client = &service.client;
+    let made = client
+        .post("/api-keys", json!({"label": "CI", "scopes": ["full"]}))
+        .await
+        .expect(201)
+        .json();
+    let key = made["key"].as_str().unwrap();
+    assert!(key.starts_with("amp_") && key.len() > 40);
+    let listed = client.get("/api-keys?active=true").await.expect(200);
+    assert!(!listed.body.contains(key) && listed.body.contains("\"label\":\"CI\""));
+    let found = client.get(&format!("/api-keys/{key}")).await.expect(200).json();
+    assert_eq!(found["id"], made["id"]);
+    let path = format!("/api-keys/{}", made["id"].as_str().unwrap());
+    let change = json!({"updateMask": ["active", "label"], "apiKey": {"active": false, "label": "old"}});
+    let changed = client.patch(&path, change).await.expect(200).json();
+    assert_eq!(
+        (&changed["active"], &changed["label"]),
+        (&json!(false), &json!("old"))
+    );
+    client
+        .patch(&path, json!({"updateMask": ["key"], "apiKey": {}}))
+        .await
+        .problem(400);
+    client
+        .patch(&path, json!({"updateMask": ["label"], "apiKey": {}}))
+        .await
+        .problem(400);
+    client.post("/api-keys", json!({"label": ""})).await.problem(400);
+    client
+        .post("/api-keys", json!({"label": "x", "scopes": ["root"]}))
+        .await
+        .problem(400);
+    client.delete(&path).await.expect(204);
+    client.get(&path).await.problem(404);
+}
+
+async fn a_deploy_answers_its_integrations_and_is_repeatable(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let first = service.deploy(PLAIN).await;
+    assert_eq!(first[0]["name"], "hs");
+    assert_eq!(first[0]["latestRevision"]["specVersion"], "1.0.0");
+    assert_eq!(
+        first[0]["latestRevision"]["content"]["write"]["objects"][0]["objectName"],
+        "contacts"
+    );
+    assert_eq!(
+        service.deploy(PLAIN).await,
+        first,
+        "an unchanged manifest changes nothing"
+    );
+    let client = &service.client;
+    client.put("/integrations:batch", json!({})).await.problem(400);
+    client
+        .put(
+            "/integrations:batch",
+            json!({"sourceYaml": PLAIN, "sourceZipUrl": "gs://x"}),
+        )
+        .await
+        .problem(400);
+    let id = first[1]["id"].as_str().unwrap();
+    client.delete(&format!("/integrations/{id}")).await.expect(204);
+    client.delete("/integrations/sf").await.problem(404);
+    assert_eq!(
+        client
+            .get("/integrations")
+            .await
+            .expect(200)
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let other = PLAIN.replace("name: hs", "name: other");
+    let body = json!({"sourceYaml": other});
+    client
+        .put("/integrations:batch?destructive=true", body)
+        .await
+        .expect(200);
+    client.get("/integrations/hs").await.problem(404);
+}
+
+async fn a_bad_manifest_is_422_with_every_problem_and_changes_nothing(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let bad = r"
+specVersion: 2.0.0
+integrations:
+  - name: a
+    provider: nobody
+    write: {objects: [{objectName: x}, {objectName: x}]}
+  - name: a
+    provider: hubspot
+    write: {objects: []}
+";
+    let problem = service
+        .client
+        .put("/integrations:batch", json!({"sourceYaml": bad}))
+        .await
+        .problem(422);
+    let names: Vec<&str> = problem["issues"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|issue| issue["name"].as_str().unwrap())
+        .collect();
+    for wanted in [
+        "$.specVersion",
+        "$.integrations[0].provider",
+        "$.integrations[0].write.objects[1].objectName",
+        "$.integrations[1].name",
+        "$.integrations[1].write.objects",
+    ] {
+        assert!(names.contains(&wanted), "{wanted} is missing in {names:?}");
+    }
+    assert!(
+        problem["issues"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|issue| issue["in"] == "body")
+    );
+    for source in ["", ":", "[]", "a: &a [*a]", "{{{{"] {
+        service
+            .client
+            .put("/integrations:batch", json!({"sourceYaml": source}))
+            .await
+            .problem(422);
+    }
+    let twice = PLAIN.replace("name: sf", "name: HS");
+    service
+        .client
+        .put("/integrations:batch", json!({"sourceYaml": twice}))
+        .await
+        .problem(422);
+    assert_eq!(
+        service.client.get("/integrations").await.expect(200).json(),
+        json!([])
+    );
+}
+
+async fn a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_plain_text(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let client = &service.client;
+    let secrets = [
+        "s3cr3t-api-key",
+        "s3cr3t-password",
+        "s3cr3t-access",
+        "s3cr3t-refresh",
+    ];
+    let base = json!({"provider": "hubspot", "groupRef": "g", "consumerRef": "c"});
+    let with = |more: Value| {
+        let mut body = base.clone();
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    };
+    let mut answers = Vec::new();
+    for (more, scheme) in [
+        (json!({"apiKey": secrets[0]}), "apiKey"),
+        (
+            json!({"basicAuth": {"username": "u", "password": secrets[1]}}),
+            "basic",
+        ),
+        (
+            json!({"oauth2AuthorizationCode": {"accessToken": {"token": secrets[2]}, "refreshToken": {"token": secrets[3]}, "scopes": ["a"]}}),
+            "oauth2/authorizationCode",
+        ),
+    ] {
+        let answer = client.post("/connections:generate", with(more)).await.expect(201);
+        let made = answer.json();
+        assert_eq!(
+            (made["authScheme"].as_str(), made["status"].as_str()),
+            (Some(scheme), Some("created"))
+        );
+        assert_eq!(made["group"]["groupName"], "g");
+        let path = format!("/connections/{}", made["id"].as_str().unwrap());
+        answers.push(answer.body);
+        answers.push(client.get(&path).await.expect(200).body);
+        let row = service.app.store.get_connection(
+            client.get("").await.json()["id"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap(),
+            made["id"].as_str().unwrap().parse().unwrap(),
+        );
+        let row = format!("{:?}", row.await.unwrap().unwrap());
+        let sealed = row.clone();
+        answers.push(sealed);
+    }
+    answers.push(
+        client
+            .get("/connections?groupRef=g&provider=hubspot&consumerRef=c")
+            .await
+            .expect(200)
+            .body,
+    );
+    for answer in &answers {
+        for secret in secrets {
+            assert!(!answer.contains(secret), "{answer}");
+            let bytes = format!("{:?}", secret.as_bytes());
+            assert!(!answer.contains(bytes.trim_matches(['[', ']'])), "{answer}");
+        }
+    }
+    assert_eq!(
+        client.get("/connections?groupRef=other").await.expect(200).json(),
+        json!([])
+    );
+}
+
+async fn bad_connections_are_refused_by_field(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let good = json!({"provider": "hubspot", "groupRef": "g", "consumerRef": "c", "apiKey": "k"});
+    for (change, field) in [
+        (json!({"provider": "nobody"}), "provider"),
+        (json!({"groupRef": ""}), "groupRef"),
+        (json!({"consumerRef": "x".repeat(1000)}), "consumerRef"),
+        (json!({"apiKey": ""}), "apiKey"),
+        (json!({"apiKey": "a\nb"}), "apiKey"),
+        (json!({"apiKey": 5}), "apiKey"),
+        (json!({"basicAuth": {"username": "u", "password": "p"}}), "apiKey"),
+        (
+            json!({"oauth2ClientCredentials": {"clientId": "a", "clientSecret": "s3cr3t"}}),
+            "oauth2ClientCredentials",
+        ),
+        (json!({"providerMetadata": {"a": 5}}), "providerMetadata.a"),
+    ] {
+        let mut body = good.clone();
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        let problem = service
+            .client
+            .post("/connections:generate", body)
+            .await
+            .problem(400);
+        assert_eq!(problem["issues"][0]["name"], field, "{problem}");
+        assert!(!problem.to_string().contains("s3cr3t"));
+    }
+    let without = json!({"provider": "hubspot", "groupRef": "g", "consumerRef": "c"});
+    service
+        .client
+        .post("/connections:generate", without)
+        .await
+        .problem(400);
+    assert_eq!(
+        service.client.get("/connections").await.expect(200).json(),
+        json!([])
+    );
+}
+
+async fn a_connection_in_use_cannot_be_deleted(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let used = client
+        .get("/connections?provider=hubspot")
+        .await
+        .expect(200)
+        .json()[0]["id"]
+        .clone();
+    client
+        .delete(&format!("/connections/{}", used.as_str().unwrap()))
+        .await
+        .problem(409);
+    let free = service.connect("free", "hubspot", "t").await;
+    let path = format!("/connections/{}", free["id"].as_str().unwrap());
+    client.delete(&path).await.expect(204);
+    client.delete(&path).await.problem(404);
+    client.get("/connections/nonsense").await.problem(404);
+}
+
+async fn an_installation_has_a_group_with_a_name_and_the_default_connection(kind: Kind) {
+    let service = Service::empty(kind).await;
+    service.deploy(PLAIN).await;
+    let client = &service.client;
+    let body = json!({"groupRef": "g", "config": {"content": {"provider": "hubspot"}}});
+    let problem = client
+        .post("/integrations/hs/installations", &body)
+        .await
+        .problem(400);
+    assert_eq!(
+        problem["issues"][0]["name"], "connectionId",
+        "no connection yet: {problem}"
+    );
+    service.connect("g", "salesforce", "t").await;
+    service.connect("g", "hubspot", "first").await;
+    let newest = service.connect("g", "hubspot", "second").await;
+    let made = client
+        .post("/integrations/hs/installations", &body)
+        .await
+        .expect(201)
+        .json();
+    assert_eq!(made["connection"]["id"], newest["id"]);
+    assert_eq!(made["group"]["groupName"], "g");
+    assert_eq!(made["healthStatus"], "healthy");
+    assert_eq!(made["createdBy"], "api:create-installation");
+    assert_eq!(made["config"]["content"], body["config"]["content"]);
+    let path = format!("/integrations/hs/installations/{}", made["id"].as_str().unwrap());
+    assert_eq!(client.get(&path).await.expect(200).json(), made);
+    assert_eq!(
+        client
+            .get("/integrations/hs/installations?groupRef=g")
+            .await
+            .expect(200)
+            .json(),
+        json!([made])
+    );
+    assert_eq!(
+        client
+            .get("/integrations/hs/installations?groupRef=x")
+            .await
+            .expect(200)
+            .json(),
+        json!([])
+    );
+    assert_eq!(
+        client
+            .get("/integrations/sf/installations")
+            .await
+            .expect(200)
+            .json(),
+        json!([])
+    );
+    client.get(&path.replace("/hs/", "/sf/")).await.problem(404);
+    let other = json!({"groupRef": "h", "connectionId": newest["id"], "config": {"content": {"provider": "hubspot"}}});
+    client
+        .post("/integrations/hs/installations", other)
+        .await
+        .problem(400);
+}
+
+async fn a_second_installation_of_a_group_is_409(kind: Kind) {
+    let service = Service::start(kind).await;
+    let body = json!({"groupRef": GROUP, "config": {"content": {"provider": "hubspot"}}});
+    service
+        .client
+        .post("/integrations/hs/installations", body)
+        .await
+        .problem(409);
+}
+
+async fn a_config_that_does_not_fit_is_400_with_issues(kind: Kind) {
+    let service = Service::empty(kind).await;
+    service.deploy(PLAIN).await;
+    service.connect("g", "hubspot", "t").await;
+    for (content, path) in [
+        (json!({"provider": "salesforce"}), "config.content.provider"),
+        (
+            json!({"provider": "hubspot", "write": {"objects": {"tickets": {"objectName": "tickets"}}}}),
+            "config.content.write.objects.tickets",
+        ),
+        (
+            json!({"provider": "hubspot", "write": {"objects": []}}),
+            "config.content.write.objects",
+        ),
+    ] {
+        let body = json!({"groupRef": "g", "config": {"content": content}});
+        let problem = service
+            .client
+            .post("/integrations/hs/installations", body)
+            .await
+            .problem(400);
+        let name = problem["issues"][0]["name"].as_str().unwrap();
+        assert!(name.starts_with(path), "{problem}");
+    }
+}
+
+async fn an_update_mask_changes_what_it_names_and_takes_effect_with_the_next_write(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let before = client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]
+        .clone();
+    let path = format!(
+        "/integrations/hs/installations/{}",
+        before["id"].as_str().unwrap()
+    );
+    let create = json!({"groupRef": GROUP, "type": "create", "record": {"name": "Acme"}});
+    client.write("hs", "companies", &create).await.expect(200);
+    let default = json!({"objectName": "companies", "selectedFieldSettings": {"domain": {"default": {"stringValue": "acme.example"}}}});
+    let change = json!({
+        "updateMask": ["config.content.write.objects.companies"],
+        "installation": {"connectionId": "ignored", "config": {"content": {"provider": "", "write": {"objects": {"companies": default}}}}}
+    });
+    let changed = client.patch(&path, change).await.expect(200).json();
+    assert_ne!(
+        changed["config"]["id"], before["config"]["id"],
+        "every change makes a new config"
+    );
+    assert_eq!(
+        changed["config"]["content"]["write"]["objects"]["companies"],
+        default
+    );
+    assert!(
+        changed["config"]["content"]["write"]["objects"]["contacts"].is_object(),
+        "the rest stays"
+    );
+    client.write("hs", "companies", &create).await.expect(200);
+    assert_eq!(service.reached()[0].2, r#"{"properties":{"name":"Acme"}}"#);
+    assert_eq!(
+        service.reached()[1].2,
+        r#"{"properties":{"name":"Acme","domain":"acme.example"}}"#
+    );
+    let empty = json!({"updateMask": [], "installation": {}});
+    assert_eq!(
+        client.patch(&path, empty).await.expect(200).json()["config"]["id"],
+        changed["config"]["id"]
+    );
+}
+
+async fn a_bad_update_mask_is_400_and_changes_nothing(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let before = client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]
+        .clone();
+    let path = format!(
+        "/integrations/hs/installations/{}",
+        before["id"].as_str().unwrap()
+    );
+    for mask in [
+        "config.content.provider",
+        "id",
+        "",
+        "config.content.write.objects.companies",
+        "connectionId",
+    ] {
+        let body = json!({"updateMask": [mask], "installation": {"config": {"content": {}}}});
+        client.patch(&path, body).await.problem(400);
+    }
+    client
+        .patch(&path, json!({"updateMask": "x", "installation": {}}))
+        .await
+        .problem(400);
+    assert_eq!(client.get(&path).await.expect(200).json(), before);
+}
+
+async fn a_json_patch_changes_one_object(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let body = json!({"groupRef": GROUP, "action": "write", "changes": [{"op": "add", "path": "/deletionSettings", "value": {"enabled": false}}]});
+    let changed = client
+        .patch("/integrations/hs/objects/contacts/config-content", body)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        changed["config"]["content"]["write"]["objects"]["contacts"]["deletionSettings"],
+        json!({"enabled": false})
+    );
+    let delete = json!({"groupRef": GROUP, "type": "delete", "record": {"id": "1"}});
+    client.write("hs", "contacts", delete).await.problem(400);
+    for (action, changes) in [
+        ("write", json!([])),
+        ("erase", json!([{"op": "remove", "path": "/x"}])),
+        ("write", json!([{"op": "remove", "path": "/nothing"}])),
+    ] {
+        let body = json!({"groupRef": GROUP, "action": action, "changes": changes});
+        client
+            .patch("/integrations/hs/objects/contacts/config-content", body)
+            .await
+            .problem(400);
+    }
+    let stranger =
+        json!({"groupRef": "stranger", "action": "write", "changes": [{"op": "remove", "path": "/x"}]});
+    client
+        .patch("/integrations/hs/objects/contacts/config-content", stranger)
+        .await
+        .problem(404);
+}
+
+async fn deleting_an_installation_takes_its_connection_along(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let installation = client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]
+        .clone();
+    let path = format!(
+        "/integrations/hs/installations/{}",
+        installation["id"].as_str().unwrap()
+    );
+    client.delete(&path).await.expect(204);
+    client.delete(&path).await.problem(404);
+    client
+        .get(&format!(
+            "/connections/{}",
+            installation["connection"]["id"].as_str().unwrap()
+        ))
+        .await
+        .problem(404);
+    let create = json!({"groupRef": GROUP, "type": "create", "record": {"name": "x"}});
+    client.write("hs", "companies", create).await.problem(404);
+}
+
+async fn operations_are_listed_in_stable_pages(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let installation = client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]["id"]
+        .clone();
+    let path = format!(
+        "/integrations/hs/installations/{}/operations",
+        installation.as_str().unwrap()
+    );
+    let write = async |name: &str| {
+        let body = json!({"groupRef": GROUP, "type": "create", "record": {"name": name}});
+        client.write("hs", "companies", body).await.expect(200).json()["operationId"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.insert(0, write(name).await);
+    }
+    let page = client.get(&format!("{path}?pageSize=2")).await.expect(200).json();
+    let seen = |page: &Value| -> Vec<String> {
+        page["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(seen(&page), ids[..2]);
+    assert_eq!(page["pagination"]["done"], false);
+    write("d").await;
+    let token = page["pagination"]["nextPageToken"].as_str().unwrap();
+    let rest = client
+        .get(&format!("{path}?pageSize=2&pageToken={token}"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(seen(&rest), ids[2..]);
+    assert_eq!(rest["pagination"], json!({"done": true}));
+    for query in ["pageSize=0", "pageSize=1001", "pageSize=x", "pageToken=nonsense"] {
+        client.get(&format!("{path}?{query}")).await.problem(400);
+    }
+}

@@ -1,0 +1,86 @@
+//! A database for one test, gone when the test ends.
+
+use std::sync::Arc;
+
+use amp_write::clock::SystemClock;
+use amp_write::store::{SharedStore, connect};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A database that nobody else uses.
+pub struct Database {
+    pub url: String,
+    _folder: Option<tempfile::TempDir>,
+    name: Option<String>,
+}
+
+fn server() -> String {
+    std::env::var("TEST_DATABASE_URL").expect(
+        "TEST_DATABASE_URL is not set, so the Postgres half of the tests cannot run: use ./scripts/test, which starts a server",
+    )
+}
+
+impl Database {
+    pub async fn create(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let url = format!("sqlite://{}", folder.path().join("test.db").display());
+                Self {
+                    url,
+                    _folder: Some(folder),
+                    name: None,
+                }
+            }
+            Kind::Postgres => {
+                let name = format!("t{}", uuid::Uuid::new_v4().simple());
+                let mut admin = sqlx::PgConnection::connect(&server())
+                    .await
+                    .expect("TEST_DATABASE_URL can be reached");
+                sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                    .execute(&mut admin)
+                    .await
+                    .expect("a database can be made");
+                let mut url = url::Url::parse(&server()).expect("a URL");
+                url.set_path(&name);
+                Self {
+                    url: url.into(),
+                    _folder: None,
+                    name: Some(name),
+                }
+            }
+        }
+    }
+
+    pub async fn store(&self) -> SharedStore {
+        connect(&self.url, 8, Arc::new(SystemClock))
+            .await
+            .expect("the store opens")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Some(name) = self.name.take() else { return };
+        // A thread of its own: a test may end inside a runtime, where blocking is not allowed.
+        let _ = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                if let Ok(mut admin) = sqlx::PgConnection::connect(&server()).await {
+                    let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                    let _ = sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await;
+                }
+            });
+        })
+        .join();
+    }
+}

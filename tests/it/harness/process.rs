@@ -1,0 +1,110 @@
+//! The real program as a process of its own, killed when it is dropped.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::client::PATIENCE;
+
+/// A running program. SIGKILL on drop.
+pub struct Process {
+    pub child: Child,
+}
+
+impl Process {
+    /// Starts `amp-write` with these arguments and environment; its output goes to the test's.
+    pub fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let child = command(args, env)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        Self { child }
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is gone");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state is known") {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program, with a clean environment.
+pub fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amp-write"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("AMP_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).envs(env.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end and answers its status, standard output and standard error.
+pub fn run(args: &[&str], env: &[(&str, &str)]) -> (std::process::ExitStatus, String, String) {
+    let output = command(args, env).output().expect("the program runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+/// Starts the program and reads its standard output until a line holds `until`; answers what was read.
+pub fn start_until(args: &[&str], env: &[(&str, &str)], until: &str) -> (Process, String) {
+    let mut child = command(args, env)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("piped");
+    let process = Process { child };
+    let mut seen = String::new();
+    let mut lines = BufReader::new(stdout);
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).expect("it prints") == 0 {
+            panic!("it ended before it printed `{until}`:\n{seen}");
+        }
+        seen.push_str(&line);
+        if line.contains(until) {
+            break;
+        }
+    }
+    // Whatever else it prints must not block it.
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    (process, seen)
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address")
+        .port()
+}

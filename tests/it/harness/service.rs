@@ -1,0 +1,222 @@
+//! The whole service in this process, over a database and a sandbox of its own.
+
+use std::sync::Arc;
+
+use amp_write::api;
+use amp_write::app::{App, AppState};
+use amp_write::clock::{SharedClock, SystemClock};
+use amp_write::queue::Worker;
+use amp_write::sandbox::{self, Sandbox};
+use amp_write::settings::TuningArgs;
+use amp_write::store::NewProject;
+use amp_write::vault::{Vault, generate_key};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Client, Database, Kind};
+
+/// The manifest of most tests: one integration per provider, nothing mapped.
+pub const PLAIN: &str = r#"
+specVersion: 1.0.0
+integrations:
+  - name: hs
+    provider: hubspot
+    write: {objects: [{objectName: contacts}, {objectName: companies}, {objectName: deals}]}
+  - name: sf
+    provider: salesforce
+    write: {objects: [{objectName: account}, {objectName: contact}, {objectName: lead}, {objectName: touchpoints__c}]}
+"#;
+
+/// The customer of most tests; its account in the sandbox is `acme`.
+pub const GROUP: &str = "acme";
+
+/// A running service. It stops when it is dropped.
+pub struct Service {
+    pub app: AppState,
+    pub client: Client,
+    pub sandbox: Sandbox,
+    _database: Database,
+    stop: CancellationToken,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Tuning that suits tests: retries follow quickly, leases are short.
+pub fn tuning(sandbox: &Sandbox) -> TuningArgs {
+    TuningArgs {
+        provider_urls: vec![
+            ("hubspot".to_owned(), sandbox.hubspot_url()),
+            ("salesforce".to_owned(), sandbox.salesforce_url()),
+        ],
+        retry_base_ms: 20,
+        lease_seconds: 3,
+        shutdown_seconds: 5,
+        ..TuningArgs::defaults()
+    }
+}
+
+pub async fn start_sandbox() -> Sandbox {
+    start_sandbox_with(sandbox::Options::default()).await
+}
+
+/// A sandbox whose accounts make unknown fields and objects on first use.
+pub async fn start_lenient_sandbox() -> Sandbox {
+    start_sandbox_with(sandbox::Options {
+        lenient: true,
+        ..sandbox::Options::default()
+    })
+    .await
+}
+
+async fn start_sandbox_with(options: sandbox::Options) -> Sandbox {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    sandbox::start(listener, options).expect("the sandbox starts")
+}
+
+impl Service {
+    /// A service with a project and a key, and nothing deployed.
+    pub async fn empty(kind: Kind) -> Self {
+        let sandbox = start_sandbox().await;
+        let tuning = tuning(&sandbox);
+        Self::with(kind, sandbox, tuning).await
+    }
+
+    /// As [`Service::empty`], over accounts that make unknown fields and objects on first use.
+    pub async fn lenient(kind: Kind) -> Self {
+        let sandbox = start_lenient_sandbox().await;
+        let tuning = tuning(&sandbox);
+        Self::with(kind, sandbox, tuning).await
+    }
+
+    pub async fn with(kind: Kind, sandbox: Sandbox, tuning: TuningArgs) -> Self {
+        let database = Database::create(kind).await;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = database.store().await;
+        let vault = Vault::from_keys(&generate_key().expect("random")).expect("a key");
+        let app = App::build(tuning, store, vault, clock).expect("the service is built");
+        let (key, new_key) =
+            api::v1::api_keys::generate(app.clock.new_id(), "test".to_owned(), "full".to_owned())
+                .expect("a key");
+        let project = NewProject {
+            id: app.clock.new_id(),
+            name: "test".to_owned(),
+            app_name: "Test".to_owned(),
+            org_id: app.clock.new_id(),
+        };
+        app.store
+            .create_project(&project, &new_key)
+            .await
+            .expect("a project");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = CancellationToken::new();
+        app.writes.routes.poll().await.expect("the store answers");
+        tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
+        tokio::spawn(
+            Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options()).run(stop.clone()),
+        );
+        let server = axum::serve(listener, api::router(app.clone()))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::spawn(async move { server.await.expect("it serves") });
+        let client = Client::new(url, key, "test".to_owned());
+        Self {
+            app,
+            client,
+            sandbox,
+            _database: database,
+            stop,
+        }
+    }
+
+    /// A service with [`PLAIN`] deployed and installed for [`GROUP`], deletes enabled.
+    pub async fn start(kind: Kind) -> Self {
+        let service = Self::empty(kind).await;
+        service.set_up(PLAIN).await;
+        service
+    }
+
+    /// Deploys a manifest and installs each integration for [`GROUP`], with every write object and deletes enabled.
+    pub async fn set_up(&self, manifest: &str) {
+        for integration in self.deploy(manifest).await.as_array().expect("a list") {
+            let provider = integration["provider"].as_str().expect("text");
+            self.connect(GROUP, provider, "test-acme").await;
+            let mut objects = serde_json::Map::new();
+            for object in integration["latestRevision"]["content"]["write"]["objects"]
+                .as_array()
+                .expect("objects")
+            {
+                let name = object["objectName"].as_str().expect("text");
+                objects.insert(
+                    name.to_owned(),
+                    json!({"objectName": name, "deletionSettings": {"enabled": true}}),
+                );
+            }
+            let name = integration["name"].as_str().expect("text");
+            self.install(
+                name,
+                GROUP,
+                json!({"provider": provider, "write": {"objects": objects}}),
+            )
+            .await;
+        }
+    }
+
+    pub async fn deploy(&self, manifest: &str) -> Value {
+        let body = json!({ "sourceYaml": manifest });
+        self.client
+            .put("/integrations:batch", body)
+            .await
+            .expect(200)
+            .json()
+    }
+
+    /// A connection whose token chooses the sandbox account.
+    pub async fn connect(&self, group: &str, provider: &str, token: &str) -> Value {
+        let body = json!({
+            "provider": provider, "groupRef": group, "consumerRef": format!("{group}-user"),
+            "providerWorkspaceRef": "acme",
+            "oauth2AuthorizationCode": {"accessToken": {"token": token}}
+        });
+        self.client
+            .post("/connections:generate", body)
+            .await
+            .expect(201)
+            .json()
+    }
+
+    pub async fn install(&self, integration: &str, group: &str, content: Value) -> Value {
+        let body = json!({"groupRef": group, "config": {"content": content}});
+        let integration =
+            percent_encoding::utf8_percent_encode(integration, percent_encoding::NON_ALPHANUMERIC);
+        self.client
+            .post(&format!("/integrations/{integration}/installations"), body)
+            .await
+            .expect(201)
+            .json()
+    }
+
+    /// The bodies of the requests that reached a provider, in order, with method and path.
+    pub fn reached(&self) -> Vec<(String, String, String)> {
+        self.sandbox
+            .ledger()
+            .into_iter()
+            .map(|entry| (entry.method, entry.path, entry.body))
+            .collect()
+    }
+
+    /// How many records the sandbox made.
+    pub fn created(&self) -> usize {
+        let created = |change: &sandbox::Change| change.kind == sandbox::ChangeKind::Created;
+        self.sandbox
+            .ledger()
+            .iter()
+            .flat_map(|entry| &entry.changes)
+            .filter(|change| created(change))
+            .count()
+    }
+}

@@ -1,0 +1,439 @@
+//! Shards, lanes and items.
+
+use std::time::Duration;
+
+use amp_write::store::{AttemptState, Claimed, EndState, Ending, LaneAsk, Lease, SHARDS, Settle, shard_of};
+use uuid::Uuid;
+
+use super::operations::{attempt, result};
+use super::{World, id};
+use crate::harness::{Kind, on_both_stores};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+on_both_stores!(
+    a_lone_worker_takes_every_shard_and_keeps_its_epochs,
+    a_claim_changes_nothing_and_leaves_out_what_is_in_flight,
+    a_finished_item_leaves_with_its_result,
+    a_stale_worker_changes_nothing_but_its_attempt_is_kept,
+    a_put_off_item_comes_back_when_it_is_due,
+    writes_to_one_record_are_claimed_one_by_one_in_accepted_order,
+    a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered,
+    a_held_lane_says_so_and_remembers_how_long_it_stood_still,
+    a_paused_lane_says_until_when,
+    lanes_are_found_in_every_shard,
+);
+
+/// Every due item of every lane.
+pub(super) async fn claim_all(world: &World) -> Vec<Claimed> {
+    claim_without(world, &[]).await
+}
+
+async fn claim_without(world: &World, in_flight: &[Uuid]) -> Vec<Claimed> {
+    let shards: Vec<i16> = (0..SHARDS).collect();
+    let due = world.store.due_lanes(&shards).await.unwrap();
+    let asks: Vec<LaneAsk> = due
+        .iter()
+        .map(|lane| LaneAsk {
+            shard: lane.shard,
+            lane_id: lane.lane_id,
+            limit: 100,
+        })
+        .collect();
+    world.store.claim(&asks, in_flight).await.unwrap()
+}
+
+/// Leases everything for a worker, and answers the lease of the world's lane.
+async fn lease(world: &World, worker: Uuid) -> Lease {
+    let leases = world.store.lease_shards(worker, LEASE).await.unwrap();
+    *leases
+        .held
+        .iter()
+        .find(|lease| lease.shard == shard_of(world.connection))
+        .expect("the lane's shard is held")
+}
+
+fn settle(worker: Uuid, lease: Lease, item: &Claimed, ending: Ending) -> Settle {
+    Settle {
+        worker,
+        lease,
+        lane_id: item.lane_id,
+        run_at: item.run_at,
+        operation_id: item.operation_id,
+        project_id: item.project_id,
+        attempt: Some(attempt(
+            item.project_id,
+            item.operation_id,
+            id(),
+            AttemptState::Answered,
+        )),
+        ending,
+    }
+}
+
+async fn a_lone_worker_takes_every_shard_and_keeps_its_epochs(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let first = world.store.lease_shards(worker, LEASE).await.unwrap();
+    assert_eq!(first.held.len(), 64);
+    assert_eq!(first.fair_share, 64);
+    assert_eq!(
+        world.store.lease_shards(worker, LEASE).await.unwrap(),
+        first,
+        "a renewal changes no epoch"
+    );
+    world.store.release_shards(worker, &[3]).await.unwrap();
+    let again = world.store.lease_shards(worker, LEASE).await.unwrap();
+    let epoch = |leases: &amp_write::store::Leases, shard: i16| {
+        leases
+            .held
+            .iter()
+            .find(|lease| lease.shard == shard)
+            .expect("held")
+            .epoch
+    };
+    assert!(
+        epoch(&again, 3) > epoch(&first, 3),
+        "a shard that was given back has a new epoch"
+    );
+    assert_eq!(epoch(&again, 4), epoch(&first, 4));
+    world.store.retire_worker(worker).await.unwrap();
+    assert_eq!(
+        world.store.lease_shards(id(), LEASE).await.unwrap().held.len(),
+        64,
+        "free at once"
+    );
+}
+
+async fn a_claim_changes_nothing_and_leaves_out_what_is_in_flight(kind: Kind) {
+    let world = World::new(kind).await;
+    let accepts = [world.accept(), world.accept()];
+    world.store.accept_operations(&accepts).await.unwrap();
+    let claimed = claim_all(&world).await;
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(claim_all(&world).await.len(), 2);
+    let rest = claim_without(&world, &[accepts[0].operation.id]).await;
+    assert_eq!(
+        rest.iter().map(|item| item.operation_id).collect::<Vec<_>>(),
+        [accepts[1].operation.id]
+    );
+    let item = &claimed[0];
+    assert_eq!(
+        (item.attempt, item.object.as_str(), item.action.as_str()),
+        (0, "contacts", "create")
+    );
+    assert_eq!(item.config_id, world.installation.config_id);
+    assert_eq!(item.in_doubt_since, None);
+    assert!(item.store_now >= item.accept_time);
+}
+
+async fn a_finished_item_leaves_with_its_result(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    world
+        .store
+        .accept_operations(&[world.accept(), world.accept()])
+        .await
+        .unwrap();
+    let items = claim_all(&world).await;
+    let settles: Vec<Settle> = items
+        .iter()
+        .map(|item| settle(worker, lease, item, Ending::Finish(result(EndState::Failed))))
+        .collect();
+    assert_eq!(world.store.settle(&settles).await.unwrap(), [true, true]);
+    assert_eq!(world.store.queue_depth().await.unwrap(), 0);
+    let found = world
+        .store
+        .get_operation(world.project.id, items[0].operation_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.state.as_deref(), Some("failed"));
+    assert_eq!(
+        world.store.settle(&settles).await.unwrap(),
+        [false, false],
+        "what is gone cannot end twice"
+    );
+}
+
+async fn a_stale_worker_changes_nothing_but_its_attempt_is_kept(kind: Kind) {
+    let world = World::new(kind).await;
+    let (old, new) = (id(), id());
+    let old_lease = lease(&world, old).await;
+    world.store.accept_operations(&[world.accept()]).await.unwrap();
+    let item = claim_all(&world).await.remove(0);
+    // The old worker is given up; its shards go to a new one.
+    world
+        .store
+        .release_shards(old, &(0..SHARDS).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    world.store.retire_worker(old).await.unwrap();
+    let new_lease = lease(&world, new).await;
+    assert!(new_lease.epoch > old_lease.epoch);
+    for ending in [
+        Ending::Finish(result(EndState::Failed)),
+        Ending::Retry {
+            delay: Duration::from_secs(9),
+            attempt: 5,
+        },
+    ] {
+        assert_eq!(
+            world
+                .store
+                .settle(&[settle(old, old_lease, &item, ending)])
+                .await
+                .unwrap(),
+            [false]
+        );
+    }
+    // Neither with the new epoch, which is not its own.
+    let stolen = settle(old, new_lease, &item, Ending::Finish(result(EndState::Failed)));
+    assert_eq!(world.store.settle(&[stolen]).await.unwrap(), [false]);
+    let now = claim_all(&world).await.remove(0);
+    assert_eq!(
+        (now.run_at, now.attempt, now.operation_id),
+        (item.run_at, item.attempt, item.operation_id),
+        "as it was"
+    );
+    let attempts = world
+        .store
+        .list_attempts(item.project_id, item.operation_id)
+        .await
+        .unwrap();
+    assert_eq!(attempts.len(), 3, "late results are kept as attempts");
+    let finish = settle(new, new_lease, &item, Ending::Finish(result(EndState::Succeeded)));
+    assert_eq!(world.store.settle(&[finish]).await.unwrap(), [true]);
+}
+
+async fn a_put_off_item_comes_back_when_it_is_due(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    world.store.accept_operations(&[world.accept()]).await.unwrap();
+    let item = claim_all(&world).await.remove(0);
+    let later = Ending::Retry {
+        delay: Duration::from_secs(3600),
+        attempt: 1,
+    };
+    assert_eq!(
+        world
+            .store
+            .settle(&[settle(worker, lease, &item, later)])
+            .await
+            .unwrap(),
+        [true]
+    );
+    assert!(claim_all(&world).await.is_empty());
+    let due = world.store.due_lanes(&[item.shard]).await.unwrap().remove(0);
+    let wait = due.run_at.since(due.store_now);
+    assert!(
+        wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600),
+        "{wait:?}"
+    );
+    let moved = Claimed {
+        run_at: due.run_at,
+        ..item
+    };
+    let now = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: 2,
+    };
+    assert_eq!(
+        world
+            .store
+            .settle(&[settle(worker, lease, &moved, now)])
+            .await
+            .unwrap(),
+        [true]
+    );
+    assert_eq!(claim_all(&world).await[0].attempt, 2);
+}
+
+async fn writes_to_one_record_are_claimed_one_by_one_in_accepted_order(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let keyed = |key: i64| amp_write::store::AcceptOperation {
+        record_key: Some(key),
+        ..world.accept()
+    };
+    let batch = [keyed(1), keyed(1), keyed(2)];
+    let ids: Vec<Uuid> = batch.iter().map(|accept| accept.operation.id).collect();
+    world.store.accept_operations(&batch).await.unwrap();
+    let third = keyed(1);
+    world
+        .store
+        .accept_operations(std::slice::from_ref(&third))
+        .await
+        .unwrap();
+    let claimed = |items: &[Claimed]| items.iter().map(|item| item.operation_id).collect::<Vec<_>>();
+    let mut first = claim_all(&world).await;
+    first.sort_by_key(|item| item.operation_id != ids[0]);
+    assert_eq!(claimed(&first), [ids[0], ids[2]], "one of each record");
+    // Put off and due again, it still goes first: the others of its record wait behind it.
+    let again = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: 1,
+    };
+    world
+        .store
+        .settle(&[settle(worker, lease, &first[0], again)])
+        .await
+        .unwrap();
+    let items = claim_all(&world).await;
+    let put_off = items
+        .iter()
+        .find(|item| item.operation_id == ids[0])
+        .expect("it is due again");
+    assert!(!claimed(&items).contains(&ids[1]));
+    // A failure lets the next one run.
+    let failed = Ending::Finish(result(EndState::Failed));
+    world
+        .store
+        .settle(&[settle(worker, lease, put_off, failed)])
+        .await
+        .unwrap();
+    let items = claim_all(&world).await;
+    let second = items
+        .iter()
+        .find(|item| item.operation_id == ids[1])
+        .expect("its turn");
+    assert!(!claimed(&items).contains(&third.operation.id));
+    // While one waits for a later time, those behind it wait too.
+    let later = Ending::Retry {
+        delay: Duration::from_secs(3600),
+        attempt: 1,
+    };
+    world
+        .store
+        .settle(&[settle(worker, lease, second, later)])
+        .await
+        .unwrap();
+    assert_eq!(claimed(&claim_all(&world).await), [ids[2]]);
+}
+
+async fn a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered(kind: Kind) {
+    let world = World::new(kind).await;
+    let accept = world.accept();
+    let (project, operation) = (accept.operation.project_id, accept.operation.id);
+    world.store.accept_operations(&[accept]).await.unwrap();
+    let (first, second) = (id(), id());
+    let sent = attempt(project, operation, first, AttemptState::Sent);
+    world
+        .store
+        .append_attempts(std::slice::from_ref(&sent))
+        .await
+        .unwrap();
+    world
+        .store
+        .append_attempts(&[attempt(project, operation, first, AttemptState::Unanswered)])
+        .await
+        .unwrap();
+    assert_eq!(claim_all(&world).await[0].in_doubt_since, Some(sent.start_time));
+    let answered = attempt(project, operation, second, AttemptState::Answered);
+    world
+        .store
+        .append_attempts(&[attempt(project, operation, second, AttemptState::Sent), answered])
+        .await
+        .unwrap();
+    assert_eq!(
+        claim_all(&world).await[0].in_doubt_since,
+        Some(sent.start_time),
+        "the other attempt's answer says nothing"
+    );
+    world
+        .store
+        .append_attempts(&[attempt(project, operation, first, AttemptState::Answered)])
+        .await
+        .unwrap();
+    assert_eq!(claim_all(&world).await[0].in_doubt_since, None);
+}
+
+async fn a_held_lane_says_so_and_remembers_how_long_it_stood_still(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    store.accept_operations(&[world.accept()]).await.unwrap();
+    let shard = shard_of(world.connection);
+    assert_eq!(store.due_lanes(&[shard]).await.unwrap()[0].hold_reason, None);
+    store
+        .set_connection_works(project, world.connection, 1, false)
+        .await
+        .unwrap();
+    assert_eq!(
+        store.due_lanes(&[shard]).await.unwrap()[0].hold_reason.as_deref(),
+        Some("authorization")
+    );
+    store
+        .set_connection_works(project, world.connection, 1, true)
+        .await
+        .unwrap();
+    assert_eq!(store.due_lanes(&[shard]).await.unwrap()[0].hold_reason, None);
+    let item = claim_all(&world).await.remove(0);
+    assert!(item.held_until.unwrap() >= item.held_from.unwrap());
+}
+
+async fn a_paused_lane_says_until_when(kind: Kind) {
+    let world = World::new(kind).await;
+    world.store.accept_operations(&[world.accept()]).await.unwrap();
+    world
+        .store
+        .pause_lane(world.project.id, world.connection, Duration::from_secs(100))
+        .await
+        .unwrap();
+    world
+        .store
+        .pause_lane(world.project.id, world.connection, Duration::from_secs(50))
+        .await
+        .unwrap();
+    let lane = world
+        .store
+        .due_lanes(&[shard_of(world.connection)])
+        .await
+        .unwrap()
+        .remove(0);
+    let left = lane.paused_until.unwrap().since(lane.store_now);
+    assert!(
+        left > Duration::from_secs(40) && left <= Duration::from_secs(50),
+        "{left:?}"
+    );
+}
+
+async fn lanes_are_found_in_every_shard(kind: Kind) {
+    let world = World::new(kind).await;
+    let mut lanes = vec![world.connection];
+    for number in 0..20 {
+        let group = format!("g{number}");
+        lanes.push(
+            world
+                .store
+                .create_connection(world.project.id, &super::new_connection(&group))
+                .await
+                .unwrap()
+                .id,
+        );
+    }
+    for lane in &lanes {
+        let mut accept = world.accept();
+        accept.operation.connection_id = *lane;
+        world.store.accept_operations(&[accept.clone()]).await.unwrap();
+        let mut second = world.accept();
+        second.operation.connection_id = *lane;
+        world.store.accept_operations(&[second]).await.unwrap();
+    }
+    let shards: Vec<i16> = (0..SHARDS).collect();
+    let mut found: Vec<Uuid> = world
+        .store
+        .due_lanes(&shards)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|lane| lane.lane_id)
+        .collect();
+    found.sort_unstable();
+    lanes.sort_unstable();
+    assert_eq!(found, lanes, "each lane once, however many items it has");
+    let none: Vec<i16> = Vec::new();
+    assert!(world.store.due_lanes(&none).await.unwrap().is_empty());
+}
