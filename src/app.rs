@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
 use crate::connectors::Catalog;
@@ -39,6 +40,8 @@ pub struct App {
     pub catalog: Arc<Catalog>,
     /// The engine of writes.
     pub writes: Arc<Writes>,
+    /// Writes that are being performed: they go on when their app hangs up, and a stop waits for them.
+    pub in_flight: TaskTracker,
     /// Keys by their hash.
     pub keys: Cache<Vec<u8>, CachedKey>,
 }
@@ -99,6 +102,7 @@ impl App {
             vault,
             catalog,
             writes,
+            in_flight: TaskTracker::new(),
             keys: Cache::new(KEY_CAPACITY),
         }))
     }

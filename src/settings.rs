@@ -143,7 +143,7 @@ pub struct TuningArgs {
     pub lease_seconds: u64,
 
     /// How long a stopping process may take to finish what is in flight, in seconds
-    #[arg(long, env = "AMP_SHUTDOWN_SECONDS", default_value_t = 30, value_name = "SECONDS",
+    #[arg(long, env = "AMP_SHUTDOWN_SECONDS", default_value_t = 25, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub shutdown_seconds: u64,
 
@@ -165,7 +165,7 @@ impl TuningArgs {
             worker_concurrency: 64,
             lane_concurrency: 8,
             lease_seconds: 15,
-            shutdown_seconds: 30,
+            shutdown_seconds: 25,
             retry_base_ms: 1000,
         }
     }

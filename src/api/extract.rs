@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::problem::{Code, Problem};
 use crate::app::AppState;
+use crate::json::Object;
 use crate::writes::request::Invalid;
 
 /// The whole body, up to the limit of the settings.
@@ -31,6 +32,10 @@ impl FromRequest<AppState> for Body {
             return Err(too_large());
         }
         match axum::body::to_bytes(request.into_body(), limit).await {
+            Ok(bytes) if crate::json::uses_reserved_key(&bytes) => Err(Problem::invalid(
+                "",
+                "a key that begins with `$serde_json::private::` cannot be used",
+            )),
             Ok(bytes) => Ok(Self(bytes)),
             Err(error) if is_limit(&error) => Err(too_large()),
             Err(_) => Err(Problem::new(
@@ -73,7 +78,17 @@ impl<T: DeserializeOwned> JsonBody<T> {
     pub fn from_bytes(bytes: &[u8]) -> Result<T, Problem> {
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         match serde_path_to_error::deserialize(&mut deserializer) {
-            Ok(value) => Ok(value),
+            Ok(Object(value)) => match deserializer.end() {
+                Ok(()) => Ok(value),
+                Err(error) => {
+                    let detail = format!(
+                        "the body goes on after its end, at line {}, column {}",
+                        error.line(),
+                        error.column()
+                    );
+                    Err(Problem::invalid("", detail))
+                }
+            },
             Err(error) => {
                 let inner = error.inner();
                 if inner.classify() != serde_json::error::Category::Data {
@@ -109,6 +124,11 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Segments<T> {
         let Path(value) = Path::<T>::from_request_parts(parts, app)
             .await
             .map_err(|_| Problem::not_found("a segment of the path is not UTF-8 once decoded"))?;
+        if parts.uri.path().contains("%00") {
+            return Err(Problem::not_found(
+                "a segment of the path holds a NUL character, which no name does",
+            ));
+        }
         Ok(Self(value))
     }
 }
@@ -121,6 +141,12 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::new(
+                Code::InvalidRequest,
+                "the query string holds a NUL character",
+            ));
+        }
         match Query::<T>::from_request_parts(parts, app).await {
             Ok(Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::new(

@@ -1,7 +1,7 @@
 //! Around every request: its id, the rendering of problems, and panics caught.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -21,7 +21,12 @@ pub struct RequestId(pub String);
 pub async fn around(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = app.clock.new_id().to_string();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
+    // The route, not the path: a path may hold a key.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none".to_owned(), |route| route.as_str().to_owned());
     let mut response = next.run(request).await;
     if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() {
         // A panic that was caught, or a response that no handler made.
@@ -34,9 +39,9 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let status = problem.status();
         if status.is_server_error() {
-            tracing::warn!(request.id = id, %method, path, status = status.as_u16(), "request failed");
+            tracing::warn!(request.id = id, %method, route, status = status.as_u16(), "request failed");
         } else {
-            tracing::debug!(request.id = id, %method, path, status = status.as_u16(), "request refused");
+            tracing::debug!(request.id = id, %method, route, status = status.as_u16(), "request refused");
         }
         let body = problem.body(&id, app.clock.now());
         let json = serde_json::to_vec(&body).unwrap_or_default();

@@ -251,6 +251,20 @@ impl Problem {
         Self::invalid_body(vec![Invalid::new(name, detail)])
     }
 
+    /// A 400 about one place of the body, in whole sentences.
+    pub fn about(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let issue = ProblemIssue {
+            r#in: "body",
+            name: name.into(),
+            detail: detail.clone(),
+        };
+        Self {
+            issues: vec![issue],
+            ..Self::new(Code::InvalidRequest, detail)
+        }
+    }
+
     /// Issues of a manifest (422) or of a request (400), listing everything that is wrong.
     #[must_use]
     pub fn issues(code: Code, detail: impl Into<String>, issues: Vec<Issue>) -> Self {
@@ -317,6 +331,10 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(detail) => Self::new(Code::Conflict, detail),
+            StoreError::Unstorable => Self::new(
+                Code::InvalidRequest,
+                "a text of the request holds a NUL character, which cannot be stored",
+            ),
             StoreError::Unavailable(cause) => {
                 tracing::error!(
                     error = &cause as &dyn std::error::Error,
@@ -324,7 +342,7 @@ impl From<StoreError> for Problem {
                 );
                 Self::new(
                     Code::StoreUnavailable,
-                    "the database does not answer; nothing was done",
+                    "the database does not answer; nothing was sent to the provider",
                 )
                 .retry_after(Duration::from_secs(1))
             }

@@ -43,7 +43,19 @@ enum Command {
 /// Runs the program. Errors go to standard error, as one text that says what to do.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Whatever cannot be printed has nobody to read it.
+            let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::MissingRequiredArgument {
+                eprintln!(
+                    "\nEach flag can be given as an environment variable too, such as DATABASE_URL and AMP_ENCRYPTION_KEY: see --help."
+                );
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     // A newcomer shall see the proof, not log lines between its parts.
     let default = if matches!(cli.command, Command::Dev(_)) {
         "warn"

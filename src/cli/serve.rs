@@ -60,7 +60,12 @@ pub(super) async fn serve(
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {
         let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
-        tokio::spawn(worker.run(stop.clone()))
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            // Also when it ends by a defect: a process that accepts work must not live on without its worker.
+            let _stop_all = stop.clone().drop_guard();
+            worker.run(stop).await;
+        })
     });
     let router = if role.serves_api() {
         api::router(app.clone())
@@ -89,6 +94,14 @@ pub(super) async fn serve(
         && let Err(error) = worker.await
     {
         tracing::error!(%error, "the worker ended by a defect");
+    }
+    // Writes whose app has hung up are finished and recorded before the store closes.
+    app.in_flight.close();
+    if tokio::time::timeout(limit, app.in_flight.wait()).await.is_err() {
+        tracing::warn!(
+            in_flight = app.in_flight.len(),
+            "the time to stop is over: synchronous writes are cut off"
+        );
     }
     // It ends by the same token; a panic in it has been logged by the runtime.
     let _ = housekeeping.await;

@@ -131,6 +131,8 @@ impl Outbound {
                 break;
             }
         }
+        // An answer that cannot be read safely counts as one that did not arrive whole.
+        let truncated = truncated || crate::json::uses_reserved_key(&body);
         Ok(ProviderResponse {
             status,
             headers,

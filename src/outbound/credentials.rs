@@ -86,6 +86,25 @@ impl Credentials {
         }
     }
 
+    /// Every secret text in it that is long enough to be told from ordinary words.
+    pub fn secret_texts(&self) -> impl Iterator<Item = &str> {
+        let (first, second) = match self {
+            Self::None => (None, None),
+            Self::ApiKey { key } => (Some(key), None),
+            Self::Basic { password, .. } => (Some(password), None),
+            Self::OAuth2 {
+                access_token,
+                refresh_token,
+                ..
+            } => (Some(access_token), refresh_token.as_ref()),
+        };
+        first
+            .into_iter()
+            .chain(second)
+            .map(Secret::expose)
+            .filter(|text| text.len() >= 8)
+    }
+
     fn place(project_id: Uuid, connection_id: Uuid) -> String {
         format!("connection/{project_id}/{connection_id}")
     }

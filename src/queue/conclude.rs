@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use super::retry::{self, Next};
-use crate::connectors::{Outcome, ProviderError, RetryClass};
+use crate::connectors::{Outcome, RetryClass};
 use crate::store::{EndState, Ending, NewResult};
+use crate::writes::perform::certainly_not_applied;
 use crate::writes::{error_list, rejection, summary};
 
 /// The pause after a rate limit that names no time.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(10);
+/// A lane pauses no longer than this at a time: then one item asks again whether the provider meant it.
+const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The shortest pause, whatever the provider says: it must not be hammered.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a used-up quota that names no time.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
@@ -58,14 +63,14 @@ pub(super) fn finish(
 }
 
 /// Why it ended at the deadline, and how often it was tried.
-pub(super) fn gave_up(object: &str, attempts: i32, last: &str) -> Ending {
+pub(super) fn gave_up(state: EndState, object: &str, attempts: i32, last: &str) -> Ending {
     let tries = if attempts == 1 {
         "1 attempt".to_owned()
     } else {
         format!("{attempts} attempts")
     };
     finish(
-        EndState::Failed,
+        state,
         object,
         None,
         Some(format!(
@@ -78,20 +83,25 @@ pub(super) fn gave_up(object: &str, attempts: i32, last: &str) -> Ending {
 /// What happens to the item and to its lane.
 pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending, LaneEffect) {
     let Situation { object, spent, .. } = *situation;
-    let rejected = |error: &ProviderError| rejection(object, error);
     match outcome {
         Outcome::Succeeded { record_id, .. } => (
             finish(EndState::Succeeded, object, record_id.clone(), None, spent),
             LaneEffect::None,
         ),
-        Outcome::Rejected(error) => (
-            finish(EndState::Failed, object, None, Some(rejected(error)), spent),
-            LaneEffect::None,
-        ),
+        Outcome::Rejected(error) => {
+            let result = NewResult {
+                state: EndState::Failed,
+                summary: summary(object, Some(&error.message)),
+                record_id: None,
+                errors: error_list(&[rejection(object, error)]),
+                attempts: spent,
+            };
+            (Ending::Finish(result), LaneEffect::None)
+        }
         // The lane is held by now; the attempt does not count, and the item waits for the customer to reconnect.
         Outcome::Unauthorized(_) => (
             Ending::Retry {
-                delay: Duration::from_secs(1),
+                delay: MIN_PAUSE,
                 attempt: spent - 1,
             },
             LaneEffect::None,
@@ -106,29 +116,35 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
             } else {
                 RATE_LIMIT_PAUSE
             };
-            let pause = situation.hint.unwrap_or(fallback).max(Duration::from_millis(100));
-            if pause >= situation.left {
-                (gave_up(object, spent, &rejected(error)), LaneEffect::Pause(pause))
+            let pause = situation.hint.unwrap_or(fallback).max(MIN_PAUSE);
+            let ending = if pause >= situation.left {
+                gave_up(EndState::Failed, object, spent, &error.message)
             } else {
                 // Waiting spends no attempt.
-                (
-                    Ending::Retry {
-                        delay: pause,
-                        attempt: spent - 1,
-                    },
-                    LaneEffect::Pause(pause),
-                )
-            }
+                Ending::Retry {
+                    delay: pause,
+                    attempt: spent - 1,
+                }
+            };
+            (ending, LaneEffect::Pause(pause.min(MAX_PAUSE)))
         }
-        Outcome::Retry { error, .. } => (
-            again(situation, || gave_up(object, spent, &rejected(error))),
-            LaneEffect::None,
-        ),
+        Outcome::Retry { error, .. } => {
+            // Repeating was harmless, but whether the last one was applied is not known.
+            let state = if certainly_not_applied(error) {
+                EndState::Failed
+            } else {
+                EndState::NeedsReview
+            };
+            (
+                again(situation, || gave_up(state, object, spent, &error.message)),
+                LaneEffect::None,
+            )
+        }
         Outcome::Unknown(error) => {
             let review = || {
                 let text = format!(
                     "{}; it may have been applied, and it is not sent again",
-                    rejected(error)
+                    error.message
                 );
                 finish(EndState::NeedsReview, object, None, Some(text), spent)
             };
@@ -163,7 +179,7 @@ pub(super) fn again(situation: &Situation<'_>, end: impl FnOnce() -> Ending) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connectors::ErrorClass;
+    use crate::connectors::{ErrorClass, ProviderError};
 
     fn situation(left: u64, can_resolve: bool) -> Situation<'static> {
         Situation {

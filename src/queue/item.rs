@@ -2,14 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome};
-use crate::store::{AttemptState, Claimed, EndState, Ending, NewAttempt, StoreError};
+use crate::store::{AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, StoreError};
 use crate::writes::perform::{Job, Performed};
 use crate::writes::route::RouteError;
 use crate::writes::{Found, Writes, may_repeat_blindly, read_stored};
+
+/// How long an item waits that this process cannot use.
+const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
+/// How long an item waits whose performing panicked.
+const PANIC_WAIT: Duration = Duration::from_secs(30);
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -60,30 +67,123 @@ fn left(item: &Claimed, claimed_at: Instant) -> Duration {
         .saturating_sub(claimed_at.elapsed())
 }
 
+/// Who performs an item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holder {
+    /// The worker.
+    pub worker: Uuid,
+    /// The lease under which the item was claimed.
+    pub lease: Lease,
+    /// The id of the attempt.
+    pub attempt_id: Uuid,
+}
+
+/// Why nothing was sent and nothing follows: the item stays as it is.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// The store failed.
+    Store(StoreError),
+    /// Another worker has the shard by now.
+    Lost,
+}
+
+impl From<StoreError> for Unsent {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// Performs one item. `base` is the first wait of the backoff.
 ///
 /// # Errors
-/// When the store fails before anything was sent: the item stays as it is and comes again.
+/// [`Unsent`]: nothing was sent, the item stays as it is and comes again.
 pub(super) async fn attempt(
     writes: &Writes,
     item: &Claimed,
     claimed_at: Instant,
     base: Duration,
-    attempt_id: uuid::Uuid,
-) -> Result<Attempted, StoreError> {
+    holder: &Holder,
+) -> Result<Attempted, Unsent> {
+    let mut attempted = perform(writes, item, claimed_at, base, holder).await?;
+    // While an earlier request is in doubt, "failed" would say more than is known.
+    if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since)
+        && result.state == EndState::Failed
+    {
+        result.state = EndState::NeedsReview;
+    }
+    Ok(attempted)
+}
+
+/// What follows when performing panicked: it comes again later, and ends at its deadline like everything else.
+pub(super) fn after_panic(item: &Claimed, claimed_at: Instant) -> Attempted {
+    let ending = if left(item, claimed_at) > PANIC_WAIT {
+        Ending::Retry {
+            delay: PANIC_WAIT,
+            attempt: item.attempt + 1,
+        }
+    } else {
+        let text = "an internal error; the server's log says more under this operation".to_owned();
+        finish(
+            EndState::NeedsReview,
+            &item.object,
+            None,
+            Some(text),
+            item.attempt,
+        )
+    };
+    Attempted::without_call(ending, "internal")
+}
+
+async fn perform(
+    writes: &Writes,
+    item: &Claimed,
+    claimed_at: Instant,
+    base: Duration,
+    holder: &Holder,
+) -> Result<Attempted, Unsent> {
     let object = item.object.as_str();
+    let situation = |spent: i32, hint: Option<Duration>, can_resolve: bool| Situation {
+        object,
+        spent,
+        left: left(item, claimed_at),
+        base,
+        jitter: fastrand::f64(),
+        hint,
+        can_resolve,
+    };
     let failed = |message: String| {
         Attempted::without_call(
             finish(EndState::Failed, object, None, Some(message), item.attempt),
             "config",
         )
     };
+    // What this process cannot use, another one or a later version may: it waits, until its deadline.
+    let unusable = |message: String| {
+        let ending = again(
+            &situation(item.attempt.max(1), Some(UNUSABLE_WAIT), false),
+            || {
+                finish(
+                    EndState::Failed,
+                    object,
+                    None,
+                    Some(message.clone()),
+                    item.attempt,
+                )
+            },
+        );
+        let effect = LaneEffect::Pause(UNUSABLE_WAIT);
+        tracing::error!(operation.id = %item.operation_id, "a write cannot be performed by this process: {message}");
+        Attempted {
+            effect,
+            ..Attempted::without_call(ending, "unusable")
+        }
+    };
     let (stored, record) = match read_stored(&item.request) {
         Ok(read) => read,
-        Err(message) => return Ok(failed(message)),
+        Err(message) => return Ok(unusable(message)),
     };
     let Some(action) = action_of(&item.action) else {
-        return Ok(failed(format!(
+        return Ok(unusable(format!(
             "the stored action `{}` is unknown to this version",
             item.action
         )));
@@ -94,8 +194,9 @@ pub(super) async fn attempt(
         .await
     {
         Ok(route) => route,
-        Err(RouteError::Store(error)) => return Err(error),
-        Err(error) => return Ok(failed(error.to_string())),
+        Err(RouteError::Store(error)) => return Err(error.into()),
+        Err(error @ RouteError::Gone) => return Ok(failed(error.to_string())),
+        Err(error) => return Ok(unusable(error.to_string())),
     };
     let plan = match route.plan(object) {
         Ok(plan) => plan,
@@ -106,42 +207,48 @@ pub(super) async fn attempt(
         Ok(job) => job,
         Err(error) => return Ok(failed(error.to_string())),
     };
+    job.repeated = item.attempt > 0 || item.in_doubt_since.is_some();
     let unsafe_to_repeat = job.is_unsafe_to_repeat();
     let can_resolve = may_repeat_blindly(&stored) || has_unique_value(&job);
-    let situation = |spent: i32, hint: Option<Duration>| Situation {
-        object,
-        spent,
-        left: left(item, claimed_at),
-        base,
-        jitter: fastrand::f64(),
-        hint,
-        can_resolve,
-    };
+    let number = item.attempt + 1;
 
     if let Some(since) = item
         .in_doubt_since
         .filter(|_| unsafe_to_repeat && !may_repeat_blindly(&stored))
-        && let Some(ending) = resolve(writes, &job, since, &situation(item.attempt.max(1), None)).await
     {
-        return Ok(Attempted::without_call(ending, "reconciled"));
+        match resolve(writes, &job, since, object, item.attempt).await {
+            Resolved::Absent => {}
+            Resolved::End(ending) => return Ok(Attempted::without_call(ending, "reconciled")),
+            // The provider could not be asked: its answer is treated like one to a write, and the doubt remains.
+            Resolved::Later(outcome) => {
+                let current = writes.note_credentials(&route, &outcome).await;
+                let hint = hint_of(&outcome, writes.now());
+                let (ending, effect) = conclude(&outcome, &situation(number, hint, true));
+                let dead_credential = matches!(outcome, Outcome::Unauthorized(_)) && current;
+                return Ok(Attempted {
+                    effect,
+                    dead_credential,
+                    ..Attempted::without_call(ending, "reconciling")
+                });
+            }
+        }
     }
     if left(item, claimed_at).is_zero() {
         let ending = if item.attempt == 0 {
             let text = "the deadline passed before it could be tried".to_owned();
             finish(EndState::Failed, object, None, Some(text), 0)
         } else {
-            gave_up(object, item.attempt, "see its attempts")
+            gave_up(EndState::Failed, object, item.attempt, "see its attempts")
         };
         return Ok(Attempted::without_call(ending, "deadline"));
     }
 
-    let number = item.attempt + 1;
-    let row = |state: AttemptState, start_time: Time| NewAttempt {
-        id: attempt_id,
+    let row = |start_time: Time| NewAttempt {
+        id: holder.attempt_id,
         project_id: item.project_id,
         operation_id: item.operation_id,
         number,
-        state,
+        state: AttemptState::Sent,
         start_time,
         status: None,
         class: None,
@@ -150,32 +257,45 @@ pub(super) async fn attempt(
     };
     let performed: Performed = writes
         .perform(&mut job, async |sent| {
+            if !unsafe_to_repeat {
+                return Ok(());
+            }
             // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
-            if unsafe_to_repeat {
-                writes.append_attempt(row(AttemptState::Sent, sent)).await
-            } else {
+            let begin = BeginAttempt {
+                worker: holder.worker,
+                lease: holder.lease,
+                attempt: row(sent),
+            };
+            if writes.begin_attempt(begin).await? {
                 Ok(())
+            } else {
+                Err(Unsent::Lost)
             }
         })
         .await?;
     let current = writes.note_credentials(&route, &performed.outcome).await;
-    let now = writes.now();
-    let hint = match &performed.outcome {
-        Outcome::Retry { after, .. } => after.map(|hint| hint.wait(now.to_timestamp())),
-        _ => None,
-    };
-    let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint));
+    let hint = hint_of(&performed.outcome, writes.now());
+    let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint, can_resolve));
     let dead_credential = matches!(performed.outcome, Outcome::Unauthorized(_)) && current;
     // An earlier attempt that got no answer may be the very record that this one collides with.
     if let (Outcome::Rejected(error), Some(since)) = (&performed.outcome, item.in_doubt_since)
         && error.class == ErrorClass::Conflict
-        && let Some(resolved) = resolve(writes, &job, since, &situation(number, None)).await
     {
-        ending = resolved;
+        match resolve(writes, &job, since, object, number).await {
+            Resolved::End(resolved) => ending = resolved,
+            Resolved::Later(_) => ending = again(&situation(number, None, true), || ending.clone()),
+            Resolved::Absent => {}
+        }
     }
-    let attempt = performed
-        .sent
-        .map(|_| writes.attempt(attempt_id, item.operation_id, item.project_id, number, &performed));
+    let attempt = performed.sent.map(|_| {
+        writes.attempt(
+            holder.attempt_id,
+            item.operation_id,
+            item.project_id,
+            number,
+            &performed,
+        )
+    });
     Ok(Attempted {
         ending,
         effect,
@@ -185,46 +305,50 @@ pub(super) async fn attempt(
     })
 }
 
+/// When the provider wants the next attempt, seen from `now`.
+fn hint_of(outcome: &Outcome, now: Time) -> Option<Duration> {
+    match outcome {
+        Outcome::Retry { after, .. } => after.map(|hint| hint.wait(now.to_timestamp())),
+        _ => None,
+    }
+}
+
 /// Whether the provider keeps a field of this record unique, so that its fate can be looked up.
 fn has_unique_value(job: &Job<'_>) -> bool {
+    let text = |field: &String| job.applied.record.get(field).and_then(serde_json::Value::as_str);
     job.action == Action::Create
         && job
             .route
             .connector
             .unique_fields(job.plan.provider_object())
             .iter()
-            .any(|field| {
-                job.applied
-                    .record
-                    .get(field)
-                    .is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()))
-            })
+            .any(|field| text(field).is_some_and(|text| !text.is_empty()))
 }
 
-/// What became of a create in doubt; `None` when it may be sent (again).
-async fn resolve(writes: &Writes, job: &Job<'_>, since: Time, situation: &Situation<'_>) -> Option<Ending> {
-    let object = situation.object;
-    let review = |text: String| finish(EndState::NeedsReview, object, None, Some(text), situation.spent);
+/// What became of a create in doubt.
+enum Resolved {
+    /// It is not there: it may be sent (again).
+    Absent,
+    /// The operation ends.
+    End(Ending),
+    /// The provider could not be asked; this is what it answered.
+    Later(Outcome),
+}
+
+async fn resolve(writes: &Writes, job: &Job<'_>, since: Time, object: &str, spent: i32) -> Resolved {
+    let review = |text: String| Resolved::End(finish(EndState::NeedsReview, object, None, Some(text), spent));
     match writes.look_for(job, since).await {
-        Found::Absent => None,
-        Found::Ours { record_id } => Some(finish(
-            EndState::Succeeded,
-            object,
-            Some(record_id),
-            None,
-            situation.spent,
-        )),
-        Found::Candidate { record_id } => Some(review(format!(
+        Found::Absent => Resolved::Absent,
+        Found::Ours { record_id } => {
+            Resolved::End(finish(EndState::Succeeded, object, Some(record_id), None, spent))
+        }
+        Found::Candidate { record_id } => review(format!(
             "the create was sent and got no answer; record {record_id} has the same unique value, but may be somebody else's"
-        ))),
-        Found::NoUniqueField => Some(review(
+        )),
+        Found::NoUniqueField => review(
             "the create was sent and got no answer; it may have been applied, and it is not sent again"
                 .to_owned(),
-        )),
-        Found::NotNow { message } => Some(again(situation, || {
-            review(format!(
-                "the create was sent and got no answer, and the provider could not be asked: {message}"
-            ))
-        })),
+        ),
+        Found::NotNow { outcome } => Resolved::Later(*outcome),
     }
 }

@@ -5,18 +5,28 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::shard::Held;
 use crate::store::{Claimed, DueLane, LaneAsk};
 
 /// Items read ahead per lane.
 const READ_AHEAD: usize = 32;
 /// Items read ahead in all: what bounds a worker's memory, whatever the backlog.
-const READ_AHEAD_TOTAL: usize = 1_024;
+const READ_AHEAD_TOTAL: usize = 256;
+
+/// A claimed item, with the lease under which it was claimed.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// What to perform.
+    pub claimed: Claimed,
+    /// It may start only while this holds.
+    pub held: Held,
+}
 
 /// One lane.
 #[derive(Debug, Default)]
 struct Lane {
     shard: i16,
-    waiting: VecDeque<Claimed>,
+    waiting: VecDeque<Item>,
     running: usize,
     paused_until: Option<Instant>,
     held: bool,
@@ -53,7 +63,7 @@ impl Lanes {
     pub fn in_memory(&self, running: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
         self.lanes
             .values()
-            .flat_map(|lane| lane.waiting.iter().map(|item| item.operation_id))
+            .flat_map(|lane| lane.waiting.iter().map(|item| item.claimed.operation_id))
             .chain(running)
             .collect()
     }
@@ -104,17 +114,22 @@ impl Lanes {
         (asks, next_due)
     }
 
-    /// Adds what the store gave.
-    pub fn add(&mut self, claimed: Vec<Claimed>) {
-        for item in claimed {
-            if let Some(lane) = self.lanes.get_mut(&item.lane_id) {
-                lane.waiting.push_back(item);
+    /// Adds what the store gave, each under the lease that was held when it was asked.
+    pub fn add(&mut self, claimed: Vec<Claimed>, leases: &HashMap<i16, Held>) {
+        for claimed in claimed {
+            if let (Some(lane), Some(held)) =
+                (self.lanes.get_mut(&claimed.lane_id), leases.get(&claimed.shard))
+            {
+                lane.waiting.push_back(Item {
+                    claimed,
+                    held: held.clone(),
+                });
             }
         }
     }
 
     /// The next item to run: lanes take turns, and one that is paused, held or full is passed over.
-    pub fn next(&mut self, now: Instant) -> Option<Claimed> {
+    pub fn next(&mut self, now: Instant) -> Option<Item> {
         for _ in 0..self.turns.len() {
             let id = self.turns.pop_front()?;
             let Some(lane) = self.lanes.get_mut(&id) else {
@@ -163,12 +178,14 @@ impl Lanes {
         }
     }
 
-    /// Forgets what was read ahead of shards that are not to be started any more.
-    pub fn keep_only(&mut self, startable: &[i16]) {
+    /// Forgets what was read ahead under leases that do not hold any more.
+    pub fn keep_only(&mut self, leases: &HashMap<i16, Held>) {
         for lane in self.lanes.values_mut() {
-            if !startable.contains(&lane.shard) {
-                lane.waiting.clear();
-            }
+            lane.waiting.retain(|item| {
+                leases
+                    .get(&item.claimed.shard)
+                    .is_some_and(|held| held.lease == item.held.lease)
+            });
         }
     }
 
@@ -219,6 +236,15 @@ mod tests {
         }
     }
 
+    fn leases() -> HashMap<i16, Held> {
+        let held = Held {
+            lease: crate::store::Lease { shard: 0, epoch: 1 },
+            lost: tokio_util::sync::CancellationToken::new(),
+            leaving: false,
+        };
+        HashMap::from([(0, held)])
+    }
+
     #[test]
     fn lanes_take_turns_and_a_full_or_paused_one_is_passed_over() {
         let now = Instant::now();
@@ -230,14 +256,18 @@ mod tests {
                 .map(|n| item(1, n))
                 .chain([item(2, 1), item(3, 1)])
                 .collect(),
+            &leases(),
         );
         lanes.pause(Uuid::from_u128(3), now + Duration::from_secs(9));
         let order: Vec<u128> = std::iter::from_fn(|| lanes.next(now))
-            .map(|item| item.lane_id.as_u128())
+            .map(|item| item.claimed.lane_id.as_u128())
             .collect();
         assert_eq!(order, [1, 2, 1], "lane 1 has two slots, lane 3 is paused");
         lanes.ended(Uuid::from_u128(1));
-        assert_eq!(lanes.next(now).map(|item| item.lane_id.as_u128()), Some(1));
+        assert_eq!(
+            lanes.next(now).map(|item| item.claimed.lane_id.as_u128()),
+            Some(1)
+        );
         let (asks, next_due) = lanes.plan(&[due(3)], now);
         assert!(asks.is_empty(), "a paused lane is not read");
         assert!(next_due.is_some_and(|wait| wait > Duration::from_secs(8)));
@@ -248,7 +278,7 @@ mod tests {
         let now = Instant::now();
         let mut lanes = Lanes::new(2);
         lanes.plan(&[due(1)], now);
-        lanes.add(vec![item(1, 1)]);
+        lanes.add(vec![item(1, 1)], &leases());
         lanes.hold(Uuid::from_u128(1));
         assert!(lanes.next(now).is_none());
         let held = DueLane {
@@ -256,5 +286,17 @@ mod tests {
             ..due(1)
         };
         assert!(lanes.plan(&[held], now).0.is_empty());
+    }
+
+    #[test]
+    fn what_was_read_under_a_lost_lease_is_forgotten() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(2);
+        lanes.plan(&[due(1)], now);
+        lanes.add(vec![item(1, 1)], &leases());
+        let mut regained = leases();
+        regained.get_mut(&0).expect("held").lease.epoch = 3;
+        lanes.keep_only(&regained);
+        assert!(lanes.next(now).is_none());
     }
 }

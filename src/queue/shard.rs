@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{Lease, Leases, SharedStore};
+use crate::store::{Lease, Leases, SharedStore, StoreError};
 
 /// A shard that this worker holds.
 #[derive(Debug, Clone)]
@@ -28,6 +28,10 @@ pub(super) struct Shards {
     pub worker: Uuid,
     lease: Duration,
     held: Mutex<HashMap<i16, Held>>,
+    /// Until when the leases last, by this process's own clock.
+    valid_until: Mutex<Option<Instant>>,
+    /// Leasing and releasing take turns.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Shards {
@@ -37,6 +41,8 @@ impl Shards {
             worker,
             lease,
             held: Mutex::new(HashMap::new()),
+            valid_until: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -44,18 +50,23 @@ impl Shards {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shards whose work may be started.
-    pub fn startable(&self) -> Vec<i16> {
+    /// The shards whose work may be started, with the leases under which it is claimed.
+    pub fn startable(&self) -> HashMap<i16, Held> {
         self.held()
-            .values()
-            .filter(|held| !held.leaving)
-            .map(|held| held.lease.shard)
+            .iter()
+            .filter(|(_, held)| !held.leaving)
+            .map(|(shard, held)| (*shard, held.clone()))
             .collect()
     }
 
-    /// The lease of a shard, while it is held.
-    pub fn get(&self, shard: i16) -> Option<Held> {
-        self.held().get(&shard).cloned()
+    /// Whether work that was claimed under this lease may start now.
+    pub fn may_start(&self, lease: Lease) -> bool {
+        // A process that was stopped for a while must not go on as if nothing had happened.
+        self.left().is_some_and(|left| !left.is_zero())
+            && self
+                .held()
+                .get(&lease.shard)
+                .is_some_and(|held| held.lease == lease && !held.leaving)
     }
 
     /// Whether this very lease is still held.
@@ -68,16 +79,14 @@ impl Shards {
     /// Renews for ever, until `stop`. Errors of the database never end it: they are retried until the lease has run out by
     /// the worker's own clock, and then every call of every shard is cancelled, because another worker may have taken over.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken, changed: Arc<tokio::sync::Notify>) {
-        let mut valid_until: Option<Instant> = None;
         loop {
             // Counted from before the question: the store's lease can only last longer than this.
             let asked_at = Instant::now();
-            let answer =
-                tokio::time::timeout(self.lease / 3, self.store.lease_shards(self.worker, self.lease)).await;
-            let wait = match answer {
-                Ok(Ok(leases)) => {
-                    valid_until = Some(asked_at + self.lease);
-                    self.adopt(&leases);
+            let patience = self
+                .left()
+                .map_or(self.lease / 3, |left| left.min(self.lease / 3));
+            let wait = match tokio::time::timeout(patience, self.renew(asked_at)).await {
+                Ok(Ok(())) => {
                     changed.notify_one();
                     self.lease / 3
                 }
@@ -94,23 +103,39 @@ impl Shards {
                 }
             };
             // Never longer than the lease lasts: it is given up in time even while the database is silent.
-            let left = valid_until.map(|until| until.saturating_duration_since(Instant::now()));
-            let wait = left
-                .filter(|left| !left.is_zero())
-                .map_or(wait, |left| wait.min(left));
+            let wait = self.left().map_or(wait, |left| wait.min(left));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            if valid_until.is_some_and(|until| Instant::now() >= until) {
+            if self.left().is_some_and(|left| left.is_zero()) {
                 tracing::error!(
                     "the lease ran out before it could be renewed: all calls in flight are cancelled"
                 );
                 self.drop_all();
-                valid_until = None;
                 changed.notify_one();
             }
         }
+    }
+
+    /// Asks the store and takes over its answer. No release happens in between: a stale answer would take a shard back
+    /// that has just been given away.
+    async fn renew(&self, asked_at: Instant) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let leases = self.store.lease_shards(self.worker, self.lease).await?;
+        *self.valid_until() = Some(asked_at + self.lease);
+        self.adopt(&leases);
+        Ok(())
+    }
+
+    fn valid_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the leases last yet; nothing when there are none.
+    fn left(&self) -> Option<Duration> {
+        self.valid_until()
+            .map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Takes over what the store says: new leases in, lost ones cancelled, surplus ones marked for leaving.
@@ -159,6 +184,7 @@ impl Shards {
 
     /// Hands shards over; nothing of them may be in flight.
     pub async fn release(&self, shards: &[i16]) {
+        let _turn = self.turn.lock().await;
         match self.store.release_shards(self.worker, shards).await {
             Ok(()) => {
                 let mut held = self.held();
@@ -178,6 +204,7 @@ impl Shards {
 
     /// Cancels everything: the leases are gone.
     pub fn drop_all(&self) {
+        *self.valid_until() = None;
         for (_, held) in self.held().drain() {
             held.lost.cancel();
         }

@@ -4,23 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::conclude::LaneEffect;
-use super::item::{Attempted, attempt};
-use super::lane::Lanes;
+use super::item::{Attempted, Holder, Unsent, after_panic, attempt};
+use super::lane::{Item, Lanes};
 use super::shard::{Held, Shards};
 use crate::clock::SharedClock;
-use crate::store::{Claimed, Ending, Settle};
+use crate::store::{Ending, Settle, StoreError};
 use crate::writes::Writes;
 
 /// The longest time between two looks at the store: the safety net under every wake-up.
 const POLL: Duration = Duration::from_secs(1);
 /// The wait after the store failed.
 const STORE_DOWN_WAIT: Duration = Duration::from_millis(500);
+/// How long reading the queue may take before the store counts as down.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(25);
 /// The shortest time between two looks at the store, so that many small wake-ups share one.
 const BREATH: Duration = Duration::from_millis(2);
 
@@ -38,6 +41,9 @@ pub struct WorkerOptions {
     /// How long a stop may wait for what is in flight.
     pub shutdown: Duration,
 }
+
+/// The tasks that are running, each with its lane and its operation.
+type Running = HashMap<tokio::task::Id, (Uuid, Uuid)>;
 
 /// One worker of the queue.
 #[derive(Debug)]
@@ -68,37 +74,46 @@ impl Worker {
         }
     }
 
-    /// Works until `stop`, then finishes what is in flight within the time allowed and gives its shards back.
+    /// Works until `stop`, then finishes what is in flight within the time allowed and gives its shards back. It also ends
+    /// when its keeper of leases has died, which is a defect: then it must not work on.
     pub async fn run(self, stop: CancellationToken) {
         let wake = Arc::new(Notify::new());
         let keeper_stop = CancellationToken::new();
-        let keeper = tokio::spawn(Arc::clone(&self.shards).keep(keeper_stop.clone(), Arc::clone(&wake)));
+        let mut keeper = tokio::spawn(Arc::clone(&self.shards).keep(keeper_stop.clone(), Arc::clone(&wake)));
+        // However this ends, also by a panic: nobody may go on renewing for a worker that is gone.
+        let _stop_keeper = keeper_stop.clone().drop_guard();
         tracing::info!(worker.id = %self.shards.worker, "the worker has started");
 
         let mut lanes = Lanes::new(self.options.lane_concurrency);
         let mut tasks: JoinSet<Ended> = JoinSet::new();
-        let mut running: HashMap<tokio::task::Id, (Uuid, Uuid)> = HashMap::new();
-        let mut next_look = Duration::ZERO;
-        while !stop.is_cancelled() {
+        let mut running = Running::new();
+        let mut next_look = Instant::now();
+        loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                _ = &mut keeper => {
+                    tracing::error!("the keeper of the leases has died: the worker stops");
+                    self.shards.drop_all();
+                    return;
+                }
                 Some(ended) = tasks.join_next_with_id() => {
                     self.note(ended, &mut lanes, &mut running);
                     while let Some(ended) = tasks.try_join_next_with_id() {
                         self.note(ended, &mut lanes, &mut running);
                     }
                     self.start(&mut lanes, &mut tasks, &mut running);
-                    if !lanes.wants_more() || tasks.len() >= self.options.concurrency {
+                    // While every slot is taken nothing could start; the store is looked at all the same when it is due.
+                    if (!lanes.wants_more() || tasks.len() >= self.options.concurrency) && Instant::now() < next_look {
                         continue;
                     }
                 }
                 () = wake.notified() => {}
                 () = self.writes.accepted.notified() => {}
-                () = tokio::time::sleep(next_look) => {}
+                () = tokio::time::sleep_until(next_look.into()) => {}
             }
             tokio::time::sleep(BREATH).await;
-            next_look = self.look(&mut lanes, &running).await;
+            next_look = Instant::now() + self.look(&mut lanes, &running).await;
             self.start(&mut lanes, &mut tasks, &mut running);
             self.hand_over(&mut lanes).await;
         }
@@ -107,11 +122,11 @@ impl Worker {
             in_flight = tasks.len(),
             "the worker stops: no new work is started"
         );
-        let finished = tokio::time::timeout(self.options.shutdown, async {
-            while tasks.join_next().await.is_some() {}
-        })
-        .await;
-        if finished.is_err() {
+        let finished = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.options.shutdown, finished)
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 in_flight = tasks.len(),
                 "the time to stop is over: what is in flight is left to the next worker"
@@ -126,63 +141,64 @@ impl Worker {
     }
 
     /// Reads lanes and items from the store. Answers how long to wait until the next look, at most.
-    async fn look(&self, lanes: &mut Lanes, running: &HashMap<tokio::task::Id, (Uuid, Uuid)>) -> Duration {
-        let startable = self.shards.startable();
-        lanes.keep_only(&startable);
-        if startable.is_empty() || !lanes.wants_more() {
+    async fn look(&self, lanes: &mut Lanes, running: &Running) -> Duration {
+        let leases = self.shards.startable();
+        lanes.keep_only(&leases);
+        if leases.is_empty() || !lanes.wants_more() {
             return POLL;
         }
-        let store = self.writes.store();
-        let due = match store.due_lanes(&startable).await {
-            Ok(due) => due,
-            Err(error) => {
+        match tokio::time::timeout(LOOK_TIMEOUT, self.read(lanes, running, &leases)).await {
+            Ok(Ok(next_due)) => next_due.unwrap_or(POLL).clamp(BREATH, POLL),
+            Ok(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the queue could not be read; trying again"
                 );
-                return STORE_DOWN_WAIT;
+                STORE_DOWN_WAIT
             }
-        };
+            Err(_) => {
+                tracing::warn!("reading the queue takes too long; trying again");
+                STORE_DOWN_WAIT
+            }
+        }
+    }
+
+    /// Reads what the lanes ask for. Answers the time until the next one becomes due.
+    async fn read(
+        &self,
+        lanes: &mut Lanes,
+        running: &Running,
+        leases: &HashMap<i16, Held>,
+    ) -> Result<Option<Duration>, StoreError> {
+        let store = self.writes.store();
+        let shards: Vec<i16> = leases.keys().copied().collect();
+        let due = store.due_lanes(&shards).await?;
         let (asks, next_due) = lanes.plan(&due, Instant::now());
         if !asks.is_empty() {
             let in_memory = lanes.in_memory(running.values().map(|(_, operation)| *operation));
-            match store.claim(&asks, &in_memory).await {
-                Ok(claimed) => lanes.add(claimed),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the queue could not be read; trying again"
-                    );
-                    return STORE_DOWN_WAIT;
-                }
-            }
+            let claimed = store.claim(&asks, &in_memory).await?;
+            lanes.add(claimed, leases);
         }
-        next_due.unwrap_or(POLL).clamp(BREATH, POLL)
+        Ok(next_due)
     }
 
     /// Starts as many items as there are slots.
-    fn start(
-        &self,
-        lanes: &mut Lanes,
-        tasks: &mut JoinSet<Ended>,
-        running: &mut HashMap<tokio::task::Id, (Uuid, Uuid)>,
-    ) {
+    fn start(&self, lanes: &mut Lanes, tasks: &mut JoinSet<Ended>, running: &mut Running) {
         while tasks.len() < self.options.concurrency {
             let Some(item) = lanes.next(Instant::now()) else {
                 return;
             };
-            let Some(held) = self.shards.get(item.shard).filter(|held| !held.leaving) else {
-                // The shard went away since the item was read; its new owner reads it again.
-                lanes.ended(item.lane_id);
+            let (lane_id, operation_id) = (item.claimed.lane_id, item.claimed.operation_id);
+            if !self.shards.may_start(item.held.lease) {
+                // The shard went away since the item was read; its owner reads it again.
+                lanes.ended(lane_id);
                 continue;
-            };
-            let (lane_id, operation_id) = (item.lane_id, item.operation_id);
+            }
             let task = tasks.spawn(run_item(
                 Arc::clone(&self.writes),
                 Arc::clone(&self.shards),
                 self.clock.clone(),
                 self.options.retry_base,
-                held,
                 item,
             ));
             running.insert(task.id(), (lane_id, operation_id));
@@ -193,7 +209,7 @@ impl Worker {
         &self,
         ended: Result<(tokio::task::Id, Ended), tokio::task::JoinError>,
         lanes: &mut Lanes,
-        running: &mut HashMap<tokio::task::Id, (Uuid, Uuid)>,
+        running: &mut Running,
     ) {
         match ended {
             Ok((id, ended)) => {
@@ -239,8 +255,7 @@ async fn run_item(
     shards: Arc<Shards>,
     clock: SharedClock,
     base: Duration,
-    held: Held,
-    item: Claimed,
+    Item { claimed: item, held }: Item,
 ) -> Ended {
     let mut ended = Ended {
         lane_id: item.lane_id,
@@ -248,18 +263,30 @@ async fn run_item(
         dead_credential: false,
     };
     let started = Instant::now();
+    let holder = Holder {
+        worker: shards.worker,
+        lease: held.lease,
+        attempt_id: clock.new_id(),
+    };
+    let attempting =
+        std::panic::AssertUnwindSafe(attempt(&writes, &item, started, base, &holder)).catch_unwind();
     let attempted = tokio::select! {
         biased;
         () = held.lost.cancelled() => return ended,
-        attempted = attempt(&writes, &item, started, base, clock.new_id()) => attempted,
+        attempted = attempting => attempted,
     };
     let attempted = match attempted {
-        Ok(attempted) => attempted,
-        Err(error) => {
+        Ok(Ok(attempted)) => attempted,
+        Ok(Err(Unsent::Store(error))) => {
             tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
                 "the store failed before the write was sent; it comes again");
             ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT);
             return ended;
+        }
+        Ok(Err(Unsent::Lost)) => return ended,
+        Err(_) => {
+            tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
+            after_panic(&item, started)
         }
     };
     let Attempted {

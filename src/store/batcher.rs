@@ -15,6 +15,9 @@ const MAX_BATCH: usize = 100;
 /// So many members may wait; beyond it the answer is [`StoreError::Busy`], at once.
 const CAPACITY: usize = 4_096;
 
+/// How long a commit may take before the store counts as down.
+const FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(25);
+
 /// Writes a batch, all or none, and answers one result per member, in order.
 pub type Flush<T, R> = Arc<dyn for<'a> Fn(&'a [T]) -> BoxFuture<'a, Result<Vec<R>>> + Send + Sync>;
 
@@ -77,7 +80,12 @@ async fn run<T, R>(receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<T, R>
             return;
         }
         let (members, replies): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
-        match flush(&members).await {
+        // A server that has vanished must not hold up everyone for as long as the network takes to notice.
+        let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(&members));
+        match flushed
+            .await
+            .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
+        {
             Ok(results) => {
                 for (reply, result) in replies.into_iter().zip(results) {
                     // A requester that has gone away needs no answer; its row is committed all the same.

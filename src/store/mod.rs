@@ -46,6 +46,9 @@ pub enum StoreError {
     /// Something with the same unique name or role exists.
     #[error("{0}")]
     Conflict(String),
+    /// A text that the database cannot keep: it holds a NUL character.
+    #[error("a text holds a NUL character, which cannot be stored")]
+    Unstorable,
     /// A row holds what the service never writes, or a statement is wrong: a defect.
     #[error("the database answered something unexpected")]
     Defect(#[source] sqlx::Error),
@@ -69,11 +72,14 @@ impl From<sqlx::Error> for StoreError {
             E::Database(database) if database.is_foreign_key_violation() => {
                 Self::Conflict("something that this needs is gone, or something still needs this".to_owned())
             }
+            E::Database(database) if matches!(database.code().as_deref(), Some("22021" | "22P05")) => {
+                Self::Unstorable
+            }
             E::Database(database) => {
                 let code = database.code().unwrap_or_default();
-                // Postgres: 08 connection, 53 resources, 57 operator intervention, 40 serialization and deadlock, 25006 read-only.
+                // Postgres: 08 connection, 53 resources, 57 operator intervention, 55 locks, 40 serialization and deadlock, 25006 read-only.
                 // SQLite: 5 busy, 6 locked, 10 I/O, 13 full, 14 cannot open, 8 read-only (low byte of the extended code).
-                let postgres = ["08", "53", "57", "40"]
+                let postgres = ["08", "53", "57", "40", "55"]
                     .iter()
                     .any(|class| code.len() == 5 && code.starts_with(class))
                     || code == "25006";
@@ -292,8 +298,9 @@ pub trait QueueStore: Send + Sync {
     /// Reads due items, the earliest of each lane first; changes nothing. Leaves out `in_flight`, and items behind an earlier
     /// one of the same record.
     async fn claim(&self, asks: &[LaneAsk], in_flight: &[Uuid]) -> Result<Vec<Claimed>>;
-    /// Appends attempts: durable before a request leaves that must not be repeated blindly.
-    async fn append_attempts(&self, attempts: &[NewAttempt]) -> Result<()>;
+    /// Appends attempts: durable before requests leave that must not be repeated blindly. False for each whose lease is
+    /// no longer the worker's: nothing is appended, and nothing may be sent.
+    async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>>;
     /// Ends attempts: the item leaves with its result, or is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;

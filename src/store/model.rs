@@ -684,6 +684,17 @@ pub struct Settle {
     pub ending: Ending,
 }
 
+/// An attempt that is about to begin. It may, while `lease` is still `worker`'s.
+#[derive(Debug, Clone)]
+pub struct BeginAttempt {
+    /// The worker that is about to send.
+    pub worker: Uuid,
+    /// The shard and epoch under which the item was claimed.
+    pub lease: Lease,
+    /// The row.
+    pub attempt: NewAttempt,
+}
+
 /// What happens to a queue item after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {

@@ -21,8 +21,8 @@ use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, AttemptState, EndState, NewAttempt, NewOperation, NewResult, RecordOperation, Settle,
-    SharedStore, StoreError,
+    AcceptOperation, AttemptState, BeginAttempt, EndState, NewAttempt, NewOperation, NewResult,
+    RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::{Vault, sha256};
 use perform::{Job, Performed};
@@ -46,7 +46,7 @@ pub struct Writes {
     accept: Batcher<AcceptOperation, Time>,
     record: Batcher<RecordOperation, ()>,
     settle: Batcher<Settle, bool>,
-    attempts: Batcher<NewAttempt, ()>,
+    attempts: Batcher<BeginAttempt, bool>,
     /// Rung when work has been accepted on this node.
     pub accepted: Arc<Notify>,
 }
@@ -154,14 +154,9 @@ impl Writes {
             ),
             attempts: Batcher::start(
                 writers,
-                Arc::new(move |members: &[NewAttempt]| {
+                Arc::new(move |members: &[BeginAttempt]| {
                     let store = attempts.clone();
-                    Box::pin(async move {
-                        store
-                            .append_attempts(members)
-                            .await
-                            .map(|()| vec![(); members.len()])
-                    })
+                    Box::pin(async move { store.begin_attempts(members).await })
                 }),
             ),
             accepted: Arc::new(Notify::new()),
@@ -231,7 +226,7 @@ impl Writes {
             Mode::Asynchronous => {
                 let accept = AcceptOperation {
                     operation: operation(request.action),
-                    record_key: record_key(route.installation_id, &job),
+                    record_key: record_key(&job),
                     deadline: request.deadline,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
@@ -244,10 +239,7 @@ impl Writes {
                 })
             }
             Mode::Synchronous => {
-                let performed = self
-                    .perform(&mut job, async |_| Ok(()))
-                    .await
-                    .map_err(WriteError::Store)?;
+                let performed = self.perform(&mut job, async |_| Ok::<(), WriteError>(())).await?;
                 self.note_credentials(&route, &performed.outcome).await;
                 let trace = std::mem::take(&mut job.applied.trace);
                 let record = RecordOperation {
@@ -280,23 +272,38 @@ impl Writes {
     async fn record_patiently(&self, record: RecordOperation) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + RECORD_PATIENCE;
         let mut wait = Duration::from_millis(50);
+        let (project_id, operation_id) = (record.operation.project_id, record.operation.id);
+        let mut failed_before = false;
         loop {
             match self.record.submit(record.clone()).await {
                 Err(error) if error.is_transient() && tokio::time::Instant::now() + wait < deadline => {
+                    failed_before = true;
                     tokio::time::sleep(wait).await;
                     wait *= 2;
+                }
+                // A commit whose answer was lost may have happened: then the row is there.
+                Err(_)
+                    if failed_before
+                        && self
+                            .store
+                            .get_operation(project_id, operation_id)
+                            .await?
+                            .is_some() =>
+                {
+                    return Ok(());
                 }
                 result => return result,
             }
         }
     }
 
-    /// Appends the row that says "a request is about to leave". Durable when it returns.
+    /// Appends the row that says "a request is about to leave". Durable when it returns; false when another worker has
+    /// the shard by now.
     ///
     /// # Errors
     /// When the store fails; then nothing may be sent.
-    pub async fn append_attempt(&self, attempt: NewAttempt) -> Result<(), StoreError> {
-        self.attempts.submit(attempt).await
+    pub async fn begin_attempt(&self, begin: BeginAttempt) -> Result<bool, StoreError> {
+        self.attempts.submit(begin).await
     }
 
     /// Ends an attempt of a queue item; true when it took effect.
@@ -422,9 +429,9 @@ fn check_supported(
 }
 
 /// Writes with the same key run singly, in the order they were accepted. A create has no record yet, so none waits for it.
-fn record_key(installation_id: Uuid, job: &Job<'_>) -> Option<i64> {
+fn record_key(job: &Job<'_>) -> Option<i64> {
     let id = job.applied.record_id.as_deref()?;
-    let hash = sha256(format!("{installation_id}\n{}\n{id}", job.plan.provider_object()).as_bytes());
+    let hash = sha256(format!("{}\n{id}", job.plan.provider_object()).as_bytes());
     hash.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))
 }
 

@@ -14,8 +14,7 @@ use crate::connectors::{
     RetryClass, Step,
 };
 use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
-use crate::outbound::{CredentialError, SendError, attach};
-use crate::store::StoreError;
+use crate::outbound::{CredentialError, Credentials, SendError, attach};
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
 const RAW_RESPONSE_BYTES: usize = 16 << 10;
@@ -39,6 +38,8 @@ pub struct Job<'a> {
     pub headers: &'a [(String, String)],
     /// The same on every attempt: the operation's id.
     pub idempotency_key: String,
+    /// An earlier request of this operation may have been applied.
+    pub repeated: bool,
 }
 
 /// What happened.
@@ -68,6 +69,28 @@ impl Performed {
             answered_at,
             raw: None,
         }
+    }
+
+    /// Takes out what must not be shown or cannot be kept: secrets that a provider repeats, and NUL characters.
+    fn make_presentable(&mut self, credentials: &Credentials) {
+        let clean = |text: &mut String| {
+            for secret in credentials.secret_texts() {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        };
+        match &mut self.outcome {
+            Outcome::Succeeded { record_id, .. } => record_id.iter_mut().for_each(clean),
+            Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
+                clean(&mut error.message)
+            }
+            Outcome::Retry { error, .. } => clean(&mut error.message),
+        }
+        self.raw.iter_mut().for_each(clean);
     }
 
     /// The class of the outcome in one word, for attempts and logs.
@@ -130,6 +153,7 @@ impl<'a> Job<'a> {
             associations,
             headers,
             idempotency_key,
+            repeated: false,
         })
     }
 
@@ -191,9 +215,9 @@ impl Writes {
     ///
     /// # Errors
     /// Only what `before_send` fails with. Whatever the provider does is in the outcome.
-    pub async fn perform<F>(&self, job: &mut Job<'_>, before_send: F) -> Result<Performed, StoreError>
+    pub async fn perform<F, E>(&self, job: &mut Job<'_>, before_send: F) -> Result<Performed, E>
     where
-        F: AsyncFnOnce(Time) -> Result<(), StoreError>,
+        F: AsyncFnOnce(Time) -> Result<(), E>,
     {
         if !job.applied.if_empty.is_empty()
             && let Err(outcome) = self.decide_if_empty(job).await
@@ -249,7 +273,7 @@ impl Writes {
         let answer = self.send(job.route, request).await;
         let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
         let answered_at = self.clock.now();
-        Ok(match answer {
+        let mut performed = match answer {
             Ok(response) => {
                 let outcome =
                     job.route
@@ -257,7 +281,7 @@ impl Writes {
                         .interpret(&job.command(), &response, answered_at.to_timestamp());
                 let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
                 Performed {
-                    outcome,
+                    outcome: settle_delete(job, outcome, response.status),
                     sent: Some(sent),
                     status: Some(response.status),
                     latency_us,
@@ -267,16 +291,20 @@ impl Writes {
             }
             Err(failure) => {
                 let outcome = failure.of_write(job.is_unsafe_to_repeat());
+                // What was refused on this side has not left.
+                let sent = (!matches!(outcome, Outcome::Rejected(_))).then_some(sent);
                 Performed {
                     outcome,
-                    sent: Some(sent),
+                    sent,
                     status: None,
                     latency_us,
                     answered_at,
                     raw: None,
                 }
             }
-        })
+        };
+        performed.make_presentable(&job.route.connection.credentials);
+        Ok(performed)
     }
 
     /// Reads the fields that are written only when the provider has no value, and decides. When the read fails, so does the
@@ -329,6 +357,27 @@ impl Writes {
     }
 }
 
+/// A delete of what is not there is done only when an earlier request of this operation may have done it; and a delete
+/// names no record afterwards.
+fn settle_delete(job: &Job<'_>, outcome: Outcome, status: u16) -> Outcome {
+    match outcome {
+        Outcome::Succeeded { .. } if job.action == Action::Delete && status == 404 && !job.repeated => {
+            let id = job.applied.record_id.as_deref().unwrap_or_default();
+            let mut error = error(
+                ErrorClass::NotFound,
+                format!("The record with ID {id} was not found"),
+            );
+            error.status = status;
+            Outcome::Rejected(error)
+        }
+        Outcome::Succeeded { data, .. } if job.action == Action::Delete => Outcome::Succeeded {
+            record_id: None,
+            data,
+        },
+        other => other,
+    }
+}
+
 /// A refusal of the connector as the error of an outcome.
 fn refused(refusal: &Refusal) -> ProviderError {
     let class = match refusal.kind {
@@ -351,7 +400,7 @@ pub(super) enum SendFailure {
 
 impl SendFailure {
     /// What it means when the request that failed was a read before the write.
-    fn before_write(&self) -> Outcome {
+    pub(super) fn before_write(&self) -> Outcome {
         match self.of_write(false) {
             Outcome::Retry { error, class, after } => Outcome::Retry {
                 error: ProviderError {

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::Writes;
 use super::perform::Job;
-use super::{Writes, error_of};
 use crate::clock::Time;
-use crate::connectors::{self, Outcome};
+use crate::connectors::{self, ErrorClass, Outcome, ProviderError, RetryClass};
 
 /// How far a provider's clock may be behind ours for a record still to count as made by the attempt in doubt.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
 /// What was found out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// The create had gone through: this is its record.
     Ours {
@@ -35,8 +35,8 @@ pub enum Found {
     NoUniqueField,
     /// The provider could not be asked for now.
     NotNow {
-        /// Why.
-        message: String,
+        /// What it answered: never a success.
+        outcome: Box<Outcome>,
     },
 }
 
@@ -60,11 +60,7 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
         };
         let response = match writes.send(job.route, request).await {
             Ok(response) => response,
-            Err(failure) => {
-                return Found::NotNow {
-                    message: failure.to_string(),
-                };
-            }
+            Err(failure) => return not_now(failure.before_write()),
         };
         return match connector.interpret_found(object, vars, &response, writes.clock.now().to_timestamp()) {
             connectors::Found::One { id, created_at, .. } => {
@@ -80,9 +76,7 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
                 record_id: ids.join(", "),
             },
             connectors::Found::Absent => Found::Absent,
-            connectors::Found::Failed(error) => Found::NotNow {
-                message: error.message,
-            },
+            connectors::Found::Failed(error) => not_now(of_error(error)),
         };
     }
     Found::NoUniqueField
@@ -102,19 +96,40 @@ async fn compare(writes: &Writes, job: &Job<'_>, record_id: String) -> Found {
     };
     let response = match writes.send(job.route, request).await {
         Ok(response) => response,
-        Err(failure) => {
-            return Found::NotNow {
-                message: failure.to_string(),
-            };
-        }
+        Err(failure) => return not_now(failure.before_write()),
     };
     match connector.interpret_current(object, vars, &response, writes.clock.now().to_timestamp()) {
         Ok(current) if holds(&current, sent) => Found::Ours { record_id },
         Ok(_) | Err(Outcome::Rejected(_)) => Found::Candidate { record_id },
-        Err(outcome) => {
-            let message = error_of(&outcome).map_or_else(String::new, |error| error.message.clone());
-            Found::NotNow { message }
-        }
+        Err(outcome) => not_now(outcome),
+    }
+}
+
+fn not_now(outcome: Outcome) -> Found {
+    Found::NotNow {
+        outcome: Box::new(outcome),
+    }
+}
+
+/// The error of a search as the outcome it would be for a write that was not sent.
+fn of_error(error: ProviderError) -> Outcome {
+    match error.class {
+        ErrorClass::Auth => Outcome::Unauthorized(error),
+        ErrorClass::RateLimited => Outcome::Retry {
+            error,
+            class: RetryClass::RateLimited,
+            after: None,
+        },
+        ErrorClass::Quota => Outcome::Retry {
+            error,
+            class: RetryClass::Quota,
+            after: None,
+        },
+        _ => Outcome::Retry {
+            error,
+            class: RetryClass::Transient,
+            after: None,
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::record::read_record;
 use crate::action::Action;
+use crate::json::Object;
 
 /// The records that one batch may hold.
 const MAX_BATCH: usize = 100;
@@ -15,6 +16,8 @@ const MAX_BATCH: usize = 100;
 const DEADLINE_HOURS: std::ops::RangeInclusive<i64> = 1..=48;
 /// Delays of an auto-batch that may be asked for, in minutes.
 const BATCH_DELAY_MINUTES: std::ops::RangeInclusive<i64> = 1..=1440;
+/// Headers that one write may pass on.
+const MAX_HEADERS: usize = 50;
 /// The longest reference of a group, in bytes.
 const MAX_REF_BYTES: usize = 512;
 
@@ -100,16 +103,16 @@ struct Body {
     r#type: Option<String>,
     mode: Option<String>,
     record: Option<Box<RawValue>>,
-    batch: Option<Vec<BatchItem>>,
+    batch: Option<Vec<Object<BatchItem>>>,
     associations: Option<Vec<Map<String, Value>>>,
-    headers: Option<Vec<Header>>,
+    headers: Option<Vec<Object<Header>>>,
     #[expect(
         dead_code,
         reason = "only its shape is checked: it has no meaning for a single record"
     )]
-    batch_policy: Option<BatchPolicy>,
-    retry_policy: Option<RetryPolicy>,
-    auto_batch_policy: Option<AutoBatchPolicy>,
+    batch_policy: Option<Object<BatchPolicy>>,
+    retry_policy: Option<Object<RetryPolicy>>,
+    auto_batch_policy: Option<Object<AutoBatchPolicy>>,
     strict: Option<bool>,
     on_unknown: Option<String>,
 }
@@ -161,6 +164,8 @@ impl WriteRequest {
                 "groupRef",
                 "is required: the reference of the customer's group",
             ));
+        } else if group_ref.contains('\0') {
+            problems.push(Invalid::new("groupRef", "holds a NUL character"));
         } else if group_ref.len() > MAX_REF_BYTES {
             problems.push(Invalid::new(
                 "groupRef",
@@ -207,11 +212,11 @@ impl WriteRequest {
         if let Some(batch) = &body.batch {
             problems.extend(check_batch(batch, action, body.auto_batch_policy.is_some()));
         }
-        let mut hours = body.retry_policy.and_then(|policy| policy.deadline_hours);
+        let mut hours = body.retry_policy.and_then(|policy| policy.0.deadline_hours);
         if hours.is_some_and(|hours| !DEADLINE_HOURS.contains(&hours)) {
             problems.push(Invalid::new("retryPolicy.deadlineHours", "must be from 1 to 48"));
         }
-        if let Some(policy) = &body.auto_batch_policy {
+        if let Some(Object(policy)) = &body.auto_batch_policy {
             if mode != Mode::Asynchronous {
                 problems.push(Invalid::new("autoBatchPolicy", "needs mode asynchronous"));
             }
@@ -252,7 +257,17 @@ impl WriteRequest {
             }
         };
         let mut headers = Vec::new();
-        for (index, header) in body.headers.unwrap_or_default().into_iter().enumerate() {
+        let given = body.headers.unwrap_or_default();
+        if given.len() > MAX_HEADERS {
+            problems.push(Invalid::new(
+                "headers",
+                format!(
+                    "holds {} headers; at most {MAX_HEADERS} can be passed on",
+                    given.len()
+                ),
+            ));
+        }
+        for (index, Object(header)) in given.into_iter().enumerate() {
             match (header.key, header.value) {
                 (Some(key), Some(value)) if !key.is_empty() => headers.push((key, value)),
                 _ => problems.push(Invalid::new(
@@ -296,7 +311,7 @@ impl WriteRequest {
     }
 }
 
-fn check_batch(batch: &[BatchItem], action: Option<Action>, auto_batch: bool) -> Vec<Invalid> {
+fn check_batch(batch: &[Object<BatchItem>], action: Option<Action>, auto_batch: bool) -> Vec<Invalid> {
     let mut problems = Vec::new();
     if action == Some(Action::Delete) {
         problems.push(Invalid::new(
@@ -324,13 +339,13 @@ fn check_batch(batch: &[BatchItem], action: Option<Action>, auto_batch: bool) ->
 /// Reads JSON; an error names the path of the field and never repeats a value.
 fn read_body(body: &[u8]) -> Result<Body, Vec<Invalid>> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read: Result<Body, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let read: Result<Object<Body>, _> = serde_path_to_error::deserialize(&mut deserializer);
     let broken = |error: &serde_json::Error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         vec![Invalid::new("", format!("the body is not valid JSON at {place}"))]
     };
     match read {
-        Ok(body) => match deserializer.end() {
+        Ok(Object(body)) => match deserializer.end() {
             Ok(()) => Ok(body),
             Err(error) => Err(broken(&error)),
         },
@@ -350,6 +365,7 @@ fn type_problem(error: &serde_json::Error) -> String {
     match (text.split_once("expected "), text.strip_prefix("missing field ")) {
         (Some((_, expected)), _) => format!("has the wrong type: expected {expected}"),
         (None, Some(field)) => format!("lacks the field {field}"),
+        _ if text.starts_with("duplicate field") => "appears twice; send it once".to_owned(),
         _ => "has the wrong type".to_owned(),
     }
 }

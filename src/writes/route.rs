@@ -73,9 +73,12 @@ pub enum RouteError {
     /// The group has not installed it.
     #[error("error finding installations: record not found for group `{0}`")]
     NoInstallation(String),
-    /// The installation is there, but cannot be used.
+    /// The installation is there, but this process cannot use it: another one, or a later version, may.
     #[error("{0}")]
     Unusable(String),
+    /// What an accepted operation needs was deleted.
+    #[error("the installation or its connection was deleted before the write was performed")]
+    Gone,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -270,7 +273,7 @@ impl Routes {
     /// The route of an accepted operation: its own config and revision, the connection as it is now.
     ///
     /// # Errors
-    /// See [`RouteError`]; `Unusable` when the installation or the connection has been deleted since.
+    /// See [`RouteError`]; `Gone` when the installation or the connection has been deleted since.
     pub async fn find_pinned(
         &self,
         project_id: Uuid,
@@ -289,12 +292,7 @@ impl Routes {
             .store
             .find_pinned_route(project_id, config_id, revision_id, connection_id)
             .await?
-            .ok_or_else(|| {
-                RouteError::Unusable(
-                    "the installation or its connection was deleted before the write was performed"
-                        .to_owned(),
-                )
-            })?;
+            .ok_or(RouteError::Gone)?;
         let route = Arc::new(Route::build(project_id, &row, &self.catalog, &self.vault)?);
         if generation == self.generation() {
             self.pinned.insert(key, Arc::clone(&route));

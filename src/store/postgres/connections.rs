@@ -56,7 +56,7 @@ pub(super) async fn upsert_group(
 }
 
 /// The row stays: the clock of work accepted before stood still from held_from to held_until.
-async fn release_authorization_hold(
+pub(super) async fn release_authorization_hold(
     connection: &mut PgConnection,
     project_id: Uuid,
     connection_id: Uuid,
@@ -199,7 +199,9 @@ impl ConnectionStore for PostgresStore {
         } else {
             sqlx::query(
                 "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from) VALUES ($1, $2, 'authorization', now())
-                 ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_from = now(), held_until = NULL
+                 ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
+                     -- An earlier hold counts on: the clock stood still then, too.
+                     held_from = now() - COALESCE(lanes.held_until - lanes.held_from, INTERVAL '0')
                  WHERE lanes.hold_reason IS NULL",
             )
             .bind(connection_id)
@@ -226,6 +228,8 @@ impl ConnectionStore for PostgresStore {
                 "installation {installation} uses this connection"
             )));
         }
+        // What waits for these credentials can end now: it says that they were deleted.
+        release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         let gone = sqlx::query("DELETE FROM connections WHERE project_id = $1 AND id = $2")
             .bind(project_id)
             .bind(connection_id)

@@ -31,6 +31,10 @@ pub(super) async fn prepare(pool: &PgPool, now: Time) -> Result<()> {
         let name: String = from.to_string().chars().take(10).filter(|c| *c != '-').collect();
         for table in ["operations", "operation_results", "attempts"] {
             let mut transaction = pool.begin().await?;
+            // Making a partition locks the table for a moment: it must not queue up everybody behind a long reader.
+            sqlx::query("SET LOCAL lock_timeout = '1s'")
+                .execute(&mut *transaction)
+                .await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1)")
                 .bind(ADVISORY_LOCK)
                 .execute(&mut *transaction)

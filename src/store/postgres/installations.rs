@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::connections::upsert_group;
+use super::connections::{release_authorization_hold, upsert_group};
 use super::{PostgresStore, bump_config_version};
 use crate::store::{
     Installation, InstallationChange, InstallationStore, NewConfig, NewInstallation, Result, RouteRow,
@@ -81,6 +81,25 @@ async fn insert_config(
     .bind(&config.created_by)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What waits for credentials that are about to be deleted can end: it says that they were deleted.
+async fn release_unless_used(
+    connection: &mut PgConnection,
+    project_id: Uuid,
+    connection_id: Uuid,
+) -> Result<()> {
+    let used: Option<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM installations WHERE project_id = $1 AND connection_id = $2 LIMIT 1",
+    )
+    .bind(project_id)
+    .bind(connection_id)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if used.is_none() {
+        release_authorization_hold(connection, project_id, connection_id).await?;
+    }
     Ok(())
 }
 
@@ -190,6 +209,7 @@ impl InstallationStore for PostgresStore {
         .fetch_optional(&mut *transaction)
         .await?;
         if let Some(connection) = connection {
+            release_unless_used(&mut transaction, project_id, connection).await?;
             sqlx::query(
                 "DELETE FROM connections WHERE project_id = $1 AND id = $2
                    AND NOT EXISTS (SELECT 1 FROM installations WHERE project_id = $1 AND connection_id = $2)",

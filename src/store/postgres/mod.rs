@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::{ConnectError, Result, Store, describe_url, migrations};
@@ -41,6 +42,24 @@ impl PostgresStore {
                 ("lock_timeout", "15s"),
                 ("idle_in_transaction_session_timeout", "30s"),
             ]);
+        // The pool would only say that it timed out; a single connection says why.
+        let first = sqlx::PgConnection::connect_with(&options);
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, first).await {
+            Ok(Ok(connection)) => drop(connection.close().await),
+            Ok(Err(error)) => {
+                return Err(ConnectError::Unreachable {
+                    url: describe_url(url),
+                    cause: error.to_string(),
+                });
+            }
+            Err(_) => {
+                let cause = "it did not answer in time".to_owned();
+                return Err(ConnectError::Unreachable {
+                    url: describe_url(url),
+                    cause,
+                });
+            }
+        }
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -57,7 +76,13 @@ impl PostgresStore {
             .await
             .map_err(|error| ConnectError::Migration(error.to_string()))?;
         let store = Self { pool };
-        store.prepare_history(clock.now()).await?;
+        if let Err(error) = store.prepare_history(clock.now()).await {
+            // The default partition serves meanwhile, and the service tries again every hour.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the partitions of the coming days could not be made"
+            );
+        }
         Ok(store)
     }
 }

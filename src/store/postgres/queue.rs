@@ -3,17 +3,48 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::operations::{insert_attempts, insert_results};
 use crate::store::{
-    Claimed, DueLane, Ending, LaneAsk, Lease, Leases, NewAttempt, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claimed, DueLane, Ending, LaneAsk, Lease, Leases, NewAttempt, QueueStore, Result, SHARDS,
+    Settle,
 };
 
 /// A duration as the microseconds that SQL multiplies an interval with.
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Whether each shard is still its worker's, under the epoch of the claim. KEY SHARE keeps a taker (FOR UPDATE) out until
+/// the transaction ends, and does not wait for a renewal.
+async fn fence(
+    connection: &mut PgConnection,
+    holders: impl Iterator<Item = (Lease, Uuid)> + Clone,
+) -> Result<Vec<bool>> {
+    let fenced: Vec<(i64,)> = sqlx::query_as(
+        "SELECT n.position FROM UNNEST($1::smallint[], $2::bigint[], $3::uuid[]) WITH ORDINALITY
+             AS n (shard, epoch, worker, position)
+         JOIN shards s ON s.id = n.shard AND s.epoch = n.epoch AND s.owner = n.worker
+         FOR KEY SHARE OF s",
+    )
+    .bind(holders.clone().map(|(lease, _)| lease.shard).collect::<Vec<_>>())
+    .bind(holders.clone().map(|(lease, _)| lease.epoch).collect::<Vec<_>>())
+    .bind(holders.clone().map(|(_, worker)| worker).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut valid = vec![false; holders.count()];
+    for (position,) in fenced {
+        if let Some(slot) = usize::try_from(position - 1)
+            .ok()
+            .and_then(|index| valid.get_mut(index))
+        {
+            *slot = true;
+        }
+    }
+    Ok(valid)
 }
 
 #[async_trait]
@@ -28,10 +59,13 @@ impl QueueStore for PostgresStore {
         .execute(&mut *transaction)
         .await?;
         // A worker that has not been seen for a lease holds nothing any more; its row is only litter.
-        sqlx::query("DELETE FROM workers WHERE seen_at < now() - $1 * INTERVAL '1 microsecond'")
-            .bind(lease)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "DELETE FROM workers WHERE id IN (SELECT id FROM workers
+                 WHERE seen_at < now() - $1 * INTERVAL '1 microsecond' FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(lease)
+        .execute(&mut *transaction)
+        .await?;
         let live: i64 = sqlx::query_scalar("SELECT count(*) FROM workers")
             .fetch_one(&mut *transaction)
             .await?;
@@ -130,7 +164,9 @@ impl QueueStore for PostgresStore {
                      WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
                        AND NOT EXISTS (SELECT 1 FROM attempts a
                                        WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                         AND a.id = s.id AND a.state = 'answered')) AS in_doubt_since,
+                                         AND a.id = s.id AND a.state = 'answered'
+                                        -- A success that lies here beside its item came from a worker that had lost it.
+                                        AND a.class IS DISTINCT FROM 'success')) AS in_doubt_since,
                     now() AS store_now
              FROM UNNEST($1::smallint[], $2::uuid[], $3::bigint[]) AS ask (shard, lane_id, wanted)
              CROSS JOIN LATERAL (
@@ -140,7 +176,8 @@ impl QueueStore for PostgresStore {
                    -- Writes to one record run singly, in the order they were accepted.
                    AND (q.record_key IS NULL OR NOT EXISTS (
                         SELECT 1 FROM queue_items e
-                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq))
+                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key
+                          AND (e.seq < q.seq OR e.operation_id = ANY($4))))
                  ORDER BY q.run_at, q.operation_id LIMIT ask.wanted) AS i
              JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
              LEFT JOIN lanes ON lanes.lane_id = i.lane_id",
@@ -153,37 +190,27 @@ impl QueueStore for PostgresStore {
         .await?)
     }
 
-    async fn append_attempts(&self, attempts: &[NewAttempt]) -> Result<()> {
+    async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>> {
         let mut transaction = self.pool.begin().await?;
-        insert_attempts(&mut transaction, &attempts.iter().collect::<Vec<_>>()).await?;
+        let valid = fence(
+            &mut transaction,
+            begins.iter().map(|begin| (begin.lease, begin.worker)),
+        )
+        .await?;
+        let attempts: Vec<&NewAttempt> = begins
+            .iter()
+            .zip(&valid)
+            .filter(|(_, valid)| **valid)
+            .map(|(begin, _)| &begin.attempt)
+            .collect();
+        insert_attempts(&mut transaction, &attempts).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(valid)
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>> {
         let mut transaction = self.pool.begin().await?;
-        // The fence: the shard must still be this worker's, under the epoch of the claim. KEY SHARE keeps a taker
-        // (FOR UPDATE) out until this commits, and does not wait for a renewal.
-        let fenced: Vec<(i64,)> = sqlx::query_as(
-            "SELECT n.position FROM UNNEST($1::smallint[], $2::bigint[], $3::uuid[]) WITH ORDINALITY
-                 AS n (shard, epoch, worker, position)
-             JOIN shards s ON s.id = n.shard AND s.epoch = n.epoch AND s.owner = n.worker
-             FOR KEY SHARE OF s",
-        )
-        .bind(settles.iter().map(|s| s.lease.shard).collect::<Vec<_>>())
-        .bind(settles.iter().map(|s| s.lease.epoch).collect::<Vec<_>>())
-        .bind(settles.iter().map(|s| s.worker).collect::<Vec<_>>())
-        .fetch_all(&mut *transaction)
-        .await?;
-        let mut valid = vec![false; settles.len()];
-        for (position,) in fenced {
-            if let Some(slot) = usize::try_from(position - 1)
-                .ok()
-                .and_then(|index| valid.get_mut(index))
-            {
-                *slot = true;
-            }
-        }
+        let valid = fence(&mut transaction, settles.iter().map(|s| (s.lease, s.worker))).await?;
         let chosen = |finish: bool| -> Vec<(usize, &Settle)> {
             settles
                 .iter()
@@ -275,7 +302,7 @@ impl QueueStore for PostgresStore {
     async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()> {
         sqlx::query(
             "INSERT INTO lanes (lane_id, project_id, paused_until) VALUES ($1, $2, now() + $3 * INTERVAL '1 microsecond')
-             ON CONFLICT (lane_id) DO UPDATE SET paused_until = now() + $3 * INTERVAL '1 microsecond'",
+             ON CONFLICT (lane_id) DO UPDATE SET paused_until = GREATEST(lanes.paused_until, excluded.paused_until)",
         )
         .bind(lane_id)
         .bind(project_id)

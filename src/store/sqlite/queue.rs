@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::operations::{insert_attempt, insert_result};
 use crate::store::{
-    Claimed, DueLane, Ending, LaneAsk, Lease, Leases, NewAttempt, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claimed, DueLane, Ending, LaneAsk, Lease, Leases, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -119,7 +119,9 @@ impl QueueStore for SqliteStore {
                          WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
                            AND NOT EXISTS (SELECT 1 FROM attempts a
                                            WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                             AND a.id = s.id AND a.state = 'answered')) AS in_doubt_since,
+                                             AND a.id = s.id AND a.state = 'answered'
+                                        -- A success that lies here beside its item came from a worker that had lost it.
+                                        AND a.class IS NOT 'success')) AS in_doubt_since,
                         CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
                  FROM (SELECT q.* FROM queue_items q
                        WHERE q.shard = $1 AND q.lane_id = $2
@@ -128,7 +130,8 @@ impl QueueStore for SqliteStore {
                          -- Writes to one record run singly, in the order they were accepted.
                          AND (q.record_key IS NULL OR NOT EXISTS (
                               SELECT 1 FROM queue_items e
-                              WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq))
+                              WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key
+                          AND (e.seq < q.seq OR lower(hex(e.operation_id)) IN (SELECT value FROM json_each($4)))))
                        ORDER BY q.run_at, q.operation_id LIMIT $3) AS i
                  JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
                  LEFT JOIN lanes ON lanes.lane_id = i.lane_id
@@ -145,13 +148,30 @@ impl QueueStore for SqliteStore {
         Ok(claimed)
     }
 
-    async fn append_attempts(&self, attempts: &[NewAttempt]) -> Result<()> {
+    async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>> {
         let mut transaction = self.begin().await?;
-        for attempt in attempts {
-            insert_attempt(&mut transaction, attempt).await?;
+        let mut valid = Vec::with_capacity(begins.len());
+        for BeginAttempt {
+            worker,
+            lease,
+            attempt,
+        } in begins
+        {
+            // The fence: the shard must still be this worker's, under the epoch of the claim.
+            let held: Option<i64> =
+                sqlx::query_scalar("SELECT epoch FROM shards WHERE id = $1 AND epoch = $2 AND owner = $3")
+                    .bind(lease.shard)
+                    .bind(lease.epoch)
+                    .bind(worker)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            if held.is_some() {
+                insert_attempt(&mut transaction, attempt).await?;
+            }
+            valid.push(held.is_some());
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(valid)
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>> {
@@ -212,7 +232,8 @@ impl QueueStore for SqliteStore {
         sqlx::query(
             "INSERT INTO lanes (lane_id, project_id, paused_until)
              VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3)
-             ON CONFLICT (lane_id) DO UPDATE SET paused_until = excluded.paused_until",
+             ON CONFLICT (lane_id) DO UPDATE
+                 SET paused_until = max(COALESCE(lanes.paused_until, 0), excluded.paused_until)",
         )
         .bind(lane_id)
         .bind(project_id)

@@ -20,6 +20,7 @@ on_both_stores!(
     a_json_patch_changes_one_object,
     deleting_an_installation_takes_its_connection_along,
     operations_are_listed_in_stable_pages,
+    a_frontend_key_cannot_send_somebodys_credentials_elsewhere,
 );
 
 async fn a_key_is_shown_once_and_masked_ever_after(kind: Kind) {
@@ -185,10 +186,6 @@ async fn a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_p
     for (more, scheme) in [
         (json!({"apiKey": secrets[0]}), "apiKey"),
         (
-            json!({"basicAuth": {"username": "u", "password": secrets[1]}}),
-            "basic",
-        ),
-        (
             json!({"oauth2AuthorizationCode": {"accessToken": {"token": secrets[2]}, "refreshToken": {"token": secrets[3]}, "scopes": ["a"]}}),
             "oauth2/authorizationCode",
         ),
@@ -215,6 +212,14 @@ async fn a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_p
         let sealed = row.clone();
         answers.push(sealed);
     }
+    let wrong_kind = with(json!({"basicAuth": {"username": "u", "password": secrets[1]}}));
+    answers.push(
+        client
+            .post("/connections:generate", wrong_kind)
+            .await
+            .problem(400)
+            .to_string(),
+    );
     answers.push(
         client
             .get("/connections?groupRef=g&provider=hubspot&consumerRef=c")
@@ -575,4 +580,41 @@ async fn operations_are_listed_in_stable_pages(kind: Kind) {
     for query in ["pageSize=0", "pageSize=1001", "pageSize=x", "pageToken=nonsense"] {
         client.get(&format!("{path}?{query}")).await.problem(400);
     }
+}
+
+async fn a_frontend_key_cannot_send_somebodys_credentials_elsewhere(kind: Kind) {
+    let service = Service::start(kind).await;
+    let made = service
+        .client
+        .post("/api-keys", json!({"label": "b", "scopes": ["frontend"]}))
+        .await
+        .expect(201)
+        .json();
+    let browser = crate::harness::Client {
+        key: made["key"].as_str().unwrap().to_owned(),
+        ..service.client.clone()
+    };
+    let connection = browser
+        .get("/connections?provider=salesforce")
+        .await
+        .expect(200)
+        .json()[0]["id"]
+        .clone();
+    let path = format!("/connections/{}", connection.as_str().unwrap());
+    for (mask, value) in [
+        ("providerWorkspaceRef", json!("attacker")),
+        (
+            "providerMetadata",
+            json!({"instance_url": {"value": "https://attacker.example", "source": "input"}}),
+        ),
+    ] {
+        let body = json!({"updateMask": [mask], "connection": {mask: value}});
+        browser.patch(&path, &body).await.problem(403);
+    }
+    let reconnect = json!({"updateMask": ["oauth2AuthorizationCode"],
+        "connection": {"oauth2AuthorizationCode": {"accessToken": {"token": "test-acme"}}}});
+    browser.patch(&path, reconnect).await.expect(200);
+    let other_kind =
+        json!({"updateMask": ["basicAuth"], "connection": {"basicAuth": {"username": "u", "password": "p"}}});
+    browser.patch(&path, other_kind).await.problem(400);
 }

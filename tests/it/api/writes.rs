@@ -23,6 +23,11 @@ on_both_stores!(
     headers_pass_through_to_salesforce,
     strict_rejects_what_would_be_dropped_and_warnings_tell_it,
     an_update_that_the_rules_leave_empty_is_not_sent,
+    a_delete_of_what_is_not_there_is_rejected,
+    an_app_that_hangs_up_does_not_leave_a_write_unrecorded,
+    documents_that_would_trick_the_parser_are_refused,
+    a_secret_that_the_provider_repeats_is_not_shown,
+    an_idempotency_key_is_refused_rather_than_ignored,
 );
 
 const DROPPING: &str = r"
@@ -631,5 +636,150 @@ async fn an_update_that_the_rules_leave_empty_is_not_sent(kind: Kind) {
         .expect(200);
     assert_eq!(answer.header("amp-warnings"), "dropped_not_chosen: notes");
     assert_eq!(answer.json()["result"], json!({"success": true, "recordId": "7"}));
+    assert!(service.reached().is_empty());
+}
+
+async fn a_delete_of_what_is_not_there_is_rejected(kind: Kind) {
+    let service = Service::start(kind).await;
+    let body = json!({"groupRef": GROUP, "type": "delete", "record": {"id": "003Hs00002AbCdEIAV"}});
+    let answer = service
+        .client
+        .write("sf", "contact", body)
+        .await
+        .expect(422)
+        .json();
+    let message = answer["errors"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("The record with ID 003Hs00002AbCdEIAV was not found"),
+        "{message}"
+    );
+    // One that is there is deleted, and names no record afterwards.
+    let made = service
+        .client
+        .write("sf", "contact", write("create", json!({"LastName": "L"})))
+        .await
+        .expect(200)
+        .json();
+    let id = made["result"]["recordId"].clone();
+    let deleted = service
+        .client
+        .write("sf", "contact", write("delete", json!({"id": id})))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(deleted["result"], json!({"success": true}));
+}
+
+async fn an_app_that_hangs_up_does_not_leave_a_write_unrecorded(kind: Kind) {
+    let service = Service::start(kind).await;
+    let hold = service
+        .sandbox
+        .fault(FaultSpec::new(FaultKind::Hold).after_commit().once())
+        .expect("a good fault");
+    let client = service.client.clone();
+    let body = write("create", json!({"name": "Acme"}));
+    let waiting = tokio::spawn(async move { client.write("hs", "companies", body).await });
+    hold.wait_hits(1).await;
+    waiting.abort();
+    assert!(waiting.await.is_err(), "the app is gone");
+    hold.release();
+    let installation = service
+        .client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]["id"]
+        .clone();
+    let path = format!(
+        "/integrations/hs/installations/{}/operations",
+        installation.as_str().unwrap()
+    );
+    let started = std::time::Instant::now();
+    let operation = loop {
+        let page = service.client.get(&path).await.expect(200).json();
+        if let Some(found) = page["results"].get(0) {
+            break found.clone();
+        }
+        assert!(
+            started.elapsed() < crate::harness::client::PATIENCE,
+            "nothing is recorded"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(operation["status"], "success");
+}
+
+async fn documents_that_would_trick_the_parser_are_refused(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let mut nested = "1".to_owned();
+    for _ in 0..10 {
+        nested = json!({ "$serde_json::private::RawValue": nested }).to_string();
+    }
+    for record in [
+        nested.as_str(),
+        r#"{"$serde_json::private::Number":"7"}"#,
+        r#"{"\u0024serde_json::private::Number":"7"}"#,
+    ] {
+        let body = format!(r#"{{"groupRef":"acme","type":"create","record":{{"name":{record}}}}}"#);
+        client.write("hs", "companies", body).await.problem(400);
+    }
+    // Arrays are no objects, however well their elements fit.
+    let array = json!([GROUP, "create", null, {"name": "x"}, null, null, null, null, null, null, null, null]);
+    client.write("hs", "companies", array).await.problem(400);
+    let mut policy = asynchronous("create", json!({"name": "x"}));
+    policy["retryPolicy"] = json!([24]);
+    client.write("hs", "companies", policy).await.problem(400);
+    client
+        .post("/api-keys", json!(["x", ["full"]]))
+        .await
+        .problem(400);
+    client.get("/integrations/a%00b").await.problem(404);
+    client.get("/connections?groupRef=a%00b").await.problem(400);
+    client
+        .post("/api-keys", json!({"label": "a\0b"}))
+        .await
+        .problem(400);
+    client
+        .write(
+            "hs",
+            "companies",
+            json!({"groupRef": "a\0b", "type": "create", "record": {}}),
+        )
+        .await
+        .problem(400);
+    assert!(service.reached().is_empty());
+}
+
+async fn a_secret_that_the_provider_repeats_is_not_shown(kind: Kind) {
+    let service = Service::start(kind).await;
+    let echo = FaultSpec {
+        status: Some(400),
+        message: Some("token test-acme is odd\u{0}".to_owned()),
+        ..FaultSpec::new(FaultKind::Error)
+    };
+    service.sandbox.fault(echo.once()).expect("a good fault");
+    let answer = service
+        .client
+        .write("hs", "companies", write("create", json!({"name": "A"})))
+        .await
+        .expect(422);
+    assert!(answer.body.contains("token *** is odd"), "{}", answer.body);
+    assert!(!answer.body.contains("test-acme"), "{}", answer.body);
+    let operation = service.client.ended(answer.header("amp-operation-id")).await;
+    assert!(!operation.to_string().contains("test-acme"), "{operation}");
+}
+
+async fn an_idempotency_key_is_refused_rather_than_ignored(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let request = client
+        .request(
+            http::Method::POST,
+            &client.path("/integrations/hs/objects/companies"),
+        )
+        .header("idempotency-key", "k")
+        .body(write("create", json!({"name": "A"})).to_string());
+    client.send(request).await.problem(400);
     assert!(service.reached().is_empty());
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amp_write::store::{AttemptState, Claimed, EndState, Ending, LaneAsk, Lease, SHARDS, Settle, shard_of};
+use amp_write::store::{
+    AttemptState, BeginAttempt, Claimed, EndState, Ending, LaneAsk, Lease, NewAttempt, SHARDS, Settle,
+    shard_of,
+};
 use uuid::Uuid;
 
 use super::operations::{attempt, result};
@@ -19,8 +22,12 @@ on_both_stores!(
     a_put_off_item_comes_back_when_it_is_due,
     writes_to_one_record_are_claimed_one_by_one_in_accepted_order,
     a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered,
+    a_late_success_of_a_worker_that_lost_the_item_leaves_it_in_doubt,
+    an_attempt_begins_only_under_the_lease_that_is_in_force,
+    a_second_hold_adds_to_the_time_that_the_first_stood_still,
+    a_held_lane_is_released_when_its_connection_is_deleted,
     a_held_lane_says_so_and_remembers_how_long_it_stood_still,
-    a_paused_lane_says_until_when,
+    a_paused_lane_says_until_when_and_a_shorter_pause_does_not_shorten_it,
     lanes_are_found_in_every_shard,
 );
 
@@ -316,39 +323,149 @@ async fn writes_to_one_record_are_claimed_one_by_one_in_accepted_order(kind: Kin
 
 async fn a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered(kind: Kind) {
     let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
     let accept = world.accept();
     let (project, operation) = (accept.operation.project_id, accept.operation.id);
     world.store.accept_operations(&[accept]).await.unwrap();
+    let begin = async |attempt| {
+        world
+            .store
+            .begin_attempts(&[BeginAttempt {
+                worker,
+                lease,
+                attempt,
+            }])
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let doubt = async || claim_all(&world).await[0].in_doubt_since;
     let (first, second) = (id(), id());
     let sent = attempt(project, operation, first, AttemptState::Sent);
-    world
-        .store
-        .append_attempts(std::slice::from_ref(&sent))
-        .await
-        .unwrap();
-    world
-        .store
-        .append_attempts(&[attempt(project, operation, first, AttemptState::Unanswered)])
-        .await
-        .unwrap();
-    assert_eq!(claim_all(&world).await[0].in_doubt_since, Some(sent.start_time));
-    let answered = attempt(project, operation, second, AttemptState::Answered);
-    world
-        .store
-        .append_attempts(&[attempt(project, operation, second, AttemptState::Sent), answered])
-        .await
-        .unwrap();
+    assert!(begin(sent.clone()).await);
+    assert!(begin(attempt(project, operation, first, AttemptState::Unanswered)).await);
+    assert_eq!(doubt().await, Some(sent.start_time));
+    let rejected = |id| {
+        let class = Some("rate_limited".to_owned());
+        NewAttempt {
+            class,
+            ..attempt(project, operation, id, AttemptState::Answered)
+        }
+    };
+    begin(attempt(project, operation, second, AttemptState::Sent)).await;
+    begin(rejected(second)).await;
     assert_eq!(
-        claim_all(&world).await[0].in_doubt_since,
+        doubt().await,
         Some(sent.start_time),
         "the other attempt's answer says nothing"
     );
+    begin(rejected(first)).await;
+    assert_eq!(doubt().await, None);
+}
+
+async fn a_late_success_of_a_worker_that_lost_the_item_leaves_it_in_doubt(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let accept = world.accept();
+    let (project, operation) = (accept.operation.project_id, accept.operation.id);
+    world.store.accept_operations(&[accept]).await.unwrap();
+    let item = claim_all(&world).await.remove(0);
+    let sent = attempt(project, operation, id(), AttemptState::Sent);
     world
         .store
-        .append_attempts(&[attempt(project, operation, first, AttemptState::Answered)])
+        .begin_attempts(&[BeginAttempt {
+            worker,
+            lease,
+            attempt: sent.clone(),
+        }])
         .await
         .unwrap();
-    assert_eq!(claim_all(&world).await[0].in_doubt_since, None);
+    world.store.retire_worker(worker).await.unwrap();
+    // The item is another's by now; the provider's "created" arrives all the same.
+    let mut late = settle(worker, lease, &item, Ending::Finish(result(EndState::Succeeded)));
+    late.attempt = Some(attempt(project, operation, sent.id, AttemptState::Answered));
+    assert_eq!(world.store.settle(&[late]).await.unwrap(), [false]);
+    assert_eq!(
+        claim_all(&world).await[0].in_doubt_since,
+        Some(sent.start_time),
+        "it must not be sent again"
+    );
+}
+
+async fn an_attempt_begins_only_under_the_lease_that_is_in_force(kind: Kind) {
+    let world = World::new(kind).await;
+    let (old, new) = (id(), id());
+    let stale = lease(&world, old).await;
+    let accept = world.accept();
+    let (project, operation) = (accept.operation.project_id, accept.operation.id);
+    world.store.accept_operations(&[accept]).await.unwrap();
+    world.store.retire_worker(old).await.unwrap();
+    let current = lease(&world, new).await;
+    let begin = |worker, lease| BeginAttempt {
+        worker,
+        lease,
+        attempt: attempt(project, operation, id(), AttemptState::Sent),
+    };
+    let begins = [
+        begin(old, stale),
+        begin(new, current),
+        begin(old, current),
+        begin(new, stale),
+    ];
+    assert_eq!(
+        world.store.begin_attempts(&begins).await.unwrap(),
+        [false, true, false, false]
+    );
+    assert_eq!(
+        world.store.list_attempts(project, operation).await.unwrap().len(),
+        1
+    );
+}
+
+async fn a_second_hold_adds_to_the_time_that_the_first_stood_still(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    store.accept_operations(&[world.accept()]).await.unwrap();
+    let works = async |works: bool| {
+        store
+            .set_connection_works(project, world.connection, 1, works)
+            .await
+            .unwrap()
+    };
+    works(false).await;
+    works(true).await;
+    let first = claim_all(&world).await.remove(0);
+    works(false).await;
+    works(true).await;
+    let second = claim_all(&world).await.remove(0);
+    let span = |item: &Claimed| item.held_until.unwrap().since(item.held_from.unwrap());
+    assert!(span(&second) >= span(&first));
+    assert!(second.held_until > first.held_until || span(&second) == span(&first));
+}
+
+async fn a_held_lane_is_released_when_its_connection_is_deleted(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    store.accept_operations(&[world.accept()]).await.unwrap();
+    store
+        .set_connection_works(project, world.connection, 1, false)
+        .await
+        .unwrap();
+    assert!(
+        store
+            .delete_installation(project, world.integration.id, world.installation.id)
+            .await
+            .unwrap()
+    );
+    assert_eq!(world.connections().await, 0);
+    let lane = store
+        .due_lanes(&[shard_of(world.connection)])
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(lane.hold_reason, None, "what waits can end");
 }
 
 async fn a_held_lane_says_so_and_remembers_how_long_it_stood_still(kind: Kind) {
@@ -374,7 +491,7 @@ async fn a_held_lane_says_so_and_remembers_how_long_it_stood_still(kind: Kind) {
     assert!(item.held_until.unwrap() >= item.held_from.unwrap());
 }
 
-async fn a_paused_lane_says_until_when(kind: Kind) {
+async fn a_paused_lane_says_until_when_and_a_shorter_pause_does_not_shorten_it(kind: Kind) {
     let world = World::new(kind).await;
     world.store.accept_operations(&[world.accept()]).await.unwrap();
     world
@@ -395,7 +512,7 @@ async fn a_paused_lane_says_until_when(kind: Kind) {
         .remove(0);
     let left = lane.paused_until.unwrap().since(lane.store_now);
     assert!(
-        left > Duration::from_secs(40) && left <= Duration::from_secs(50),
+        left > Duration::from_secs(50) && left <= Duration::from_secs(100),
         "{left:?}"
     );
 }

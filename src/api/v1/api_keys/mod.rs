@@ -95,7 +95,7 @@ pub fn join_scopes(scopes: &[String], field: &str) -> Result<String, Problem> {
 /// # Errors
 /// 400 when it is empty or too long.
 pub fn check_label(label: &str, field: &str) -> Result<(), Problem> {
-    if label.trim().is_empty() || label.chars().count() > MAX_LABEL {
+    if label.trim().is_empty() || label.chars().count() > MAX_LABEL || label.contains('\0') {
         return Err(Problem::invalid(
             field,
             format!("must have 1 to {MAX_LABEL} characters"),

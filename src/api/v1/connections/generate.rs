@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Connection, CredentialBlocks, check_metadata, check_ref};
+use super::{Connection, CredentialBlocks, check_metadata, check_ref, check_usable};
 use crate::api::auth::Scope;
 use crate::api::extract::{Body, JsonBody};
 use crate::api::problem::{Code, Problem};
@@ -57,19 +57,23 @@ pub async fn generate_connection(
         (request.consumer_name.as_ref(), "consumerName"),
         (request.provider_workspace_ref.as_ref(), "providerWorkspaceRef"),
     ] {
-        if let Some(text) = text {
+        // An SDK may send an empty text for "none"; what is required may not be empty.
+        let required = matches!(field, "groupRef" | "consumerRef");
+        if let Some(text) = text
+            && (required || !text.is_empty())
+        {
             check_ref(text, field)?;
         }
     }
     if let Some(metadata) = &request.provider_metadata {
         check_metadata(metadata, "providerMetadata")?;
     }
-    if app.catalog.get(&request.provider).is_none() {
+    let Some(connector) = app.catalog.get(&request.provider) else {
         return Err(Problem::invalid(
             "provider",
             "is not a provider of this server's catalogue",
         ));
-    }
+    };
     let (auth_scheme, credentials) = blocks.read("")?.unwrap_or(("none", Credentials::None));
     if auth_scheme == "none" {
         return Err(Problem::invalid(
@@ -77,6 +81,19 @@ pub async fn generate_connection(
             "is missing: send one of apiKey, basicAuth and oauth2AuthorizationCode",
         ));
     }
+    let metadata = request
+        .provider_metadata
+        .map(|metadata| Value::Object(metadata).to_string());
+    let workspace = request
+        .provider_workspace_ref
+        .filter(|workspace| !workspace.is_empty());
+    check_usable(
+        &connector,
+        &credentials,
+        workspace.as_deref(),
+        metadata.as_deref(),
+        auth_scheme,
+    )?;
     let project_id = scope.project().id;
     let id = app.clock.new_id();
     let sealed = credentials.seal(&app.vault, project_id, id).map_err(|error| {
@@ -89,13 +106,11 @@ pub async fn generate_connection(
         id,
         provider: request.provider,
         group_ref: request.group_ref,
-        group_name: request.group_name,
+        group_name: request.group_name.filter(|name| !name.is_empty()),
         consumer_ref: request.consumer_ref,
-        consumer_name: request.consumer_name,
-        provider_workspace_ref: request.provider_workspace_ref,
-        provider_metadata: request
-            .provider_metadata
-            .map(|metadata| Value::Object(metadata).to_string()),
+        consumer_name: request.consumer_name.filter(|name| !name.is_empty()),
+        provider_workspace_ref: workspace,
+        provider_metadata: metadata,
         auth_scheme: auth_scheme.to_owned(),
         credentials: sealed,
     };

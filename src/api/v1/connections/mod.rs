@@ -12,9 +12,11 @@ use utoipa::ToSchema;
 
 use crate::api::problem::Problem;
 use crate::clock::Time;
-use crate::outbound::Credentials;
+use crate::connectors::{Connector, ProviderRequest};
+use crate::outbound::{Credentials, attach};
 use crate::store;
 use crate::vault::Secret;
+use crate::writes::route::connection_vars;
 
 /// The longest reference or name, in bytes.
 const MAX_REF_BYTES: usize = 512;
@@ -275,6 +277,30 @@ fn check_metadata(metadata: &Map<String, Value>, field: &str) -> Result<(), Prob
         }
     }
     Ok(())
+}
+
+/// Checks that the connector can use credentials of this kind and these variables.
+fn check_usable(
+    connector: &Connector,
+    credentials: &Credentials,
+    workspace: Option<&str>,
+    metadata: Option<&str>,
+    field: &str,
+) -> Result<(), Problem> {
+    let probe = ProviderRequest {
+        method: http::Method::GET,
+        url: "https://provider.invalid/".to_owned(),
+        headers: Vec::new(),
+        content_type: None,
+        body: None,
+    };
+    attach(connector.provider(), connector.auth(), credentials, probe)
+        .map_err(|error| Problem::about(field, error.to_string()))?;
+    let vars = connection_vars(workspace, metadata);
+    match connector.check_variables(&vars).into_iter().next() {
+        Some(problem) => Err(Problem::about("providerMetadata", problem)),
+        None => Ok(()),
+    }
 }
 
 fn not_found() -> Problem {

@@ -95,7 +95,12 @@ pub async fn update_connection(
             }
         }
     }
-    if let Some((scheme, credentials)) = blocks.read("connection.")? {
+    let blocks = blocks.read("connection.")?;
+    if blocks.is_none() && (change.provider_workspace_ref.is_some() || change.provider_metadata.is_some()) {
+        // They say where requests go: a key that lies in browsers must not send somebody's credentials elsewhere.
+        scope.require_full()?;
+    }
+    if let Some((scheme, credentials)) = blocks {
         if scheme != current.auth_scheme {
             let detail = format!(
                 "the connection's auth scheme is {}, and it cannot change to {scheme}",

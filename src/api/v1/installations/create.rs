@@ -66,11 +66,12 @@ pub async fn create_installation(
         project_id,
         &integration,
         &request.group_ref,
-        request.connection_id.as_deref(),
+        request.connection_id.as_deref().filter(|id| !id.is_empty()),
         "connectionId",
     )
     .await?;
     let created_by = request.config.created_by.unwrap_or_else(|| CREATED_BY.to_owned());
+    connections::check_ref(&created_by, "config.createdBy")?;
     let new = NewInstallation {
         id: app.clock.new_id(),
         integration_id: integration.id,

@@ -11,6 +11,7 @@ use super::{Installation, check_config, find, find_connection, not_found, with_c
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
+use crate::api::v1::connections::check_ref;
 use crate::api::v1::integrations;
 use crate::app::{App, AppState};
 use crate::manifest::mask;
@@ -79,6 +80,10 @@ pub(super) async fn store_change(
 ) -> Result<store::Installation, Problem> {
     let content = &changed["config"]["content"];
     check_config(integration, content)?;
+    let created_by = changed["config"]["createdBy"]
+        .as_str()
+        .unwrap_or(&row.config_created_by);
+    check_ref(created_by, "installation.config.createdBy")?;
     let asked = changed["connectionId"].as_str();
     let connection = find_connection(
         app,
@@ -96,10 +101,7 @@ pub(super) async fn store_change(
             id: app.clock.new_id(),
             revision_id: integration.revision_id,
             content: content.to_string(),
-            created_by: changed["config"]["createdBy"]
-                .as_str()
-                .unwrap_or(&row.config_created_by)
-                .to_owned(),
+            created_by: created_by.to_owned(),
         },
     };
     let updated = app.store.update_installation(project_id, row.id, &change).await?;

@@ -92,6 +92,16 @@ pub async fn deploy(
             .remedy("Mend what `issues` lists and deploy again; nothing was changed.")
     };
     let manifest = manifest::parse(source, app.catalog.as_ref()).map_err(broken)?;
+    for (index, integration) in manifest.integrations.iter().enumerate() {
+        if crate::json::uses_reserved_key(integration.content.to_string().as_bytes()) {
+            let detail = "A key that begins with `$serde_json::private::` cannot be used.".to_owned();
+            return Err(broken(vec![Issue {
+                path: format!("$.integrations[{index}]"),
+                line: None,
+                detail,
+            }]));
+        }
+    }
     // The store knows names without regard to case, as paths do.
     let mut names = std::collections::HashMap::new();
     for (index, integration) in manifest.integrations.iter().enumerate() {

@@ -56,6 +56,9 @@ pub struct Metadata {
     pub retry: Option<Retry>,
     /// `queued`, `succeeded`, `failed`, or `needs_review`: sent, but the outcome is not known.
     pub state: String,
+    /// `unknown` when a request was sent and it is not known whether it was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
     /// `create`, `update` or `delete`.
     pub action: String,
     /// `synchronous` or `asynchronous`.
@@ -167,6 +170,7 @@ impl Operation {
                     attempts: count,
                     last_attempt: attempts.last().map(|attempt| attempt.time),
                 }),
+                outcome: (state == "needs_review").then_some("unknown"),
                 state,
                 action: row.action,
                 mode: row.mode,

@@ -145,13 +145,13 @@ pub(super) fn of_error(error: WriteError) -> Problem {
         }
         WriteError::Route(RouteError::NoInstallation(_)) => Problem::new(Code::InstallationNotFound, text)
             .remedy("Check groupRef, or create an installation of this integration for the group."),
-        WriteError::Route(RouteError::Unusable(_)) => Problem::new(Code::Unusable, text),
+        WriteError::Route(RouteError::Unusable(_) | RouteError::Gone) => Problem::new(Code::Unusable, text),
         WriteError::Plan(PlanError::ObjectNotInManifest { .. }) => Problem::new(Code::InvalidRequest, text)
             .remedy("Add the object to the integration's write.objects in amp.yaml and deploy."),
         WriteError::Plan(_) => {
             Problem::new(Code::InvalidRequest, text).remedy("Mend the manifest or the installation's config.")
         }
-        WriteError::Apply(error) => Problem::invalid_body(invalid(error)),
+        WriteError::Apply(error) => of_record(error),
         WriteError::Refused(refusal) => {
             let name = match refusal.kind {
                 RefusalKind::InvalidRecordId => "record.id",
@@ -164,13 +164,13 @@ pub(super) fn of_error(error: WriteError) -> Problem {
                 }
                 RefusalKind::InvalidRecord => "record",
             };
-            Problem::invalid(name, text)
+            Problem::about(name, text)
         }
-        WriteError::DeleteNotEnabled(_) => Problem::invalid("type", text)
+        WriteError::DeleteNotEnabled(_) => Problem::about("type", text)
             .remedy("Set deletionSettings.enabled for the object in the installation's config."),
-        WriteError::Unsupported { .. } => Problem::invalid("type", text),
-        WriteError::HeadersNotTaken(_) => Problem::invalid("headers", text),
-        WriteError::AssociationsNotTaken(_) => Problem::invalid("associations", text),
+        WriteError::Unsupported { .. } => Problem::about("type", text),
+        WriteError::HeadersNotTaken(_) => Problem::about("headers", text),
+        WriteError::AssociationsNotTaken(_) => Problem::about("associations", text),
         WriteError::DeadCredential => dead_credential(),
         WriteError::NotRecorded { written } => {
             let record_id = match written.performed.as_ref().map(|performed| &performed.outcome) {
@@ -190,20 +190,21 @@ pub(super) fn of_error(error: WriteError) -> Problem {
     }
 }
 
-fn invalid(error: ApplyError) -> Vec<Invalid> {
+fn of_record(error: ApplyError) -> Problem {
     let text = error.to_string();
     match error {
-        ApplyError::MissingRecordId(_) => vec![Invalid::new("record.id", text)],
-        ApplyError::InvalidRecordId(_) => vec![Invalid::new("record.id", text)],
-        ApplyError::Dropped { fields } => fields
-            .into_iter()
-            .map(|field| {
-                Invalid::new(
-                    format!("record.{field}"),
-                    "would be dropped, and strict was asked for",
-                )
-            })
-            .collect(),
-        ApplyError::Conflict { .. } | ApplyError::NotAnObject { .. } => vec![Invalid::new("record", text)],
+        ApplyError::MissingRecordId(_) | ApplyError::InvalidRecordId(_) => Problem::about("record.id", text),
+        ApplyError::Conflict { .. } | ApplyError::NotAnObject { .. } => Problem::about("record", text),
+        ApplyError::Dropped { fields } => Problem::invalid_body(
+            fields
+                .into_iter()
+                .map(|field| {
+                    Invalid::new(
+                        format!("record.{field}"),
+                        "would be dropped, and strict was asked for",
+                    )
+                })
+                .collect(),
+        ),
     }
 }

@@ -13,8 +13,9 @@ use super::answer::{self, WriteResponse};
 use crate::api::auth::Scope;
 use crate::api::extract::{Body, Segments};
 use crate::api::layer::RequestId;
-use crate::api::problem::Problem;
+use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
+use crate::writes::WriteError;
 use crate::writes::request::{Mode, WriteRequest};
 
 /// The body of a write, for the documentation; the reader in `writes::request` decides.
@@ -68,23 +69,39 @@ pub async fn write_records(
     State(app): State<AppState>,
     scope: Scope,
     Extension(RequestId(request_id)): Extension<RequestId>,
+    headers: http::HeaderMap,
     segments: Segments<(String, String, String)>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let Segments((_, integration, object)) = segments;
     scope.require_full()?;
+    if headers.contains_key("idempotency-key") {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "this version does not serve Idempotency-Key, and a key that does nothing would mislead",
+        )
+        .remedy("Send the write without the header."));
+    }
     let started = Instant::now();
     let request = WriteRequest::parse(&body).map_err(Problem::invalid_body)?;
     let (action, mode) = (request.action, request.mode);
-    let result = app
-        .writes
-        .write(scope.project().id, &integration, &object, request)
-        .await;
+    // In a task of its own: an app that hangs up must not leave a write half done, sent but not recorded.
+    let (writes, project_id, name) = (app.writes.clone(), scope.project().id, object.clone());
+    let writing = app
+        .in_flight
+        .spawn(async move { writes.write(project_id, &integration, &name, request).await });
+    let result = writing.await.map_err(|_| {
+        Problem::new(
+            Code::Internal,
+            "an internal error; the server's log says more under this requestId",
+        )
+    })?;
     let (operation_id, outcome) = match &result {
         Ok(written) => (
             Some(written.operation_id),
             written.performed.as_ref().map_or("accepted", |done| done.class()),
         ),
+        Err(WriteError::NotRecorded { written }) => (Some(written.operation_id), "not_recorded"),
         Err(_) => (None, "refused"),
     };
     // One line for each write, without any value of the record.
