@@ -72,7 +72,7 @@ impl App {
         clock: SharedClock,
     ) -> Result<AppState, BuildError> {
         let urls = tuning.provider_urls();
-        let catalog = Catalog::load(None, &urls).map_err(|errors| {
+        let catalog = Catalog::load(tuning.connectors_dir.as_deref(), &urls).map_err(|errors| {
             BuildError::Connectors(
                 errors
                     .iter()

@@ -112,6 +112,10 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_PROVIDER_URLS", value_name = "PROVIDER=URL", value_delimiter = ',', value_parser = provider_url)]
     pub provider_urls: Vec<(String, String)>,
 
+    /// A folder with connector files that add providers to the built-in ones or override them
+    #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
+    pub connectors_dir: Option<std::path::PathBuf>,
+
     /// The largest request body that is read, in bytes
     #[arg(long, env = "AMP_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
@@ -159,6 +163,7 @@ impl TuningArgs {
     pub fn defaults() -> Self {
         Self {
             provider_urls: Vec::new(),
+            connectors_dir: None,
             max_body_bytes: 1 << 20,
             max_provider_bytes: 4 << 20,
             provider_timeout_seconds: 30,

@@ -1,7 +1,11 @@
 //! Reading requests: bodies with a cap and exact errors, queries and path segments with problems instead of plain text.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -28,33 +32,47 @@ impl FromRequest<AppState> for Body {
             .headers()
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > limit) {
+        let mut stream = request.into_body().into_data_stream();
+        let mut body = BytesMut::new();
+        let mut fits = announced.is_none_or(|length| length <= limit);
+        while fits && let Some(chunk) = stream.next().await {
+            let chunk = chunk
+                .map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was complete"))?;
+            fits = body.len() + chunk.len() <= limit;
+            if fits {
+                body.extend_from_slice(&chunk);
+            }
+        }
+        if !fits {
+            drain(stream).await;
             return Err(too_large());
         }
-        match axum::body::to_bytes(request.into_body(), limit).await {
-            Ok(bytes) if crate::json::uses_reserved_key(&bytes) => Err(Problem::invalid(
-                "",
-                "a key that begins with `$serde_json::private::` cannot be used",
-            )),
-            Ok(bytes) => Ok(Self(bytes)),
-            Err(error) if is_limit(&error) => Err(too_large()),
-            Err(_) => Err(Problem::new(
-                Code::InvalidRequest,
-                "the body ended before it was complete",
-            )),
+        if crate::json::uses_reserved_key(&body) {
+            let detail = "a key that begins with `$serde_json::private::` cannot be used";
+            return Err(Problem::invalid("", detail));
         }
+        Ok(Self(body.freeze()))
     }
 }
 
-fn is_limit(error: &axum::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = source {
-        if inner.to_string().contains("length limit exceeded") {
-            return true;
+/// How much of a body that is too large is still taken in, and for how long.
+const DRAIN_BYTES: usize = 16 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Takes in and forgets the rest of a body. A client that is still sending when the connection is closed sees a broken
+/// connection instead of the answer that tells it why.
+async fn drain(mut stream: axum::body::BodyDataStream) {
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            seen += chunk.len();
+            if seen > DRAIN_BYTES {
+                return;
+            }
         }
-        source = inner.source();
-    }
-    false
+    };
+    // Whether it came to its end or the time ran out: the answer is the same.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 /// A JSON body of a known shape. The content type is not looked at: clients forget it.

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod connectors;
 mod dev;
 mod migrate;
 mod project;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::settings::LogArgs;
 use crate::telemetry;
 
@@ -37,6 +39,7 @@ enum Command {
     Project(project::ProjectArgs),
     /// Check a manifest and print what is wrong with it, like a compiler
     Validate(validate::ValidateArgs),
+    Connectors(connectors::ConnectorsArgs),
     Sandbox(sandbox::SandboxArgs),
 }
 
@@ -76,6 +79,16 @@ pub fn main() -> ExitCode {
             Command::Migrate(args) => migrate::run(args).await,
             Command::Project(args) => project::run(args).await,
             Command::Validate(args) => validate::run(&args),
+            Command::Connectors(args) => {
+                let now = SystemClock.now().to_timestamp();
+                match connectors::run(&args, &mut std::io::stdout().lock(), now) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err("see above".to_owned()),
+                    // A reader that has seen enough, as `head` does, is no error.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
             Command::Sandbox(args) => sandbox::run(args).await.map_err(|error| error.to_string()),
         }
     });

@@ -12,9 +12,9 @@ mod catalog;
 mod connector;
 mod contract;
 pub mod declarative;
-mod native;
 mod providers;
 mod reads;
+pub mod verify;
 
 pub use auth::{
     Attach, Auth, Basic, ClientAuth, Grant, Health, Input, Mint, OAuth2, Place, Rotation, Scheme,

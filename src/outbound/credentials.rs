@@ -208,7 +208,9 @@ pub fn attach(
         put("content-type", content_type, false)?;
     }
     let mut body = request.body;
-    for one in &auth.attach {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    // A credential that is for one host of a provider goes to no other.
+    for one in auth.attach.iter().filter(|one| one.applies_to(&host)) {
         let value = one.value(&secrets).ok_or_else(wrong_kind)?;
         match one.place {
             Place::Header => put(&one.name, &value, true)?,

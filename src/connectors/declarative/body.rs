@@ -3,120 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::definition::{BodyDef, FoldDef};
-use super::json_path::scalar;
 use super::scope::{Scope, at};
+use super::template::Template;
 use super::text::{Mode, Source, Text};
 use crate::connectors::contract::{Refusal, RefusalKind};
-
-/// A JSON value with places.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Template {
-    /// The record, as far as it is not stripped or taken elsewhere.
-    Record,
-    /// The record id as text.
-    Id,
-    /// The record id as an integer.
-    IdInteger,
-    /// The associations, when there are any.
-    Associations,
-    /// The key for repeating safely, when the caller gave one.
-    IdempotencyKey,
-    /// A value of the record.
-    Field(Vec<String>),
-    /// A value of the record that then is left out of [`Template::Record`].
-    Pop(String),
-    /// The rest of the key of a folded entry.
-    FoldKey,
-    /// The value of a folded entry.
-    FoldValue,
-    /// The first of these that is there.
-    First(Vec<Template>),
-    /// A text.
-    Text(Text),
-    /// A fixed value.
-    Fixed(Value),
-    /// A list; items that are not there are left out.
-    List(Vec<Template>),
-    /// An object; members that are not there are left out.
-    Object(Vec<(Text, Template)>),
-}
-
-impl Template {
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(value: &Value) -> Result<Self, String> {
-        Ok(match value {
-            Value::String(text) => Self::parse_text(text)?,
-            Value::Array(items) => Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?),
-            Value::Object(map) => match (map.len(), map.get("$first")) {
-                (1, Some(Value::Array(items))) => {
-                    Self::First(items.iter().map(Self::parse).collect::<Result<_, _>>()?)
-                }
-                (_, Some(_)) => return Err("`$first` takes a list and stands alone".into()),
-                _ => Self::Object(
-                    map.iter()
-                        .map(|(key, value)| Ok::<_, String>((Text::parse(key)?, Self::parse(value)?)))
-                        .collect::<Result<_, _>>()?,
-                ),
-            },
-            _ => Self::Fixed(value.clone()),
-        })
-    }
-
-    fn parse_text(text: &str) -> Result<Self, String> {
-        let Some(name) = text.strip_prefix('$') else {
-            let text = Text::parse(text)?;
-            return Ok(match text.as_literal() {
-                Some(literal) => Self::Fixed(Value::String(literal.to_owned())),
-                None => Self::Text(text),
-            });
-        };
-        Ok(match name {
-            "record" => Self::Record,
-            "id" => Self::Id,
-            "id:int" => Self::IdInteger,
-            "associations" => Self::Associations,
-            "idempotency_key" => Self::IdempotencyKey,
-            "key" => Self::FoldKey,
-            "value" => Self::FoldValue,
-            _ => match name.split_once('.') {
-                Some(("record", path)) => Self::Field(path.split('.').map(str::to_owned).collect()),
-                Some(("pop", key)) => Self::Pop(key.to_owned()),
-                _ => match name.strip_prefix('$') {
-                    Some(literal) => Self::Fixed(Value::String(format!("${literal}"))),
-                    None => return Err(format!("unknown value `{text}`")),
-                },
-            },
-        })
-    }
-
-    /// Calls `see` for this template and everything in it.
-    pub fn visit(&self, see: &mut dyn FnMut(&Self)) {
-        see(self);
-        match self {
-            Self::First(items) | Self::List(items) => items.iter().for_each(|t| t.visit(see)),
-            Self::Object(members) => members.iter().for_each(|(_, t)| t.visit(see)),
-            _ => {}
-        }
-    }
-
-    /// Keys of the record that this template takes out of it.
-    #[must_use]
-    pub fn popped(&self) -> Vec<String> {
-        let mut keys = Vec::new();
-        self.visit(&mut |template| match template {
-            Self::Pop(key) => keys.push(key.clone()),
-            Self::Text(text) => keys.extend(text.sources().filter_map(|s| match s {
-                Source::Pop(key) => Some(key.clone()),
-                _ => None,
-            })),
-            _ => {}
-        });
-        keys
-    }
-}
 
 /// A compiled body.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,8 +17,9 @@ pub struct Body {
     pub to_query: bool,
     strip: Vec<String>,
     folds: Vec<Fold>,
-    defaults: Vec<(String, Template)>,
-    injects: Vec<(String, Template)>,
+    defaults: Vec<(Text, Template)>,
+    injects: Vec<(Text, Template)>,
+    json_patch: bool,
     template: Option<Template>,
     unless_has: Vec<Text>,
 }
@@ -147,8 +38,9 @@ impl Body {
     /// What is wrong with it.
     pub fn compile(def: &BodyDef, popped: &[String]) -> Result<Self, String> {
         let member = |(key, value): (&str, &Value)| {
+            let name = Text::parse(key)?;
             Template::parse(value)
-                .map(|t| (key.to_owned(), t))
+                .map(|t| (name, t))
                 .map_err(|why| format!("{key}: {why}"))
         };
         let fold = |fold: &FoldDef| {
@@ -169,6 +61,7 @@ impl Body {
             folds: def.fold.iter().map(fold).collect::<Result<_, _>>()?,
             defaults: def.default.iter().map(member).collect::<Result<_, _>>()?,
             injects: def.inject.iter().map(member).collect::<Result<_, _>>()?,
+            json_patch: def.json_patch,
             template: def.template.as_ref().map(Template::parse).transpose()?,
             unless_has: def
                 .unless_has
@@ -188,7 +81,7 @@ impl Body {
 
     /// Adds a member that the record gets unless it has it.
     pub fn add_default(&mut self, key: &str, template: Template) {
-        self.defaults.push((key.to_owned(), template));
+        self.defaults.push((Text::literal(key), template));
     }
 
     /// Whether the id of the request reaches the body.
@@ -235,7 +128,14 @@ impl Body {
         Ok(())
     }
 
-    /// The record without the keys that are taken elsewhere, for a query.
+    /// Whether the body is the record itself, but for keys that are taken elsewhere.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        let plain = self.folds.is_empty() && self.defaults.is_empty() && self.injects.is_empty();
+        plain && self.template.is_none() && !self.json_patch
+    }
+
+    /// The record without the keys that are taken elsewhere, for a query or a form.
     pub fn entries<'r>(
         &'r self,
         record: &'r Map<String, Value>,
@@ -258,6 +158,15 @@ impl Writer<'_, '_> {
         let scope = self.scope;
         match template {
             Template::Record => self.record()?,
+            Template::RecordJson => {
+                let mut inner = Vec::new();
+                let mut writer = Writer {
+                    out: &mut inner,
+                    ..*self
+                };
+                writer.record()?;
+                json(self.out, &Value::from(String::from_utf8_lossy(&inner)));
+            }
             Template::Id => match scope.id {
                 Some(id) => json(self.out, &Value::from(id)),
                 None => return Ok(false),
@@ -293,6 +202,13 @@ impl Writer<'_, '_> {
             },
             Template::FoldKey => match self.folded {
                 Some((key, _)) => json(self.out, &Value::from(key)),
+                None => return Ok(false),
+            },
+            Template::FoldKeyInteger => match self.folded {
+                Some((key, _)) => match key.parse::<u64>() {
+                    Ok(number) => json(self.out, &Value::from(number)),
+                    Err(_) => json(self.out, &Value::from(key)),
+                },
                 None => return Ok(false),
             },
             Template::FoldValue => match self.folded {
@@ -347,18 +263,26 @@ impl Writer<'_, '_> {
     }
 
     fn record(&mut self) -> Result<(), Refusal> {
-        let body = self.body;
-        let record = self.scope.record;
-        self.out.push(b'{');
+        let (body, scope) = (self.body, self.scope);
+        let record = scope.record;
+        let names = |members: &[(Text, Template)]| -> Result<Vec<String>, Refusal> {
+            members
+                .iter()
+                .map(|(key, _)| key.render(scope, Mode::Plain))
+                .collect()
+        };
+        let (defaults, injects) = (names(&body.defaults)?, names(&body.injects)?);
+        self.out.push(if body.json_patch { b'[' } else { b'{' });
         let mut separator = Separator::default();
         for (key, value) in record {
-            let dropped = body.strip.iter().any(|k| k == key)
-                || body.injects.iter().any(|(k, _)| k == key)
+            let dropped = body.strip.contains(key)
+                || injects.contains(key)
                 || body.folds.iter().any(|f| f.takes(key) || f.merges(key, record));
             if !dropped {
                 separator.before(self.out);
-                json_key(self.out, key);
+                self.open_member(key);
                 json(self.out, value);
+                self.close_member();
             }
         }
         for fold in &body.folds {
@@ -367,21 +291,39 @@ impl Writer<'_, '_> {
                 self.fold(fold)?;
             }
         }
-        for (key, template) in &body.defaults {
+        for (key, (_, template)) in defaults.iter().zip(&body.defaults) {
             if !record.contains_key(key) {
                 separator.member(self, |w| w.named(key, template))?;
             }
         }
-        for (key, template) in &body.injects {
+        for (key, (_, template)) in injects.iter().zip(&body.injects) {
             separator.member(self, |w| w.named(key, template))?;
         }
-        self.out.push(b'}');
+        self.out.push(if body.json_patch { b']' } else { b'}' });
         Ok(())
+    }
+
+    /// Starts a member of the record: `"key":`, or the operation that puts it there.
+    fn open_member(&mut self, key: &str) {
+        if self.body.json_patch {
+            let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+            self.out.extend_from_slice(br#"{"op":"replace","path":"#);
+            json(self.out, &Value::from(pointer));
+            self.out.extend_from_slice(br#","value":"#);
+        } else {
+            json_key(self.out, key);
+        }
+    }
+
+    fn close_member(&mut self) {
+        if self.body.json_patch {
+            self.out.push(b'}');
+        }
     }
 
     fn fold(&mut self, fold: &Fold) -> Result<(), Refusal> {
         let record = self.scope.record;
-        json_key(self.out, &fold.into);
+        self.open_member(&fold.into);
         self.out.push(b'[');
         let mut separator = Separator::default();
         if let Some(Value::Array(items)) = record.get(&fold.into) {
@@ -402,6 +344,7 @@ impl Writer<'_, '_> {
             separator.member(&mut item, |w| w.value(&fold.item))?;
         }
         self.out.push(b']');
+        self.close_member();
         Ok(())
     }
 }
@@ -488,60 +431,4 @@ pub fn json(out: &mut Vec<u8>, value: &Value) {
     // Writing a `Value` into a `Vec` has no way to fail.
     let wrote = serde_json::to_writer(&mut *out, value);
     debug_assert!(wrote.is_ok());
-}
-
-/// Writes a JSON object as a form. Nested values become `a[b]` and `list[0]`, or, when `flat`, a list repeats its key
-/// and other nested values are JSON texts.
-#[must_use]
-pub fn form(value: &Value, flat: bool) -> Vec<u8> {
-    let mut pairs = Vec::new();
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .for_each(|(key, value)| pair(&mut pairs, key.clone(), value, flat)),
-        other => pair(&mut pairs, String::new(), other, flat),
-    }
-    let mut out = Vec::new();
-    for (i, (name, value)) in pairs.iter().enumerate() {
-        if i > 0 {
-            out.push(b'&');
-        }
-        super::escape::push_form(&mut out, name);
-        out.push(b'=');
-        super::escape::push_form(&mut out, value);
-    }
-    out
-}
-
-fn pair(pairs: &mut Vec<(String, String)>, name: String, value: &Value, flat: bool) {
-    match value {
-        Value::Null => pairs.push((name, String::new())),
-        Value::Array(items) if flat => {
-            for item in items {
-                let text = scalar_or_json(item);
-                pairs.push((name.clone(), text));
-            }
-        }
-        Value::Object(_) if flat => pairs.push((name, value.to_string())),
-        Value::Array(items) => {
-            for (i, item) in items.iter().enumerate() {
-                pair(pairs, format!("{name}[{i}]"), item, flat);
-            }
-        }
-        Value::Object(map) => {
-            for (key, item) in map {
-                pair(pairs, format!("{name}[{key}]"), item, flat);
-            }
-        }
-        scalar => pairs.push((name, scalar_or_json(scalar))),
-    }
-}
-
-fn scalar_or_json(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        Value::Number(n) => n.to_string(),
-        Value::Null => String::new(),
-        other => scalar(other).unwrap_or_else(|| other.to_string()),
-    }
 }

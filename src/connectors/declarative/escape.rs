@@ -37,6 +37,27 @@ pub fn push_segment(out: &mut String, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What a path may hold beside the unreserved characters, slashes included: for names that the file itself lists.
+const LISTED: &AsciiSet = &STRICT
+    .remove(b'/')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'$')
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'\'');
+
+/// Appends a name that the file lists.
+pub fn push_listed(out: &mut String, name: &str) {
+    out.extend(utf8_percent_encode(name, LISTED));
+}
+
 /// Appends a name or a value of a query.
 pub fn push_query(out: &mut String, value: &str) {
     out.extend(utf8_percent_encode(value, STRICT));

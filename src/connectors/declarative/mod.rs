@@ -1,6 +1,6 @@
 //! The engine that reads connector files.
 //!
-//! `definition` is a file as it is written; `compile` merges its defaults, checks it and makes one [`plan::Plan`] per
+//! `definition` is a file as it is written; `compile` merges its defaults, checks it and makes one plan per
 //! object and action; `prepare` and `interpret` apply a plan. A file is parsed and checked once.
 
 pub(in crate::connectors) mod body;
@@ -9,6 +9,7 @@ pub mod definition;
 pub(in crate::connectors) mod errors;
 mod escape;
 pub mod examples;
+mod form;
 mod hint;
 pub(in crate::connectors) mod interpret;
 pub mod json_path;
@@ -16,4 +17,6 @@ pub mod ordered;
 pub(in crate::connectors) mod plan;
 pub(in crate::connectors) mod prepare;
 pub(in crate::connectors) mod scope;
+mod template;
 pub(in crate::connectors) mod text;
+pub(in crate::connectors) mod url;

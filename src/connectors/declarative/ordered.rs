@@ -32,6 +32,9 @@ impl<T: Clone> Ordered<T> {
     /// This mapping with the other's entries put over it: a key that both have takes the other's value.
     #[must_use]
     pub fn merged(&self, over: &Self) -> Self {
+        if self.0.is_empty() {
+            return over.clone();
+        }
         let mut all = self.0.clone();
         for (key, value) in &over.0 {
             match all.iter_mut().find(|(k, _)| k == key) {

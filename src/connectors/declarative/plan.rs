@@ -104,8 +104,6 @@ pub struct Lookup {
     pub when: Option<When>,
     /// Renaming keys by its answer.
     pub rename: Option<Rename>,
-    /// Native code that makes the body.
-    pub native: Option<NativeBody>,
 }
 
 /// Renaming keys of the record by a list in the answer to a lookup.
@@ -120,9 +118,6 @@ pub struct Rename {
     /// The key that gets the object of ids and values.
     pub into: String,
 }
-
-/// Makes a body of the record and the looked-up record; an error is a text for the user.
-pub type NativeBody = fn(&serde_json::Map<String, Value>, &Value) -> Result<Value, String>;
 
 /// A condition on the record.
 #[derive(Debug, Clone)]

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::body::{form, has_associations, json};
+use super::body::{Body, has_associations};
 use super::compile::Compiled;
 use super::definition::Encode;
-use super::escape::{is_header_name, is_header_value, push_query};
-use super::plan::{Idempotency, Lookup, Plan, Query, QueryValue, Rename};
+use super::escape::{is_header_name, is_header_value};
+use super::form::form;
+use super::plan::{Idempotency, Lookup, Plan, Rename};
 use super::scope::Scope;
-use super::text::{Mode, Text, record_text};
+use super::text::{Mode, record_text};
+use super::url::{push_parameter, url};
 use crate::action::Action;
 use crate::connectors::contract::{Command, ProviderRequest, ProviderResponse, Refusal, RefusalKind, Step};
 
@@ -93,7 +95,7 @@ pub fn prepare(
             Some(answer) => after_lookup(around, plan, lookup, &scope, command, answer).map(Step::Send),
         };
     }
-    request(around, plan, &scope, command, None).map(Step::Send)
+    request(around, plan, &scope, command).map(Step::Send)
 }
 
 /// The plan of a command.
@@ -122,7 +124,6 @@ fn request(
     plan: &Plan,
     scope: &Scope<'_>,
     command: &Command<'_>,
-    body: Option<Vec<u8>>,
 ) -> Result<ProviderRequest, Refusal> {
     let mut url = url(around, plan, scope, &plan.path, &plan.query)?;
     let mut headers = fixed_headers(plan, scope)?;
@@ -130,10 +131,9 @@ fn request(
         push_header(&mut headers, name, key.to_owned())?;
     }
     pass_headers(around, command, &mut headers)?;
-    let body = match (&plan.body, body) {
-        (_, Some(body)) => Some(body),
-        (None, None) => None,
-        (Some(body), None) if body.to_query => {
+    let body = match &plan.body {
+        None => None,
+        Some(body) if body.to_query => {
             for (key, value) in body.entries(scope.record) {
                 push_parameter(
                     &mut url,
@@ -143,13 +143,8 @@ fn request(
             }
             None
         }
-        (Some(body), None) => {
-            let mut out = Vec::with_capacity(512);
-            body.write(&mut out, scope, command.associations)?;
-            Some(out)
-        }
+        Some(body) => Some(encoded(plan, body, scope, command.associations)?),
     };
-    let body = body.map(|body| encode(plan, body));
     let content_type = body.as_ref().map(|_| plan.content_type.clone());
     Ok(ProviderRequest {
         method: plan.method.clone(),
@@ -160,15 +155,28 @@ fn request(
     })
 }
 
-/// Turns the JSON of a body into the form the provider wants.
-fn encode(plan: &Plan, body: Vec<u8>) -> Vec<u8> {
+/// The bytes of the body in the encoding that the provider wants.
+fn encoded(plan: &Plan, body: &Body, scope: &Scope<'_>, associations: &[Value]) -> Result<Vec<u8>, Refusal> {
     let flat = match plan.encode {
-        Encode::Json | Encode::Graphql => return body,
-        Encode::Form => false,
-        Encode::FormFlat => true,
+        Encode::Json | Encode::Graphql => None,
+        Encode::Form => Some(false),
+        Encode::FormFlat => Some(true),
     };
-    // The bytes were written by `Body::write`, so they are JSON.
-    serde_json::from_slice::<Value>(&body).map_or(body, |value| form(&value, flat))
+    if let Some(flat) = flat.filter(|_| body.is_record()) {
+        return Ok(form(body.entries(scope.record), flat));
+    }
+    let mut out = Vec::with_capacity(512);
+    body.write(&mut out, scope, associations)?;
+    // A form of a template is made from its JSON, which `Body::write` has just written.
+    Ok(
+        match (
+            flat,
+            flat.and_then(|_| serde_json::from_slice::<Map<String, Value>>(&out).ok()),
+        ) {
+            (Some(flat), Some(map)) => form(map.iter(), flat),
+            _ => out,
+        },
+    )
 }
 
 fn fixed_headers(plan: &Plan, scope: &Scope<'_>) -> Result<Vec<(String, String)>, Refusal> {
@@ -223,137 +231,6 @@ fn pass_headers(
     Ok(())
 }
 
-/// The absolute URL of a path.
-///
-/// # Errors
-/// When a value is missing or does not fit.
-pub fn url(
-    around: &Surroundings<'_>,
-    plan: &Plan,
-    scope: &Scope<'_>,
-    path: &Text,
-    query: &[(Text, Query)],
-) -> Result<String, Refusal> {
-    let mut url = String::with_capacity(128);
-    let own = plan
-        .base_url_variable
-        .as_deref()
-        .and_then(|name| Some((name, scope.var(name)?)));
-    match own {
-        Some((name, base)) => url.push_str(checked_base(name, base)?),
-        None => base_into(&mut url, &plan.base_url, scope)?,
-    }
-    let base_query = split_query(&mut url);
-    path.render_into(&mut url, scope, Mode::Path)?;
-    if let Some(rebase) = around.rebase {
-        url = rebased(&url, rebase);
-    }
-    if let Some(base_query) = base_query {
-        url.push('?');
-        url.push_str(&base_query);
-    }
-    for (name, parameter) in query {
-        if parameter
-            .when
-            .as_ref()
-            .is_some_and(|when| !when.holds(scope.record))
-        {
-            continue;
-        }
-        let value = match &parameter.value {
-            QueryValue::Text(text) => match text.render(scope, Mode::Plain) {
-                Ok(value) => value,
-                Err(_) if parameter.optional => continue,
-                Err(refusal) => return Err(refusal),
-            },
-            QueryValue::RecordKeys(keys) => {
-                let there: Vec<&str> = keys
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|key| scope.record.contains_key(*key))
-                    .collect();
-                if there.is_empty() && parameter.optional {
-                    continue;
-                }
-                there.join(",")
-            }
-        };
-        push_parameter(&mut url, &name.render(scope, Mode::Plain)?, &value);
-    }
-    Ok(url)
-}
-
-/// Writes the base URL of the file. A base that is one variable is a whole URL and checked as such.
-pub fn base_into(url: &mut String, base: &Text, scope: &Scope<'_>) -> Result<(), Refusal> {
-    if base.leading_literal().is_none()
-        && let Some(super::text::Source::Conn(name)) = base.sources().next()
-    {
-        let Some(value) = scope.var(name) else {
-            return Err(Refusal::new(
-                RefusalKind::InvalidVariable,
-                format!("the connection's variable `{name}` is missing; it holds the address to call"),
-            ));
-        };
-        url.push_str(checked_base(name, value)?);
-        return Ok(());
-    }
-    // What stands after the host of a base URL is text of the file or a path segment.
-    let rendered = base.render_base(scope)?;
-    url.push_str(rendered.trim_end_matches('/'));
-    Ok(())
-}
-
-/// A base URL that comes from a variable: `https`, a host, perhaps a path and a query; nothing else.
-fn checked_base<'v>(name: &str, value: &'v str) -> Result<&'v str, Refusal> {
-    let bad = |why: &str| {
-        Refusal::new(
-            RefusalKind::InvalidVariable,
-            format!("the connection's variable `{name}` {why}; it has to be an https URL"),
-        )
-    };
-    let parsed = url::Url::parse(value).map_err(|_| bad("is not a URL"))?;
-    if parsed.scheme() != "https" || parsed.host().is_none() {
-        return Err(bad("is not an https URL"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() || parsed.fragment().is_some() {
-        return Err(bad("holds a user name, a password or a fragment"));
-    }
-    if value
-        .chars()
-        .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-    {
-        return Err(bad("holds a character that a URL cannot have"));
-    }
-    Ok(value.trim_end_matches('/'))
-}
-
-/// Takes the query off a base URL.
-fn split_query(url: &mut String) -> Option<String> {
-    let at = url.find('?')?;
-    let query = url.split_off(at)[1..].to_owned();
-    while url.ends_with('/') {
-        url.pop();
-    }
-    Some(query)
-}
-
-/// The URL with scheme and host replaced; the replacement's own path comes first.
-#[must_use]
-pub fn rebased(url: &str, rebase: &str) -> String {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    let rest = url[after_scheme..]
-        .find(['/', '?'])
-        .map_or("", |at| &url[after_scheme + at..]);
-    format!("{}{rest}", rebase.trim_end_matches('/'))
-}
-
-fn push_parameter(url: &mut String, name: &str, value: &str) {
-    url.push(if url.contains('?') { '&' } else { '?' });
-    push_query(url, name);
-    url.push('=');
-    push_query(url, value);
-}
-
 fn lookup_request(
     around: &Surroundings<'_>,
     plan: &Plan,
@@ -387,11 +264,6 @@ fn after_lookup(
                 "{provider} answered the read before the write with status {status} and no usable body"
             ))
         })?;
-    if let Some(native) = lookup.native {
-        let mut out = Vec::new();
-        json(&mut out, &native(command.record, &document).map_err(failed)?);
-        return request(around, plan, scope, command, Some(out));
-    }
     match &lookup.rename {
         Some(rename) => {
             let record = renamed(rename, command.record, &document);
@@ -403,9 +275,9 @@ fn after_lookup(
                 record: &record,
                 ..*scope
             };
-            request(around, plan, &scope, &command, None)
+            request(around, plan, &scope, &command)
         }
-        None => request(around, plan, scope, command, None),
+        None => request(around, plan, scope, command),
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::escape::{is_host_part, push_segment};
+use super::escape::{is_host_part, push_listed, push_segment};
 use super::json_path::scalar;
 use super::scope::Scope;
 use crate::connectors::contract::{Refusal, RefusalKind};
@@ -210,7 +210,7 @@ fn put(out: &mut String, value: &str, source: &Source, scope: &Scope<'_>, mode: 
         Mode::Host if is_host_part(value) => out.push_str(value),
         Mode::Host => return refuse("is not a host name"),
         // Names that the file lists are safe as they are; others may span segments only where the file says so.
-        Mode::Path if source.is_name() && scope.plan.listed => out.push_str(value),
+        Mode::Path if source.is_name() && scope.plan.listed => push_listed(out, value),
         Mode::Path if source.is_name() && scope.plan.slashes => {
             for (i, segment) in value.split('/').enumerate() {
                 if i > 0 {

@@ -1,10 +1,12 @@
 //! How credentials are obtained and attached. Only data: the outbound layer holds the secrets and does the work.
 
+mod definition;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::declarative::ordered::Ordered;
+pub use definition::AuthDef;
 
 /// How a provider authenticates its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +204,8 @@ pub struct Attach {
     pub name: String,
     /// The value, with secrets as `{name}`. For HTTP basic authentication `Basic {base64(username:password)}`.
     pub value: String,
+    /// The only host that gets it; `None` for all.
+    pub host: Option<String>,
 }
 
 /// Where a credential goes.
@@ -215,10 +219,44 @@ pub enum Place {
     Form,
 }
 
+impl Place {
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Query => "query parameter",
+            Self::Form => "form field",
+        }
+    }
+}
+
+impl Auth {
+    /// The kind of credential in the catalogue's words: `oauth2`, `apiKey`, `basic`, `custom` or `none`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.scheme {
+            Scheme::OAuth2(_) => "oauth2",
+            Scheme::ApiKey => "apiKey",
+            Scheme::Basic(_) => "basic",
+            Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4 { .. } => "custom",
+            Scheme::None => "none",
+        }
+    }
+}
+
 /// The text of [`Attach::value`] for HTTP basic authentication.
 pub const BASIC_VALUE: &str = "Basic {base64(username:password)}";
 
 impl Attach {
+    /// Whether a request to this host gets it.
+    #[must_use]
+    pub fn applies_to(&self, host: &str) -> bool {
+        self.host
+            .as_deref()
+            .is_none_or(|own| own.eq_ignore_ascii_case(host))
+    }
+
     /// The value with the secrets put in, unescaped; `None` when one is missing.
     #[must_use]
     pub fn value(&self, secrets: &BTreeMap<String, String>) -> Option<String> {
@@ -254,37 +292,6 @@ pub struct Health {
     pub status: Vec<u16>,
 }
 
-/// `auth` of a file.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthDef {
-    oauth2: Option<OAuth2>,
-    api_key: Option<ApiKeyDef>,
-    basic: Option<Basic>,
-    custom: Option<CustomDef>,
-    mint: Option<Mint>,
-    aws_sigv4: Option<SigV4Def>,
-    none: bool,
-    health: Option<Health>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApiKeyDef {
-    #[serde(rename = "in")]
-    place: PlaceDef,
-    name: String,
-    #[serde(default)]
-    prefix: String,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PlaceDef {
-    Header,
-    Query,
-}
-
 /// A header and what stands before the token in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,112 +301,4 @@ pub struct HeaderDef {
     /// What stands before the token, such as `Bearer `.
     #[serde(default)]
     pub prefix: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct CustomDef {
-    headers: Ordered<String>,
-    query: Ordered<String>,
-    inputs: Vec<Input>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SigV4Def {
-    service: String,
-}
-
-impl AuthDef {
-    /// The checked form.
-    ///
-    /// # Errors
-    /// When there is not exactly one kind of credential, or a custom header names an unknown input.
-    pub fn resolve(&self) -> Result<Auth, String> {
-        let given = [
-            self.oauth2.is_some(),
-            self.api_key.is_some(),
-            self.basic.is_some(),
-            self.custom.is_some(),
-            self.mint.is_some(),
-            self.aws_sigv4.is_some(),
-            self.none,
-        ];
-        if given.iter().filter(|given| **given).count() != 1 {
-            return Err("give exactly one of oauth2, api_key, basic, custom, mint, aws_sigv4, none".into());
-        }
-        let header = |name: &str, value: String| Attach {
-            place: Place::Header,
-            name: name.to_owned(),
-            value,
-        };
-        let bearer = || header("Authorization", "Bearer {access_token}".to_owned());
-        let (scheme, attach) = if let Some(oauth2) = &self.oauth2 {
-            let attach = match &oauth2.header {
-                Some(own) => header(&own.name, format!("{}{{access_token}}", own.prefix)),
-                None => bearer(),
-            };
-            (Scheme::OAuth2(oauth2.clone()), vec![attach])
-        } else if let Some(key) = &self.api_key {
-            let value = format!("{}{{api_key}}", key.prefix);
-            let place = match key.place {
-                PlaceDef::Header => Place::Header,
-                PlaceDef::Query => Place::Query,
-            };
-            (
-                Scheme::ApiKey,
-                vec![Attach {
-                    place,
-                    name: key.name.clone(),
-                    value,
-                }],
-            )
-        } else if let Some(basic) = &self.basic {
-            if !matches!(basic.api_key_as.as_deref(), None | Some("username" | "password")) {
-                return Err("basic.api_key_as is `username` or `password`".into());
-            }
-            (
-                Scheme::Basic(basic.clone()),
-                vec![header("Authorization", BASIC_VALUE.to_owned())],
-            )
-        } else if let Some(custom) = &self.custom {
-            let mut attach: Vec<Attach> = custom.headers.iter().map(|(n, v)| header(n, v.clone())).collect();
-            attach.extend(custom.query.iter().map(|(name, value)| Attach {
-                place: Place::Query,
-                name: name.to_owned(),
-                value: value.clone(),
-            }));
-            check_inputs(&attach, &custom.inputs)?;
-            (Scheme::Custom(custom.inputs.clone()), attach)
-        } else if let Some(mint) = &self.mint {
-            (Scheme::Mint(mint.clone()), vec![bearer()])
-        } else if let Some(aws) = &self.aws_sigv4 {
-            (
-                Scheme::AwsSigV4 {
-                    service: aws.service.clone(),
-                },
-                Vec::new(),
-            )
-        } else {
-            (Scheme::None, Vec::new())
-        };
-        Ok(Auth {
-            scheme,
-            attach,
-            health: self.health.clone(),
-        })
-    }
-}
-
-fn check_inputs(attach: &[Attach], inputs: &[Input]) -> Result<(), String> {
-    for one in attach {
-        let secrets = inputs.iter().map(|i| (i.name.clone(), String::new())).collect();
-        if one.value(&secrets).is_none() {
-            return Err(format!(
-                "`{}` of `{}` names a secret that is not in `inputs`",
-                one.value, one.name
-            ));
-        }
-    }
-    Ok(())
 }

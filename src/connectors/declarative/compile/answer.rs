@@ -1,0 +1,219 @@
+//! The answer half of a plan, and the reads around it.
+
+use std::collections::BTreeMap;
+
+use super::request::Compiler;
+use crate::connectors::declarative::definition::{
+    ClassifyDef, Encode, ErrorsDef, IdDef, LookupDef, PredicateDef, QueryDef, ReadsDef, ResultDef,
+};
+use crate::connectors::declarative::json_path::JsonPath;
+use crate::connectors::declarative::ordered::Ordered;
+use crate::connectors::declarative::plan::{
+    Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Rename, ResultPlan, Test, When,
+};
+use crate::connectors::reads::Reads;
+
+impl Compiler<'_> {
+    pub(super) fn lookup(&mut self, path: &str, def: &LookupDef) -> Option<Lookup> {
+        let rename = match &def.rename {
+            None => None,
+            Some(rename) => {
+                let mut read = |text: &str| self.take(&format!("{path}.rename"), JsonPath::parse(text));
+                Some(Rename {
+                    list: read(&rename.list)?,
+                    name: read(&rename.name)?,
+                    id: read(&rename.id)?,
+                    into: rename.into.clone(),
+                })
+            }
+        };
+        Some(Lookup {
+            path: self.text(&format!("{path}.path"), &def.path),
+            query: self.query(&format!("{path}.query"), &def.query),
+            when: def.when.as_ref().map(When::of),
+            rename,
+        })
+    }
+
+    pub(super) fn result(&mut self, path: &str, def: &ResultDef) -> ResultPlan {
+        let ok = def
+            .ok
+            .iter()
+            .flatten()
+            .filter_map(|p| self.predicate(&format!("{path}.ok"), p))
+            .collect();
+        let id = def
+            .id
+            .iter()
+            .flatten()
+            .filter_map(|i| self.id(&format!("{path}.id"), i))
+            .collect();
+        let data = def.data.iter().flatten();
+        let data = data
+            .filter_map(|p| self.take(&format!("{path}.data"), PathText::parse(p)))
+            .collect();
+        ResultPlan {
+            ok,
+            id,
+            id_prefer_request: def.id_prefer_request.unwrap_or(false),
+            id_required: def.id_required.unwrap_or(false),
+            data,
+            empty: def.empty,
+            text: def.text,
+        }
+    }
+
+    pub(super) fn predicate(&mut self, path: &str, def: &PredicateDef) -> Option<Predicate> {
+        let test = match (&def.equals, &def.one_of, def.empty, def.present) {
+            (Some(value), None, None, None) => Test::OneOf(vec![value.clone()]),
+            (None, Some(values), None, None) => Test::OneOf(values.clone()),
+            (None, None, Some(true), None) => Test::Empty,
+            (None, None, None, Some(true)) => Test::Present,
+            _ => {
+                self.problem(
+                    path,
+                    "takes exactly one of `equals`, `one_of`, `empty: true`, `present: true`",
+                );
+                return None;
+            }
+        };
+        Some(Predicate {
+            path: self.take(path, PathText::parse(&def.path))?,
+            test,
+        })
+    }
+
+    pub(super) fn id(&mut self, path: &str, def: &IdDef) -> Option<IdPlace> {
+        let source = match (&def.path, &def.header) {
+            (Some(text), None) => IdSource::Body(self.take(path, PathText::parse(text))?),
+            (None, Some(header)) => IdSource::Header(header.to_ascii_lowercase()),
+            _ => {
+                self.problem(path, "takes either `path` or `header`");
+                return None;
+            }
+        };
+        let pattern = match &def.pattern {
+            None => None,
+            Some(pattern) => {
+                let compiled = regex_lite::Regex::new(pattern).map_err(|why| format!("`{pattern}`: {why}"));
+                Some(self.take(path, compiled)?)
+            }
+        };
+        Some(IdPlace { source, pattern })
+    }
+
+    pub(super) fn errors(&mut self, def: &ErrorsDef) -> ErrorPlan {
+        let mut paths = |what: &str, texts: &[String]| -> Vec<JsonPath> {
+            let at = format!("errors.{what}");
+            texts
+                .iter()
+                .filter_map(|text| self.take(&at, JsonPath::parse(text)))
+                .collect()
+        };
+        let code = paths("code", &def.code);
+        let message = paths("message", &def.message);
+        let status = paths("status", &def.status);
+        let existing_id = def
+            .existing_id
+            .iter()
+            .filter_map(|i| self.id("errors.existing_id", i))
+            .collect();
+        let classify = def
+            .classify
+            .iter()
+            .enumerate()
+            .map(|(i, c)| self.classify(i, c))
+            .collect();
+        ErrorPlan {
+            code,
+            message,
+            status,
+            existing_id,
+            classify,
+        }
+    }
+
+    pub(super) fn classify(&mut self, i: usize, def: &ClassifyDef) -> Classify {
+        if def.status.is_empty() && def.code.is_empty() && def.message.is_empty() {
+            self.problem(
+                &format!("errors.classify.{i}"),
+                "needs a `status`, a `code` or a `message`",
+            );
+        }
+        Classify {
+            status: def.status.clone(),
+            code: def.code.clone(),
+            message: def.message.clone(),
+            on: def.on.clone(),
+            class: def.class,
+            wait_seconds: def.wait_seconds,
+        }
+    }
+
+    pub(super) fn reads(&mut self, def: &ReadsDef) -> Option<Reads> {
+        let base = self.base_url.clone();
+        let base_url = self.base("base_url", &base);
+        let headers = self.headers.clone();
+        let headers = self.headers("headers", &headers);
+        let mut read = |path: &str, text: &str, query: &Ordered<QueryDef>| crate::connectors::reads::Read {
+            plan: Plan {
+                resource: None,
+                key: None,
+                listed: false,
+                slashes: false,
+                method: http::Method::GET,
+                base_url: base_url.clone(),
+                base_url_variable: self.base_url_variable.clone(),
+                path: self.text(&format!("{path}.path"), text),
+                query: self.query(&format!("{path}.query"), query),
+                headers: headers.clone(),
+                content_type: String::new(),
+                encode: Encode::Json,
+                body: None,
+                needs_id: false,
+                idempotency: None,
+                repeat_safe: true,
+                lookup: None,
+                variants: Vec::new(),
+                result: ResultPlan::default(),
+            },
+        };
+        let current = def
+            .current
+            .as_ref()
+            .map(|c| (read("reads.current", &c.path, &c.query), c.fields.clone()));
+        let unique = def
+            .unique
+            .as_ref()
+            .map(|u| (read("reads.unique", &u.path, &u.query), u));
+        let mut path = |text: &str| self.take("reads", JsonPath::parse(text));
+        let current = match current {
+            None => None,
+            Some((read, fields)) => Some((read, path(&fields)?)),
+        };
+        let unique = match unique {
+            None => None,
+            Some((read, u)) => Some(crate::connectors::reads::Unique {
+                read,
+                list: u
+                    .list
+                    .as_deref()
+                    .map(&mut path)
+                    .map_or(Some(None), |p| p.map(Some))?,
+                id: path(&u.id)?,
+                created_at: u
+                    .created_at
+                    .as_deref()
+                    .map(&mut path)
+                    .map_or(Some(None), |p| p.map(Some))?,
+                fields: path(&u.fields)?,
+                objects: u
+                    .objects
+                    .iter()
+                    .map(|(k, v)| (k.to_owned(), v.clone()))
+                    .collect::<BTreeMap<_, _>>(),
+            }),
+        };
+        Some(Reads { current, unique })
+    }
+}

@@ -1,0 +1,12 @@
+//! The connectors: their files, the engine behind them, and what they do to recorded writes.
+
+mod catalog;
+mod cli;
+mod conformance;
+mod docs;
+mod files;
+mod outcomes;
+mod safety;
+mod scenarios;
+mod schema;
+mod shared;

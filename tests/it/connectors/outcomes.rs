@@ -1,0 +1,317 @@
+//! What answers mean where no provider's code decides: the rules that keep a create from being done twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use amp_write::action::Action;
+use amp_write::connectors::{
+    Catalog, Command, ErrorClass, Found, Outcome, ProviderResponse, RetryClass, RetryHint, Step,
+};
+use serde_json::{Map, Value, json};
+
+fn vars() -> BTreeMap<String, String> {
+    BTreeMap::from([("workspace".to_owned(), "acme".to_owned())])
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn read(provider: &str, action: Action, response: &ProviderResponse, key: Option<&str>) -> Outcome {
+    let (record, vars) = (Map::new(), vars());
+    let command = Command {
+        action,
+        object: if provider == "salesforce" {
+            "Account"
+        } else {
+            "contacts"
+        },
+        record_id: (action != Action::Create).then_some("7"),
+        record: &record,
+        associations: &[],
+        headers: &[],
+        vars: &vars,
+        idempotency_key: key,
+    };
+    Catalog::builtin()
+        .get(provider)
+        .unwrap()
+        .interpret(&command, response, now())
+}
+
+fn answer(status: u16, body: &str) -> ProviderResponse {
+    ProviderResponse {
+        status,
+        headers: Vec::new(),
+        body: body.as_bytes().to_vec(),
+        truncated: false,
+    }
+}
+
+#[test]
+fn a_create_without_a_usable_answer_is_unknown_and_a_change_is_tried_again() {
+    let mut cut = answer(201, "{\"id\":\"1");
+    cut.truncated = true;
+    let answers = [
+        answer(500, ""),
+        answer(502, "<html></html>"),
+        answer(503, "{}"),
+        answer(504, "{}"),
+        answer(408, ""),
+        answer(201, "<html>ok</html>"),
+        answer(200, "{\"id\":\"1"),
+        cut,
+    ];
+    for response in &answers {
+        let create = read("hubspot", Action::Create, response, None);
+        assert!(
+            matches!(create, Outcome::Unknown(_)),
+            "{} {create:?}",
+            response.status
+        );
+        for action in [Action::Update, Action::Delete] {
+            let again = read("hubspot", action, response, None);
+            let transient = matches!(
+                again,
+                Outcome::Retry {
+                    class: RetryClass::Transient,
+                    ..
+                }
+            );
+            assert!(transient, "{action} {} {again:?}", response.status);
+        }
+    }
+}
+
+#[test]
+fn a_create_with_a_native_idempotency_key_is_tried_again() {
+    let unknown = read("stripe", Action::Create, &answer(500, ""), None);
+    assert!(matches!(unknown, Outcome::Unknown(_)), "{unknown:?}");
+    let again = read("stripe", Action::Create, &answer(500, ""), Some("op-1"));
+    assert!(matches!(again, Outcome::Retry { .. }), "{again:?}");
+    let catalog = Catalog::builtin();
+    assert!(
+        catalog
+            .get("stripe")
+            .unwrap()
+            .repeat_safe(Action::Create, "customers")
+    );
+    assert!(
+        !catalog
+            .get("hubspot")
+            .unwrap()
+            .repeat_safe(Action::Create, "contacts")
+    );
+    assert!(
+        catalog
+            .get("hubspot")
+            .unwrap()
+            .repeat_safe(Action::Update, "contacts")
+    );
+}
+
+#[test]
+fn refusals_are_final_and_redirects_are_never_followed() {
+    for (status, class) in [
+        (400, ErrorClass::Validation),
+        (422, ErrorClass::Validation),
+        (403, ErrorClass::Forbidden),
+        (404, ErrorClass::NotFound),
+        (409, ErrorClass::Conflict),
+        (301, ErrorClass::Config),
+        (302, ErrorClass::Config),
+    ] {
+        match read("hubspot", Action::Update, &answer(status, "{}"), None) {
+            Outcome::Rejected(error) => assert_eq!(error.class, class, "{status}"),
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn deleting_what_is_not_there_is_done() {
+    let outcome = read("hubspot", Action::Delete, &answer(404, "{}"), None);
+    assert_eq!(
+        outcome,
+        Outcome::Succeeded {
+            record_id: Some("7".into()),
+            data: None
+        }
+    );
+}
+
+#[test]
+fn the_provider_says_when_to_come_back() {
+    let mut response = answer(429, "{}");
+    response.headers.push(("retry-after".into(), "7".into()));
+    match read("hubspot", Action::Create, &response, None) {
+        Outcome::Retry {
+            class: RetryClass::RateLimited,
+            after: Some(RetryHint::After(wait)),
+            ..
+        } => {
+            assert_eq!(wait, Duration::from_secs(7));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn several_errors_of_salesforce_are_joined() {
+    let body = json!([
+        {"message": "Required fields are missing: [LastName]", "errorCode": "REQUIRED_FIELD_MISSING"},
+        {"message": "Email: invalid email address: nope", "errorCode": "INVALID_EMAIL_ADDRESS"}
+    ]);
+    match read(
+        "salesforce",
+        Action::Create,
+        &answer(400, &body.to_string()),
+        None,
+    ) {
+        Outcome::Rejected(error) => {
+            let text = "Required fields are missing: [LastName]; Email: invalid email address: nope";
+            assert_eq!(error.message, text);
+            assert_eq!(error.code.as_deref(), Some("REQUIRED_FIELD_MISSING"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn digits_and_order_of_the_record_reach_the_provider_unchanged() {
+    let text = r#"{"z":12345678901234567890,"a":0.10,"m":{"y":1.00,"b":[2.50]}}"#;
+    let record: Map<String, Value> = serde_json::from_str(text).unwrap();
+    let vars = vars();
+    let command = Command {
+        action: Action::Create,
+        object: "contacts",
+        record_id: None,
+        record: &record,
+        associations: &[],
+        headers: &[],
+        vars: &vars,
+        idempotency_key: None,
+    };
+    let Ok(Step::Send(request)) = Catalog::builtin().get("hubspot").unwrap().prepare(&command, &[]) else {
+        panic!("not sent");
+    };
+    assert_eq!(
+        String::from_utf8(request.body.unwrap()).unwrap(),
+        format!("{{\"properties\":{text}}}")
+    );
+}
+
+#[test]
+fn current_values_are_read_with_only_the_fields_asked_for() {
+    let catalog = Catalog::builtin();
+    let hubspot = catalog.get("hubspot").unwrap();
+    let request = hubspot
+        .read_current("contacts", "7", &["phone", "city"], &vars())
+        .unwrap();
+    assert_eq!(
+        request.url,
+        "https://api.hubapi.com/crm/v3/objects/contacts/7?properties=phone%2Ccity"
+    );
+    let body = r#"{"id":"7","properties":{"phone":null,"city":"Wien"}}"#;
+    let current = hubspot
+        .interpret_current("contacts", &vars(), &answer(200, body), now())
+        .unwrap();
+    assert_eq!(current["city"], "Wien");
+    let gone = hubspot.interpret_current("contacts", &vars(), &answer(404, "{}"), now());
+    assert!(matches!(gone, Err(Outcome::Rejected(e)) if e.class == ErrorClass::NotFound));
+    let busy = hubspot.interpret_current("contacts", &vars(), &answer(503, ""), now());
+    assert!(matches!(busy, Err(Outcome::Retry { .. })));
+    let salesforce = catalog.get("salesforce").unwrap();
+    let request = salesforce
+        .read_current("Contact", "003", &["Phone"], &vars())
+        .unwrap();
+    let url = "https://acme.my.salesforce.com/services/data/v60.0/sobjects/Contact/003?fields=Phone";
+    assert_eq!(request.url, url);
+    assert!(
+        catalog
+            .get("stripe")
+            .unwrap()
+            .read_current("customers", "1", &["a"], &vars())
+            .is_none()
+    );
+}
+
+#[test]
+fn a_record_is_found_by_its_unique_field() {
+    let catalog = Catalog::builtin();
+    let hubspot = catalog.get("hubspot").unwrap();
+    assert_eq!(hubspot.unique_fields("contacts"), ["email"]);
+    assert!(hubspot.unique_fields("deals").is_empty());
+    let request = hubspot
+        .find_by_unique("contacts", "email", "a/b@x.example", &vars())
+        .unwrap();
+    let url =
+        "https://api.hubapi.com/crm/v3/objects/contacts/a%2Fb%40x.example?idProperty=email&properties=email";
+    assert_eq!(request.url, url);
+    let body = r#"{"id":"7","createdAt":"2026-10-05T09:14:22.118Z","properties":{"email":"a@x.example"}}"#;
+    match hubspot.interpret_found("contacts", &vars(), &answer(200, body), now()) {
+        Found::One { id, created_at, .. } => {
+            assert_eq!(id, "7");
+            assert_eq!(created_at, Some("2026-10-05T09:14:22.118Z".parse().unwrap()));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        hubspot.interpret_found("contacts", &vars(), &answer(404, "{}"), now()),
+        Found::Absent
+    );
+
+    let salesforce = catalog.get("salesforce").unwrap();
+    let request = salesforce
+        .find_by_unique("Account", "Ext_Id__c", "O'Brien", &vars())
+        .unwrap();
+    assert!(request.url.ends_with("LIMIT%202"), "{}", request.url);
+    assert!(request.url.contains("%27O%5C%27Brien%27"), "{}", request.url);
+    let one = r#"{"totalSize":1,"records":[{"Id":"001","CreatedDate":"2026-10-05T09:14:22.000+0000"}]}"#;
+    match salesforce.interpret_found("Account", &vars(), &answer(200, one), now()) {
+        Found::One { id, created_at, .. } => {
+            assert_eq!(id, "001");
+            assert!(created_at.is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+    let two = r#"{"records":[{"Id":"001"},{"Id":"002"}]}"#;
+    let found = salesforce.interpret_found("Account", &vars(), &answer(200, two), now());
+    assert_eq!(found, Found::Several(vec!["001".into(), "002".into()]));
+    let none = salesforce.interpret_found("Account", &vars(), &answer(200, r#"{"records":[]}"#), now());
+    assert_eq!(none, Found::Absent);
+    for field in ["a b", "Id = '1' OR Name", ""] {
+        assert!(
+            salesforce
+                .find_by_unique("Account", field, "x", &vars())
+                .is_none(),
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_credential_for_one_host_goes_to_no_other() {
+    let amplitude = Catalog::builtin().get("amplitude").unwrap();
+    let form = amplitude
+        .auth()
+        .attach
+        .iter()
+        .find(|attach| attach.name == "api_key")
+        .unwrap();
+    assert!(form.applies_to("api2.amplitude.com"));
+    assert!(!form.applies_to("amplitude.com"));
+    let secrets = BTreeMap::from([
+        ("username".to_owned(), "k".to_owned()),
+        ("password".to_owned(), "s".to_owned()),
+    ]);
+    assert_eq!(form.value(&secrets).as_deref(), Some("k"));
+    let basic = amplitude
+        .auth()
+        .attach
+        .iter()
+        .find(|attach| attach.name == "Authorization")
+        .unwrap();
+    assert_eq!(basic.value(&secrets).as_deref(), Some("Basic azpz"));
+    assert!(basic.value(&BTreeMap::new()).is_none());
+}
