@@ -83,7 +83,8 @@ pub fn main() -> ExitCode {
                 let now = SystemClock.now().to_timestamp();
                 match connectors::run(&args, &mut std::io::stdout().lock(), now) {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err("see above".to_owned()),
+                    // It has said why already.
+                    Ok(false) => Err(String::new()),
                     // A reader that has seen enough, as `head` does, is no error.
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
                     Err(error) => Err(error.to_string()),
@@ -99,6 +100,8 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    eprintln!("amp-write: {error}");
+    if !error.is_empty() {
+        eprintln!("amp-write: {error}");
+    }
     ExitCode::FAILURE
 }

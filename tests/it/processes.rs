@@ -409,6 +409,55 @@ async fn two_processes_on_one_postgres_share_the_work_and_perform_each_write_onc
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_writes_are_refused_with_503_and_go_on_when_there_is_room_again() {
+    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let key = create_project(&database);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let urls = format!("hubspot={}", sandbox.hubspot_url());
+    let env = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("AMP_LISTEN", &listen),
+        ("AMP_ENCRYPTION_KEY", KEY),
+        ("AMP_PROVIDER_URLS", &urls),
+        ("AMP_LOG", "error"),
+    ];
+    let process = Process::serve_on_a_small_disk(2 << 20, &env);
+    let client = Client::new(format!("http://{listen}"), key, "test".to_owned());
+    let served = Served { process, client }.ready().await;
+    served.set_up().await;
+    let mut accepted = Vec::new();
+    let write = async |number: usize| {
+        let record = json!({"name": format!("company {number}"), "description": "x".repeat(100_000)});
+        let body = json!({"groupRef": GROUP, "type": "create", "mode": "asynchronous", "record": record});
+        served.client.write("hs", "companies", body).await
+    };
+    let id = |answer: crate::harness::client::Answer| {
+        answer.json()["operationId"].as_str().expect("an id").to_owned()
+    };
+    for number in 0.. {
+        assert!(number < 100, "the disk does not fill up");
+        let answer = write(number).await;
+        if answer.status != 200 {
+            assert_eq!(answer.problem(503)["retryable"], true);
+            break;
+        }
+        accepted.push(id(answer));
+    }
+    write(100).await.problem(503);
+    served.process.enlarge_disk();
+    accepted.push(id(write(101).await.expect(200)));
+    for operation in &accepted {
+        let done = served.client.ended(operation).await;
+        assert_eq!(done["status"], "success", "{done}");
+    }
+    assert_eq!(
+        created(&sandbox),
+        accepted.len(),
+        "what was refused was not performed, what was accepted was, once"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_one_sqlite_file_is_refused() {
     let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
     let key = create_project(&database);

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{SqliteConnection, Transaction};
+use sqlx::{Connection as _, SqliteConnection, Transaction};
 
 use super::{ConnectError, Result, Store, migrations};
 use crate::clock::{SharedClock, Time};
@@ -60,6 +60,12 @@ impl SqliteStore {
                 .max_connections(connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .test_before_acquire(false)
+                // A commit that failed, on a full disk say, leaves its transaction open: such a connection would
+                // refuse every later one. It is replaced.
+                .before_acquire(|connection, _| {
+                    let clean = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(clean) })
+                })
                 .idle_timeout(None)
                 .max_lifetime(None)
         };

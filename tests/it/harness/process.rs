@@ -21,6 +21,31 @@ impl Process {
         Self { child }
     }
 
+    /// Starts `amp-write serve` so that no file of it can grow beyond this many bytes: a disk that is full.
+    pub fn serve_on_a_small_disk(bytes: u64, env: &[(&str, &str)]) -> Self {
+        // Without the trap the system would end the process instead of refusing the write.
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" serve", bytes / 512);
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_amp-write")])
+            .envs(env.iter().copied());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        Self { child }
+    }
+
+    /// Lets its files grow again.
+    pub fn enlarge_disk(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid, "--fsize=unlimited"])
+            .status();
+        assert!(status.expect("prlimit runs (package util-linux)").success());
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
