@@ -1,7 +1,9 @@
 //! Logs: structured, to standard error, never with record values or secrets.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::settings::{LogArgs, LogFormat};
@@ -21,22 +23,21 @@ impl FormatTime for WireTime {
 /// When the filter cannot be read; the text says which part.
 pub fn init(args: &LogArgs, default: &str) -> Result<(), String> {
     let wanted = args.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::builder()
-        .parse(wanted)
+    let filter: Targets = wanted
+        .parse()
         .map_err(|error| format!("AMP_LOG (--log) `{wanted}` cannot be read: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let fmt = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_timer(WireTime);
+    let registry = tracing_subscriber::registry().with(filter);
     // A second call, as in tests, changes nothing.
     let _ = match args.log_format {
-        LogFormat::Text => builder
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
+        LogFormat::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            registry.with(fmt.with_ansi(ansi)).try_init()
+        }
+        LogFormat::Json => registry
+            .with(fmt.json().flatten_event(true).with_current_span(true))
             .try_init(),
     };
     Ok(())
