@@ -15,6 +15,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// The action of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Create, Self::Update, Self::Delete]
+            .into_iter()
+            .find(|action| action.as_str() == word)
+    }
+
     /// The word on the wire: `create`, `update` or `delete`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

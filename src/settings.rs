@@ -116,6 +116,11 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
     pub connectors_dir: Option<std::path::PathBuf>,
 
+    /// Where clients reach this server, such as `https://write.example.com`: upload URLs begin with it. Without it they begin
+    /// with the host that the client named
+    #[arg(long, env = "AMP_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
     /// The largest request body that is read, in bytes
     #[arg(long, env = "AMP_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
@@ -164,6 +169,7 @@ impl TuningArgs {
         Self {
             provider_urls: Vec::new(),
             connectors_dir: None,
+            public_url: None,
             max_body_bytes: 1 << 20,
             max_provider_bytes: 4 << 20,
             provider_timeout_seconds: 30,
@@ -186,6 +192,14 @@ impl TuningArgs {
     pub const fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds)
     }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let parsed = url::Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
+        return Err(format!("`{text}` must be an http or https URL with a host"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {

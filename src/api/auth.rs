@@ -32,7 +32,9 @@ impl Caller {
         format!("api:{}", self.0.0.id)
     }
 
-    fn has_scope(&self, scope: &str) -> bool {
+    /// Whether the key has a scope.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
         self.0.0.scopes.split(',').any(|held| held == scope)
     }
 }

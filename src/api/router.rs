@@ -12,7 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem, ProblemBody};
-use super::v1::{api_keys, connections, installations, integrations, operations, projects, writes};
+use super::v1::{
+    api_keys, connections, installations, integrations, object_metadata, operations, projects, uploads,
+    writes,
+};
 use super::{auth, docs, health, layer};
 use crate::app::AppState;
 
@@ -23,7 +26,7 @@ use crate::app::AppState;
         description = "A self-hosted service that speaks Ampersand's Write API. Errors are problem details (RFC 9457) as `application/problem+json`; a write that the provider rejects answers 422 with the shape of a write.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody, connections::CredentialBlocks)),
+    components(schemas(ProblemBody, connections::CredentialBlocks, writes::preview::PreviewResponse)),
     modifiers(&Security),
     security(("apiKey" = [])),
 )]
@@ -61,11 +64,24 @@ fn documented() -> OpenApiRouter<AppState> {
             api_keys::delete::delete_api_key
         ))
         .routes(routes!(integrations::batch_upsert::batch_upsert_integrations))
-        .routes(routes!(integrations::list::list_integrations))
+        .routes(routes!(
+            integrations::list::list_integrations,
+            integrations::create::create_integration
+        ))
         .routes(routes!(
             integrations::get::get_integration,
             integrations::delete::delete_integration
         ))
+        .routes(routes!(integrations::create_revision::create_revision))
+        .routes(routes!(integrations::hydrate::get_hydrated_revision))
+        .routes(routes!(
+            object_metadata::for_installation::get_object_metadata_for_installation
+        ))
+        .routes(routes!(
+            object_metadata::for_connection::get_object_metadata_for_connection
+        ))
+        .routes(routes!(uploads::generate::generate_upload_url))
+        .routes(routes!(uploads::put::put_upload))
         .routes(routes!(
             installations::list_for_project::list_installations_for_project
         ))

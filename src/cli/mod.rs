@@ -1,12 +1,15 @@
 //! The command line: one file per subcommand.
 
 pub mod connectors;
+mod deploy;
 mod dev;
 mod migrate;
 mod project;
+mod remote;
 pub mod sandbox;
 mod serve;
 mod validate;
+mod write;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,10 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Projects
     Project(project::ProjectArgs),
+    /// Deploy a manifest to a running server
+    Deploy(deploy::DeployArgs),
+    /// Write a record through a running server, or preview the write
+    Write(write::WriteArgs),
     /// Check a manifest and print what is wrong with it, like a compiler
     Validate(validate::ValidateArgs),
     Connectors(connectors::ConnectorsArgs),
@@ -60,7 +67,10 @@ pub fn main() -> ExitCode {
         }
     };
     // A newcomer shall see the proof, not log lines between its parts.
-    let default = if matches!(cli.command, Command::Dev(_)) {
+    let default = if matches!(
+        cli.command,
+        Command::Dev(_) | Command::Deploy(_) | Command::Write(_)
+    ) {
         "warn"
     } else {
         "info"
@@ -78,6 +88,8 @@ pub fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
             Command::Project(args) => project::run(args).await,
+            Command::Deploy(args) => deploy::run(args).await,
+            Command::Write(args) => write::run(args).await,
             Command::Validate(args) => validate::run(&args),
             Command::Connectors(args) => {
                 let now = SystemClock.now().to_timestamp();

@@ -1,6 +1,6 @@
 //! `amp-write validate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -19,17 +19,7 @@ pub(super) struct ValidateArgs {
 }
 
 pub(super) fn run(args: &ValidateArgs) -> Result<(), String> {
-    let name = args.file.display().to_string();
-    let size = std::fs::metadata(&args.file)
-        .map_err(|error| format!("{name} cannot be read: {error}"))?
-        .len();
-    if size > MAX_BYTES {
-        return Err(format!(
-            "{name} is larger than {MAX_BYTES} bytes; a manifest is a small file"
-        ));
-    }
-    let source =
-        std::fs::read_to_string(&args.file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let (name, source) = read_manifest(&args.file)?;
     match manifest::parse(&source, &Catalog::builtin()) {
         Ok(parsed) => {
             if !parsed.warnings.is_empty() {
@@ -47,4 +37,19 @@ pub(super) fn run(args: &ValidateArgs) -> Result<(), String> {
             Err(format!("{name} cannot be deployed; mend what is listed above"))
         }
     }
+}
+
+/// Reads a manifest; answers its name for messages, and its text.
+pub(super) fn read_manifest(file: &Path) -> Result<(String, String), String> {
+    let name = file.display().to_string();
+    let size = std::fs::metadata(file)
+        .map_err(|error| format!("{name} cannot be read: {error}"))?
+        .len();
+    if size > MAX_BYTES {
+        return Err(format!(
+            "{name} is larger than {MAX_BYTES} bytes; a manifest is a small file"
+        ));
+    }
+    let source = std::fs::read_to_string(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    Ok((name, source))
 }

@@ -12,6 +12,7 @@ mod catalog;
 mod connector;
 mod contract;
 pub mod declarative;
+mod describe;
 mod providers;
 mod reads;
 pub mod verify;
@@ -25,4 +26,5 @@ pub use contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
     RefusalKind, RetryClass, RetryHint, Step,
 };
+pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
 pub use reads::Found;

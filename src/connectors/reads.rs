@@ -22,6 +22,8 @@ pub struct Reads {
     pub(super) current: Option<(Read, JsonPath)>,
     /// Finding a record by a unique field.
     pub(super) unique: Option<Unique>,
+    /// Asking what the object's fields are.
+    pub(super) describe: Option<super::describe::Describe>,
 }
 
 /// A GET request.
@@ -217,7 +219,7 @@ impl Connector {
         }
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         read: &Read,
         object: &str,
@@ -253,7 +255,7 @@ impl Connector {
     }
 
     /// What the answer to a read means when it is not a success. A read changes nothing, so it may always be repeated.
-    fn read_failure(
+    pub(super) fn read_failure(
         &self,
         object: &str,
         vars: &BTreeMap<String, String>,

@@ -18,7 +18,7 @@ pub struct ApplyOptions {
 }
 
 /// A record as the provider gets it, and why.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Applied {
     /// The fields under the provider's names, in the order the app gave them, defaults last. On update and
     /// delete it has no `id`. Fields in [`if_empty`](Self::if_empty) are still in it.

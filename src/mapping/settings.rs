@@ -67,14 +67,28 @@ impl Applied {
     /// Takes out the `ifEmpty` fields for which the provider has a value: anything but null, `""` and absent.
     /// `current` holds the provider's current values by the provider's names.
     #[must_use]
-    pub fn decide_if_empty(mut self, current: &Map<String, Value>) -> Self {
+    pub fn decide_if_empty(self, current: &Map<String, Value>) -> Self {
+        let filled = self.filled(current);
+        self.decide_filled(&filled)
+    }
+
+    /// The `ifEmpty` fields, as paths, for which the provider has a value.
+    #[must_use]
+    pub fn filled(&self, current: &Map<String, Value>) -> Vec<String> {
+        let is_filled = |field: &&IfEmptyField| match value_at(current, field.path.keys()) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(_) => true,
+        };
+        let filled = self.if_empty.iter().filter(is_filled);
+        filled.map(|field| field.path.as_str().to_owned()).collect()
+    }
+
+    /// Takes out the `ifEmpty` fields that were found to be [`filled`](Self::filled), now or earlier.
+    #[must_use]
+    pub fn decide_filled(mut self, filled: &[String]) -> Self {
         for field in std::mem::take(&mut self.if_empty) {
-            let empty = match value_at(current, field.path.keys()) {
-                None | Some(Value::Null) => true,
-                Some(Value::String(text)) => text.is_empty(),
-                Some(_) => false,
-            };
-            if !empty {
+            if filled.iter().any(|path| path == field.path.as_str()) {
                 take_out(
                     &mut self.record,
                     &mut self.trace,

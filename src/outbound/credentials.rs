@@ -139,6 +139,25 @@ impl Credentials {
 }
 
 impl Credentials {
+    /// The same kind of credentials with [`HIDDEN`] in the place of everything that is not to be seen.
+    fn hidden(&self) -> Self {
+        let hidden = || Secret::new(HIDDEN.to_owned());
+        match self {
+            Self::None => Self::None,
+            Self::ApiKey { .. } => Self::ApiKey { key: hidden() },
+            Self::Basic { .. } => Self::Basic {
+                username: HIDDEN.to_owned(),
+                password: hidden(),
+            },
+            Self::OAuth2 { .. } => Self::OAuth2 {
+                access_token: hidden(),
+                access_token_expires: None,
+                refresh_token: None,
+                scopes: Vec::new(),
+            },
+        }
+    }
+
     /// The secrets by the names that connector files use.
     fn secrets(&self, auth: &Auth) -> BTreeMap<String, String> {
         let mut secrets = BTreeMap::new();
@@ -166,6 +185,52 @@ impl Credentials {
         }
         secrets
     }
+}
+
+/// A request as it would leave, for people: every secret is `***`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// The absolute URL.
+    pub url: String,
+    /// The headers that connector and app set, in order. What HTTP itself adds (host, length) is not among them.
+    pub headers: Vec<(String, String)>,
+    /// The exact body.
+    pub body: Option<String>,
+}
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+
+/// Shows a request as [`attach`] would make it. No secret can get into it: it is made with others in their place.
+///
+/// # Errors
+/// As [`attach`].
+pub fn show(
+    provider: &str,
+    auth: &Auth,
+    credentials: &Credentials,
+    request: ProviderRequest,
+) -> Result<ShownRequest, CredentialError> {
+    let wire = attach(provider, auth, &credentials.hidden(), request)?;
+    let headers = wire.headers.iter().map(|(name, value)| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        // Name and password travel as one encoded text, in which no `***` would be seen.
+        let hidden = value.is_sensitive() && text.starts_with("Basic ");
+        let text = if hidden {
+            format!("Basic {HIDDEN}")
+        } else {
+            text.into_owned()
+        };
+        (name.as_str().to_owned(), text)
+    });
+    Ok(ShownRequest {
+        method: wire.method.as_str().to_owned(),
+        headers: headers.collect(),
+        url: wire.url,
+        body: wire.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+    })
 }
 
 /// Puts credentials on a request as the connector says, and makes it ready for the wire.
@@ -288,5 +353,52 @@ mod tests {
         assert!(!format!("{wire:?}").contains("abc"));
         assert!(attach("hubspot", hubspot.auth(), &token("a\r\nX-Evil: 1"), request()).is_err());
         assert!(attach("hubspot", hubspot.auth(), &Credentials::None, request()).is_err());
+    }
+
+    #[test]
+    fn a_shown_request_is_the_one_that_would_leave_without_its_secrets() {
+        let catalog = crate::connectors::Catalog::builtin();
+        let credentials = [
+            token("s3cr3t-t0ken"),
+            Credentials::ApiKey {
+                key: Secret::new("s3cr3t-k3y".to_owned()),
+            },
+            Credentials::Basic {
+                username: "s3cr3t-n4me".to_owned(),
+                password: Secret::new("s3cr3t-w0rd".to_owned()),
+            },
+        ];
+        let mut shown_some = 0;
+        for provider in catalog.names() {
+            let connector = catalog.get(provider).expect("built in");
+            for credentials in &credentials {
+                let request = || ProviderRequest {
+                    method: http::Method::POST,
+                    url: "https://api.example.com/things?a=b".to_owned(),
+                    headers: vec![("X-A".to_owned(), "b".to_owned())],
+                    content_type: Some("application/json".to_owned()),
+                    body: Some(b"{}".to_vec()),
+                };
+                let wire = attach(provider, connector.auth(), credentials, request());
+                let shown = show(provider, connector.auth(), credentials, request());
+                assert_eq!(wire.is_ok(), shown.is_ok(), "{provider}");
+                let (Ok(wire), Ok(shown)) = (wire, shown) else {
+                    continue;
+                };
+                shown_some += 1;
+                let text = format!("{shown:?}");
+                let encoded = "czNjcjN0"; // `s3cr3t` as base64 writes it.
+                assert!(
+                    !text.contains("s3cr3t") && !text.contains(encoded),
+                    "{provider}: {text}"
+                );
+                let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+                assert_eq!(
+                    names(wire.headers.keys().map(http::HeaderName::as_str).collect()),
+                    names(shown.headers.iter().map(|(name, _)| name.as_str()).collect())
+                );
+            }
+        }
+        assert!(shown_some > 130, "{shown_some}");
     }
 }

@@ -45,13 +45,6 @@ impl Attempted {
     }
 }
 
-/// The action's word in the store.
-fn action_of(word: &str) -> Option<Action> {
-    [Action::Create, Action::Update, Action::Delete]
-        .into_iter()
-        .find(|action| action.as_str() == word)
-}
-
 /// The time until the deadline. While the lane was held the clock stood still, for work that was accepted before.
 fn left(item: &Claimed, claimed_at: Instant) -> Duration {
     let Some(deadline) = item.deadline else {
@@ -182,7 +175,7 @@ async fn perform(
         Ok(read) => read,
         Err(message) => return Ok(unusable(message)),
     };
-    let Some(action) = action_of(&item.action) else {
+    let Some(action) = Action::parse(&item.action) else {
         return Ok(unusable(format!(
             "the stored action `{}` is unknown to this version",
             item.action
@@ -254,6 +247,7 @@ async fn perform(
         class: None,
         message: None,
         latency_us: None,
+        skipped: None,
     };
     let performed: Performed = writes
         .perform(&mut job, async |sent| {
@@ -287,7 +281,7 @@ async fn perform(
             Resolved::Absent => {}
         }
     }
-    let attempt = performed.sent.map(|_| {
+    let attempt = performed.is_worth_telling().then(|| {
         writes.attempt(
             holder.attempt_id,
             item.operation_id,

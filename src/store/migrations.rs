@@ -13,8 +13,8 @@ macro_rules! migrations {
 
 type Source = (&'static str, &'static str, &'static str);
 
-const POSTGRES: &[Source] = migrations!("postgres": "0001" "base");
-const SQLITE: &[Source] = migrations!("sqlite": "0001" "base");
+const POSTGRES: &[Source] = migrations!("postgres": "0001" "base", "0005" "skipped", "0006" "uploads");
+const SQLITE: &[Source] = migrations!("sqlite": "0001" "base", "0005" "skipped", "0006" "uploads");
 
 fn migrator(sources: &[Source]) -> Migrator {
     Migrator::with_migrations(

@@ -174,6 +174,17 @@ pub trait IntegrationStore: Send + Sync {
         project_id: Uuid,
         integration: IntegrationRef<'_>,
     ) -> Result<Option<Integration>>;
+    /// One revision of an integration.
+    async fn get_revision(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        revision_id: Uuid,
+    ) -> Result<Option<Revision>>;
+    /// Keeps an uploaded file for an hour; older ones go.
+    async fn put_upload(&self, project_id: Uuid, id: Uuid, content: &[u8]) -> Result<()>;
+    /// An uploaded file, as long as it is kept.
+    async fn get_upload(&self, project_id: Uuid, id: Uuid) -> Result<Option<Vec<u8>>>;
     /// Removes an integration with its installations; false when there was none.
     async fn delete_integration(&self, project_id: Uuid, integration_id: Uuid) -> Result<bool>;
 }
@@ -272,6 +283,8 @@ pub trait OperationStore: Send + Sync {
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
     /// One operation.
     async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>>;
+    /// What was stored of an operation's request when it came: JSON text.
+    async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>>;
     /// The attempts of an operation, oldest first.
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>>;
     /// The operations of an installation, newest first, those older than `before` when given.

@@ -134,6 +134,20 @@ row! {
 }
 
 row! {
+    /// One state of an integration.
+    pub struct Revision {
+        /// Its id.
+        pub id: Uuid,
+        /// The manifest's specVersion.
+        pub spec_version: String,
+        /// The integration as it stands in the manifest: JSON text.
+        pub content: String,
+        /// When it was deployed.
+        pub create_time: Time,
+    }
+}
+
+row! {
     /// An installation together with the config in force.
     pub struct Installation {
         /// Its id.
@@ -232,6 +246,8 @@ row! {
         pub message: Option<String>,
         /// Microseconds until the answer.
         pub latency_us: Option<i64>,
+        /// The fields that were left out because the provider had a value: a JSON list of names.
+        pub skipped: Option<String>,
     }
 }
 
@@ -609,6 +625,8 @@ pub struct NewAttempt {
     pub message: Option<String>,
     /// Microseconds until the answer.
     pub latency_us: Option<i64>,
+    /// The fields that were left out because the provider had a value: a JSON list of names.
+    pub skipped: Option<String>,
 }
 
 /// Which row of an attempt this is.

@@ -1,7 +1,10 @@
 //! Writes: accepted or performed at once, and how they end. Knows the store, the rules, the connectors and outbound; knows
 //! neither HTTP requests of the app nor the queue's order.
 
+pub mod derive;
+pub mod fields;
 pub mod perform;
+pub mod preview;
 mod reconcile;
 mod record;
 pub mod request;
@@ -43,6 +46,7 @@ pub struct Writes {
     /// Routes in memory.
     pub routes: Routes,
     pub(super) outbound: Outbound,
+    descriptions: fields::Descriptions,
     accept: Batcher<AcceptOperation, Time>,
     record: Batcher<RecordOperation, ()>,
     settle: Batcher<Settle, bool>,
@@ -126,6 +130,7 @@ impl Writes {
             routes: Routes::new(store.clone(), catalog, vault),
             clock,
             outbound,
+            descriptions: fields::Descriptions::new(),
             accept: Batcher::start(
                 writers,
                 Arc::new(move |members: &[AcceptOperation]| {
@@ -245,8 +250,8 @@ impl Writes {
                 let record = RecordOperation {
                     result: end_of_synchronous(object, &performed),
                     attempt: performed
-                        .sent
-                        .map(|_| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
+                        .is_worth_telling()
+                        .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
                     operation: operation(request.action),
                 };
                 let written = Written {
@@ -372,8 +377,9 @@ impl Writes {
             start_time: performed.sent.unwrap_or_else(|| self.clock.now()),
             status: performed.status.map(i32::from),
             class: Some(performed.class().to_owned()),
-            message: message_of(&performed.outcome).map(|text| text.chars().take(MESSAGE_CHARS).collect()),
+            message: message_of(performed).map(|text| text.chars().take(MESSAGE_CHARS).collect()),
             latency_us: performed.latency_us,
+            skipped: (!performed.skipped.is_empty()).then(|| error_list(&performed.skipped)),
         }
     }
 }
@@ -388,8 +394,13 @@ pub const fn error_of(outcome: &Outcome) -> Option<&ProviderError> {
     }
 }
 
-fn message_of(outcome: &Outcome) -> Option<&str> {
-    error_of(outcome).map(|error| error.message.as_str())
+fn message_of(performed: &Performed) -> Option<&str> {
+    match error_of(&performed.outcome) {
+        None if performed.sent.is_none() => {
+            Some("the provider has a value for every field: nothing was sent")
+        }
+        error => error.map(|error| error.message.as_str()),
+    }
 }
 
 fn check_supported(

@@ -5,13 +5,13 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::request::StoredRequest;
-use super::route::Route;
+use super::route::{ConnectionUse, Route};
 use super::{Writes, reconcile};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{
-    Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RefusalKind,
-    RetryClass, Step,
+    Command, Connector, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
+    RefusalKind, RetryClass, Step,
 };
 use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
 use crate::outbound::{CredentialError, Credentials, SendError, attach};
@@ -40,6 +40,8 @@ pub struct Job<'a> {
     pub idempotency_key: String,
     /// An earlier request of this operation may have been applied.
     pub repeated: bool,
+    /// The fields that `ifEmpty` has left out, once that is decided.
+    skipped: Vec<String>,
 }
 
 /// What happened.
@@ -57,40 +59,21 @@ pub struct Performed {
     pub answered_at: Time,
     /// The beginning of the provider's answer.
     pub raw: Option<String>,
+    /// The fields that were left out because the provider had a value.
+    pub skipped: Vec<String>,
 }
 
 impl Performed {
-    fn unsent(outcome: Outcome, answered_at: Time) -> Self {
-        Self {
-            outcome,
-            sent: None,
-            status: None,
-            latency_us: None,
-            answered_at,
-            raw: None,
-        }
+    /// Whether an attempt is kept of it: something left, or was left out for a reason that only the provider knows.
+    #[must_use]
+    pub fn is_worth_telling(&self) -> bool {
+        self.sent.is_some() || !self.skipped.is_empty()
     }
 
-    /// Takes out what must not be shown or cannot be kept: secrets that a provider repeats, and NUL characters.
-    fn make_presentable(&mut self, credentials: &Credentials) {
-        let clean = |text: &mut String| {
-            for secret in credentials.secret_texts() {
-                if text.contains(secret) {
-                    *text = text.replace(secret, "***");
-                }
-            }
-            if text.contains('\0') {
-                *text = text.replace('\0', "\u{fffd}");
-            }
-        };
-        match &mut self.outcome {
-            Outcome::Succeeded { record_id, .. } => record_id.iter_mut().for_each(clean),
-            Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
-                clean(&mut error.message)
-            }
-            Outcome::Retry { error, .. } => clean(&mut error.message),
-        }
-        self.raw.iter_mut().for_each(clean);
+    /// See [`make_presentable`].
+    pub(super) fn make_presentable(&mut self, credentials: &Credentials) {
+        make_presentable(&mut self.outcome, credentials);
+        self.raw.iter_mut().for_each(|text| clean(text, credentials));
     }
 
     /// The class of the outcome in one word, for attempts and logs.
@@ -106,6 +89,30 @@ impl Performed {
             Outcome::Retry { class, .. } => class.as_str(),
             Outcome::Rejected(error) | Outcome::Unauthorized(error) => error.class.as_str(),
         }
+    }
+}
+
+fn clean(text: &mut String, credentials: &Credentials) {
+    for secret in credentials.secret_texts() {
+        if text.contains(secret) {
+            *text = text.replace(secret, "***");
+        }
+    }
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+}
+
+/// Takes out what must not be shown or cannot be kept: secrets that a provider repeats, and NUL characters.
+pub(super) fn make_presentable(outcome: &mut Outcome, credentials: &Credentials) {
+    match outcome {
+        Outcome::Succeeded { record_id, .. } => {
+            record_id.iter_mut().for_each(|text| clean(text, credentials));
+        }
+        Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
+            clean(&mut error.message, credentials);
+        }
+        Outcome::Retry { error, .. } => clean(&mut error.message, credentials),
     }
 }
 
@@ -154,10 +161,17 @@ impl<'a> Job<'a> {
             headers,
             idempotency_key,
             repeated: false,
+            skipped: Vec::new(),
         })
     }
 
-    fn command(&self) -> Command<'_> {
+    /// Leaves out what `ifEmpty` left out when it was sent.
+    pub(super) fn leave_out(&mut self, skipped: &[String]) {
+        let applied = std::mem::take(&mut self.applied);
+        self.applied = applied.decide_filled(skipped);
+    }
+
+    pub(super) fn command(&self) -> Command<'_> {
         Command {
             action: self.action,
             object: self.plan.provider_object(),
@@ -196,18 +210,91 @@ impl<'a> Job<'a> {
 
 impl Writes {
     /// Sends a request of the connector with the connection's credentials.
+    pub(super) async fn send_for(
+        &self,
+        connector: &Connector,
+        connection: &ConnectionUse,
+        request: ProviderRequest,
+    ) -> Result<ProviderResponse, SendFailure> {
+        let wire = attach(
+            connector.provider(),
+            connector.auth(),
+            &connection.credentials,
+            request,
+        )?;
+        Ok(self.outbound.send(wire).await?)
+    }
+
     pub(super) async fn send(
         &self,
         route: &Route,
         request: ProviderRequest,
     ) -> Result<ProviderResponse, SendFailure> {
-        let wire = attach(
-            route.connector.provider(),
-            route.connector.auth(),
-            &route.connection.credentials,
-            request,
-        )?;
-        Ok(self.outbound.send(wire).await?)
+        self.send_for(&route.connector, &route.connection, request).await
+    }
+
+    /// Everything that comes before the write itself: the reads that rules or the connector ask for. `read` sees each of
+    /// those requests before it is sent.
+    ///
+    /// # Errors
+    /// What the write comes to without being sent: there is nothing to write, or something before it failed.
+    pub(super) async fn ready(
+        &self,
+        job: &mut Job<'_>,
+        mut read: impl FnMut(&ProviderRequest),
+    ) -> Result<ProviderRequest, Box<Performed>> {
+        if !job.applied.if_empty.is_empty()
+            && let Err(outcome) = self.decide_if_empty(job, &mut read).await
+        {
+            return Err(self.unsent(outcome));
+        }
+        if job.is_empty_update() {
+            let record_id = job.applied.record_id.clone();
+            return Err(self.unsent(Outcome::Succeeded {
+                record_id,
+                data: None,
+            }));
+        }
+        let mut looked_up = Vec::new();
+        loop {
+            match job.route.connector.prepare(&job.command(), &looked_up) {
+                Ok(Step::Send(request)) => return Ok(request),
+                Ok(Step::Lookup(_)) if looked_up.len() >= MAX_LOOKUPS => {
+                    let message = "the connector asks for more lookups than are allowed";
+                    return Err(self.unsent(Outcome::Rejected(error(ErrorClass::Config, message))));
+                }
+                Ok(Step::Lookup(request)) => {
+                    read(&request);
+                    match self.send(job.route, request).await {
+                        Ok(response) => {
+                            let now = self.clock.now();
+                            match job.route.connector.interpret_lookup(
+                                &job.command(),
+                                &response,
+                                now.to_timestamp(),
+                            ) {
+                                None => looked_up.push(response),
+                                Some(outcome) => return Err(self.unsent(outcome)),
+                            }
+                        }
+                        Err(failure) => return Err(self.unsent(failure.before_write())),
+                    }
+                }
+                Err(refusal) => return Err(self.unsent(Outcome::Rejected(refused(&refusal)))),
+            }
+        }
+    }
+
+    fn unsent(&self, outcome: Outcome) -> Box<Performed> {
+        Box::new(Performed {
+            outcome,
+            sent: None,
+            status: None,
+            latency_us: None,
+            answered_at: self.clock.now(),
+            raw: None,
+            skipped: Vec::new(),
+        })
     }
 
     /// Performs a write. `before_send` runs right before the write itself leaves, once everything else is done; when it
@@ -219,52 +306,12 @@ impl Writes {
     where
         F: AsyncFnOnce(Time) -> Result<(), E>,
     {
-        if !job.applied.if_empty.is_empty()
-            && let Err(outcome) = self.decide_if_empty(job).await
-        {
-            return Ok(Performed::unsent(outcome, self.clock.now()));
-        }
-        if job.is_empty_update() {
-            let record_id = job.applied.record_id.clone();
-            return Ok(Performed::unsent(
-                Outcome::Succeeded {
-                    record_id,
-                    data: None,
-                },
-                self.clock.now(),
-            ));
-        }
-        let mut looked_up = Vec::new();
-        let request = loop {
-            match job.route.connector.prepare(&job.command(), &looked_up) {
-                Ok(Step::Send(request)) => break request,
-                Ok(Step::Lookup(_)) if looked_up.len() >= MAX_LOOKUPS => {
-                    let message = "the connector asks for more lookups than are allowed";
-                    return Ok(Performed::unsent(
-                        Outcome::Rejected(error(ErrorClass::Config, message)),
-                        self.clock.now(),
-                    ));
-                }
-                Ok(Step::Lookup(request)) => match self.send(job.route, request).await {
-                    Ok(response) => {
-                        let now = self.clock.now();
-                        match job.route.connector.interpret_lookup(
-                            &job.command(),
-                            &response,
-                            now.to_timestamp(),
-                        ) {
-                            None => looked_up.push(response),
-                            Some(outcome) => return Ok(Performed::unsent(outcome, now)),
-                        }
-                    }
-                    Err(failure) => return Ok(Performed::unsent(failure.before_write(), self.clock.now())),
-                },
-                Err(refusal) => {
-                    return Ok(Performed::unsent(
-                        Outcome::Rejected(refused(&refusal)),
-                        self.clock.now(),
-                    ));
-                }
+        let request = match self.ready(job, |_| {}).await {
+            Ok(request) => request,
+            Err(mut unsent) => {
+                unsent.make_presentable(&job.route.connection.credentials);
+                unsent.skipped = std::mem::take(&mut job.skipped);
+                return Ok(*unsent);
             }
         };
         let sent = self.clock.now();
@@ -286,6 +333,7 @@ impl Writes {
                     status: Some(response.status),
                     latency_us,
                     answered_at,
+                    skipped: std::mem::take(&mut job.skipped),
                     raw: (!raw.is_empty()).then(|| String::from_utf8_lossy(raw).into_owned()),
                 }
             }
@@ -300,6 +348,7 @@ impl Writes {
                     latency_us,
                     answered_at,
                     raw: None,
+                    skipped: std::mem::take(&mut job.skipped),
                 }
             }
         };
@@ -309,7 +358,11 @@ impl Writes {
 
     /// Reads the fields that are written only when the provider has no value, and decides. When the read fails, so does the
     /// write: a value that may be there is never overwritten.
-    async fn decide_if_empty(&self, job: &mut Job<'_>) -> Result<(), Outcome> {
+    async fn decide_if_empty(
+        &self,
+        job: &mut Job<'_>,
+        read: &mut impl FnMut(&ProviderRequest),
+    ) -> Result<(), Outcome> {
         let connector = &job.route.connector;
         let object = job.plan.provider_object();
         let id = job.applied.record_id.clone().unwrap_or_default();
@@ -328,6 +381,7 @@ impl Writes {
                 );
                 Outcome::Rejected(error(ErrorClass::Config, message))
             })?;
+        read(&request);
         let response = self
             .send(job.route, request)
             .await
@@ -338,16 +392,8 @@ impl Writes {
             &response,
             self.clock.now().to_timestamp(),
         )?;
-        let applied = std::mem::replace(
-            &mut job.applied,
-            Applied {
-                record: Map::new(),
-                record_id: None,
-                trace: Vec::new(),
-                if_empty: Vec::new(),
-            },
-        );
-        job.applied = applied.decide_if_empty(&current);
+        job.skipped = job.applied.filled(&current);
+        job.leave_out(&job.skipped.clone());
         Ok(())
     }
 

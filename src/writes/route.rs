@@ -17,7 +17,7 @@ use crate::connectors::{Catalog, Connector};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
-use crate::store::{IntegrationRef, RouteRow, SharedStore, StoreError};
+use crate::store::{self, IntegrationRef, RouteRow, SharedStore, StoreError};
 use crate::vault::Vault;
 
 /// How often the store is asked whether something changed.
@@ -40,6 +40,11 @@ pub struct ConnectionUse {
     pub vars: BTreeMap<String, String>,
     /// False once the provider has refused the credentials.
     pub works: bool,
+}
+
+/// Whether a connection of this status can be used.
+fn works(status: &str) -> bool {
+    status != "bad_credentials"
 }
 
 /// Everything a write needs.
@@ -84,6 +89,14 @@ pub enum RouteError {
     Store(#[from] StoreError),
 }
 
+fn connector(catalog: &Catalog, provider: &str, module: Option<&str>) -> Result<Arc<Connector>, RouteError> {
+    catalog.get_module(provider, module).ok_or_else(|| {
+        RouteError::Unusable(format!(
+            "the provider `{provider}` is not in this server's catalogue"
+        ))
+    })
+}
+
 impl Route {
     /// Builds a route from its row.
     ///
@@ -100,14 +113,7 @@ impl Route {
         let revision: Value =
             serde_json::from_str(&row.revision_content).map_err(|_| unreadable("revision"))?;
         let integration = Integration::from_content(&revision).map_err(|_| unreadable("revision"))?;
-        let connector = catalog
-            .get_module(&row.provider, integration.module.as_deref())
-            .ok_or_else(|| {
-                RouteError::Unusable(format!(
-                    "the provider `{}` is not in this server's catalogue",
-                    row.provider
-                ))
-            })?;
+        let connector = connector(catalog, &row.provider, integration.module.as_deref())?;
         let content: Value = serde_json::from_str(&row.config_content).map_err(|_| unreadable("config"))?;
         let config = ConfigContent::parse(&content).map_err(|_| unreadable("config"))?;
         let credentials = Credentials::open(vault, project_id, row.connection_id, &row.credentials)
@@ -126,12 +132,27 @@ impl Route {
                     row.provider_workspace_ref.as_deref(),
                     row.provider_metadata.as_deref(),
                 ),
-                works: row.connection_status != "bad_credentials",
+                works: works(&row.connection_status),
             },
             connector,
             integration,
             config,
             plans: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The provider's name of an object and, where the integration gives it one, the app's. `object` is either of them; a name
+    /// that the integration does not have is taken for the provider's.
+    #[must_use]
+    pub fn names_of<'n>(&'n self, object: &'n str) -> (&'n str, Option<&'n str>) {
+        let reads = &self.integration.read;
+        let by_provider = || reads.iter().find(|read| read.object_name == object);
+        let found = reads
+            .iter()
+            .find(|read| read.map_to_name.as_deref() == Some(object))
+            .or_else(by_provider);
+        found.map_or((object, None), |read| {
+            (read.object_name.as_str(), read.map_to_name.as_deref())
         })
     }
 
@@ -268,6 +289,33 @@ impl Routes {
             self.routes.insert(key, Arc::clone(&route));
         }
         Ok(route)
+    }
+
+    /// A connection by itself, and its connector: for what is asked of a provider outside of any write.
+    ///
+    /// # Errors
+    /// [`RouteError::Unusable`] when it does not fit this process: its catalogue or its encryption key.
+    pub fn connection(
+        &self,
+        project_id: Uuid,
+        row: &store::Connection,
+        module: Option<&str>,
+    ) -> Result<(Arc<Connector>, ConnectionUse), RouteError> {
+        let connector = connector(&self.catalog, &row.provider, module)?;
+        let credentials = Credentials::open(&self.vault, project_id, row.id, &row.credentials)
+            .map_err(|error| RouteError::Unusable(error.to_string()))?;
+        let vars = connection_vars(
+            row.provider_workspace_ref.as_deref(),
+            row.provider_metadata.as_deref(),
+        );
+        let connection = ConnectionUse {
+            id: row.id,
+            credentials,
+            credentials_version: row.credentials_version,
+            vars,
+            works: works(&row.status),
+        };
+        Ok((connector, connection))
     }
 
     /// The route of an accepted operation: its own config and revision, the connection as it is now.

@@ -558,3 +558,38 @@ fn the_example_manifest_is_valid_and_a_bad_one_is_explained() {
         "the line is named: {err}"
     );
 }
+
+#[tokio::test]
+async fn a_config_changed_through_one_process_soon_counts_in_the_other() {
+    let (database, sandbox) = (Database::create(Kind::Postgres).await, start_sandbox().await);
+    let key = create_project(&database);
+    let (one, two) = (serve(&database, &sandbox, &key), serve(&database, &sandbox, &key));
+    let (one, two) = (one.ready().await, two.ready().await);
+    one.set_up().await;
+    let write = json!({"groupRef": GROUP, "type": "create", "record": {"email": "a@example.com"}});
+    let shown = async |served: &Served| {
+        let path = "/integrations/hs/objects/contacts?preview=true";
+        served.client.post(path, &write).await.expect(200).json()["requests"][0]["body"].clone()
+    };
+    let before = shown(&two).await;
+    assert_eq!(before, shown(&one).await);
+    let installation = one.client.get("/installations").await.expect(200).json()[0]["id"].clone();
+    let change = json!({"updateMask": ["config.content.write.objects"], "installation": {"config": {"content": {"write": {"objects":
+        {"contacts": {"objectName": "contacts", "selectedFieldSettings": {"source": {"default": {"stringValue": "new"}}}}}}}}}});
+    let path = format!(
+        "/integrations/hs/installations/{}",
+        installation.as_str().unwrap()
+    );
+    let changed = std::time::Instant::now();
+    one.client.patch(&path, change).await.expect(200);
+    // Through the process that made the change: at once.
+    assert!(shown(&one).await.as_str().unwrap().contains("new"));
+    while !shown(&two).await.as_str().unwrap().contains("new") {
+        assert!(
+            changed.elapsed() < crate::harness::client::PATIENCE,
+            "the other process never notices"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("the other process noticed after {:?}", changed.elapsed());
+}

@@ -4,6 +4,8 @@ pub mod api_keys;
 pub mod connections;
 pub mod installations;
 pub mod integrations;
+pub mod object_metadata;
 pub mod operations;
 pub mod projects;
+pub mod uploads;
 pub mod writes;

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{PostgresStore, bump_config_version};
-use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result};
+use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result, Revision};
 
 const SELECT: &str = "
     SELECT i.id, i.project_id, i.name, i.provider, i.create_time, i.update_time,
@@ -132,6 +132,53 @@ impl IntegrationStore for PostgresStore {
     ) -> Result<Option<Integration>> {
         let mut connection = self.pool.acquire().await?;
         find(&mut connection, project_id, integration).await
+    }
+
+    async fn get_revision(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        revision_id: Uuid,
+    ) -> Result<Option<Revision>> {
+        Ok(sqlx::query_as(
+            "SELECT id, spec_version, content, create_time FROM revisions
+             WHERE project_id = $1 AND integration_id = $2 AND id = $3",
+        )
+        .bind(project_id)
+        .bind(integration_id)
+        .bind(revision_id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    async fn put_upload(&self, project_id: Uuid, id: Uuid, content: &[u8]) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM uploads WHERE project_id = $1 AND create_time < now() - interval '1 hour'")
+            .bind(project_id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "INSERT INTO uploads (project_id, id, content, create_time) VALUES ($1, $2, $3, now())
+             ON CONFLICT (project_id, id) DO UPDATE SET content = excluded.content",
+        )
+        .bind(project_id)
+        .bind(id)
+        .bind(content)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn get_upload(&self, project_id: Uuid, id: Uuid) -> Result<Option<Vec<u8>>> {
+        Ok(sqlx::query_scalar(
+            "SELECT content FROM uploads
+             WHERE project_id = $1 AND id = $2 AND create_time >= now() - interval '1 hour'",
+        )
+        .bind(project_id)
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     async fn delete_integration(&self, project_id: Uuid, integration_id: Uuid) -> Result<bool> {

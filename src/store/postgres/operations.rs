@@ -89,9 +89,9 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us)
+        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::int[],
-                              $8::text[], $9::text[], $10::bigint[])
+                              $8::text[], $9::text[], $10::bigint[], $11::text[])
          ON CONFLICT DO NOTHING",
     )
     .bind(column(attempts, |a| a.project_id))
@@ -104,6 +104,7 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
     .bind(column(attempts, |a| a.class.as_deref()))
     .bind(column(attempts, |a| a.message.as_deref()))
     .bind(column(attempts, |a| a.latency_us))
+    .bind(column(attempts, |a| a.skipped.as_deref()))
     .execute(connection)
     .await?;
     Ok(())
@@ -163,6 +164,16 @@ impl OperationStore for PostgresStore {
             .bind(operation_id)
             .fetch_optional(&self.pool)
             .await?)
+    }
+
+    async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
+        Ok(
+            sqlx::query_scalar("SELECT request FROM operations WHERE project_id = $1 AND id = $2")
+                .bind(project_id)
+                .bind(operation_id)
+                .fetch_optional(&self.pool)
+                .await?,
+        )
     }
 
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>> {

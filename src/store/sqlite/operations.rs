@@ -77,8 +77,8 @@ pub(super) async fn insert_result(
 
 pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &NewAttempt) -> Result<()> {
     sqlx::query(
-        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT DO NOTHING",
     )
     .bind(attempt.project_id)
@@ -91,6 +91,7 @@ pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &
     .bind(&attempt.class)
     .bind(&attempt.message)
     .bind(attempt.latency_us)
+    .bind(&attempt.skipped)
     .execute(connection)
     .await?;
     Ok(())
@@ -157,6 +158,16 @@ impl OperationStore for SqliteStore {
             .bind(operation_id)
             .fetch_optional(&self.readers)
             .await?)
+    }
+
+    async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
+        Ok(
+            sqlx::query_scalar("SELECT request FROM operations WHERE project_id = $1 AND id = $2")
+                .bind(project_id)
+                .bind(operation_id)
+                .fetch_optional(&self.readers)
+                .await?,
+        )
     }
 
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>> {

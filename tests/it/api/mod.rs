@@ -1,7 +1,10 @@
 //! The HTTP API, as an app sees it.
 
 mod examples;
+mod metadata;
 mod openapi;
 mod platform;
+mod preview;
+mod preview_property;
 mod rules;
 mod writes;

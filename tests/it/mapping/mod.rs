@@ -1,7 +1,7 @@
 //! The mapping rules.
 
 mod examples;
-mod generate;
+pub mod generate;
 mod paths;
 mod property;
 mod reference;

@@ -15,6 +15,8 @@ on_both_stores!(
     a_key_opens_its_project_until_it_is_inactive_or_deleted,
     a_deploy_makes_a_revision_only_when_something_changed,
     a_destructive_deploy_removes_what_the_manifest_does_not_name,
+    each_revision_is_kept_and_found_in_its_own_project_only,
+    an_upload_is_found_in_its_own_project_only,
     names_of_integrations_are_unique_without_regard_to_case,
     connections_are_listed_by_filter_and_never_across_projects,
     new_credentials_raise_the_version_and_end_the_authorization_hold,
@@ -550,4 +552,40 @@ async fn a_second_project_sees_nothing_of_the_first(kind: Kind) {
             .unwrap()
             .is_none()
     );
+}
+
+async fn each_revision_is_kept_and_found_in_its_own_project_only(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project, integration) = (&world.store, world.project.id, &world.integration);
+    let first = integration.revision_id;
+    let changed = new_integration(&integration.name, r#"{"name":"changed"}"#);
+    let second = store.deploy(project, &[changed], false).await.unwrap()[0].revision_id;
+    for (revision, content) in [
+        (first, integration.content.as_str()),
+        (second, r#"{"name":"changed"}"#),
+    ] {
+        let found = store
+            .get_revision(project, integration.id, revision)
+            .await
+            .unwrap();
+        assert_eq!(found.unwrap().content, content);
+        assert_eq!(
+            store.get_revision(id(), integration.id, revision).await.unwrap(),
+            None
+        );
+        assert_eq!(store.get_revision(project, id(), revision).await.unwrap(), None);
+    }
+}
+
+async fn an_upload_is_found_in_its_own_project_only(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project, upload) = (&world.store, world.project.id, id());
+    assert_eq!(store.get_upload(project, upload).await.unwrap(), None);
+    store.put_upload(project, upload, b"first").await.unwrap();
+    store.put_upload(project, upload, b"second").await.unwrap();
+    assert_eq!(
+        store.get_upload(project, upload).await.unwrap().as_deref(),
+        Some(&b"second"[..])
+    );
+    assert_eq!(store.get_upload(id(), upload).await.unwrap(), None);
 }

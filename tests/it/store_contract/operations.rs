@@ -66,6 +66,7 @@ pub(super) fn attempt(project: Uuid, operation: Uuid, attempt: Uuid, state: Atte
         class: Some("success".to_owned()),
         message: None,
         latency_us: Some(1500),
+        skipped: None,
     }
 }
 

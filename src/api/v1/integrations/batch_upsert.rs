@@ -10,8 +10,9 @@ use super::Integration;
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Params};
 use crate::api::problem::{Code, Problem};
+use crate::api::v1::uploads::source_of;
 use crate::app::{App, AppState};
-use crate::manifest::{self, Issue};
+use crate::manifest::{self, Issue, Manifest};
 use crate::store::NewIntegration;
 
 /// Where the manifest is.
@@ -20,7 +21,7 @@ use crate::store::NewIntegration;
 pub struct BatchUpsertRequest {
     /// The text of amp.yaml.
     pub source_yaml: Option<String>,
-    /// A zip of it, uploaded before. This version takes sourceYaml only.
+    /// A zip of it, uploaded before: `gs://{bucket}/{path}` as `generate-upload-url` named them.
     pub source_zip_url: Option<String>,
 }
 
@@ -46,28 +47,9 @@ pub async fn batch_upsert_integrations(
     JsonBody(request): JsonBody<BatchUpsertRequest>,
 ) -> Result<Json<Vec<Integration>>, Problem> {
     scope.require_full()?;
-    let source = match (request.source_yaml, request.source_zip_url) {
-        (Some(source), None) => source,
-        (None, Some(_)) => {
-            return Err(Problem::invalid(
-                "sourceZipUrl",
-                "is not served by this version: send the text of amp.yaml as sourceYaml",
-            ));
-        }
-        _ => {
-            return Err(Problem::invalid(
-                "sourceYaml",
-                "is required: send exactly one of sourceYaml and sourceZipUrl",
-            ));
-        }
-    };
-    let deployed = deploy(
-        &app,
-        scope.project().id,
-        &source,
-        options.destructive.unwrap_or(false),
-    )
-    .await?;
+    let project_id = scope.project().id;
+    let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
+    let deployed = deploy(&app, project_id, &source, options.destructive.unwrap_or(false)).await?;
     Ok(Json(deployed.into_iter().map(Integration::from).collect()))
 }
 
@@ -81,16 +63,67 @@ pub async fn deploy(
     source: &str,
     remove_others: bool,
 ) -> Result<Vec<crate::store::Integration>, Problem> {
-    let broken = |issues: Vec<Issue>| {
-        let count = issues.len();
-        let detail = if count == 1 {
-            "the manifest breaks a rule".to_owned()
-        } else {
-            format!("the manifest breaks {count} rules")
-        };
-        Problem::issues(Code::InvalidManifest, detail, issues)
-            .remedy("Mend what `issues` lists and deploy again; nothing was changed.")
+    let manifest = check(app, project_id, source)?;
+    let integrations: Vec<NewIntegration> = manifest
+        .integrations
+        .iter()
+        .map(|integration| to_be_stored(app, &manifest, integration))
+        .collect();
+    let deployed = app.store.deploy(project_id, &integrations, remove_others).await?;
+    app.changed();
+    Ok(deployed)
+}
+
+/// Checks a manifest and deploys one integration of it.
+///
+/// # Errors
+/// 422 with every rule that it breaks, or when it does not have the integration.
+pub async fn deploy_one(
+    app: &App,
+    project_id: Uuid,
+    source: &str,
+    name: &str,
+) -> Result<crate::store::Integration, Problem> {
+    let manifest = check(app, project_id, source)?;
+    let same = |integration: &&manifest::Integration| integration.name.to_lowercase() == name.to_lowercase();
+    let Some(integration) = manifest.integrations.iter().find(same) else {
+        let detail = format!("The manifest has no integration `{name}`.");
+        return Err(broken(vec![Issue {
+            path: "$.integrations".to_owned(),
+            line: None,
+            detail,
+        }]));
     };
+    let new = to_be_stored(app, &manifest, integration);
+    let deployed = app.store.deploy(project_id, &[new], false).await?.pop();
+    app.changed();
+    deployed.ok_or_else(|| Problem::new(Code::Internal, "the revision was not made"))
+}
+
+fn broken(issues: Vec<Issue>) -> Problem {
+    let count = issues.len();
+    let detail = if count == 1 {
+        "the manifest breaks a rule".to_owned()
+    } else {
+        format!("the manifest breaks {count} rules")
+    };
+    Problem::issues(Code::InvalidManifest, detail, issues)
+        .remedy("Mend what `issues` lists and deploy again; nothing was changed.")
+}
+
+fn to_be_stored(app: &App, manifest: &Manifest, integration: &manifest::Integration) -> NewIntegration {
+    NewIntegration {
+        id: app.clock.new_id(),
+        revision_id: app.clock.new_id(),
+        name: integration.name.clone(),
+        provider: integration.provider.clone(),
+        spec_version: manifest.spec_version.clone(),
+        content: integration.content.to_string(),
+    }
+}
+
+/// Every rule that a manifest must keep, those of the store too.
+fn check(app: &App, project_id: Uuid, source: &str) -> Result<Manifest, Problem> {
     let manifest = manifest::parse(source, app.catalog.as_ref()).map_err(broken)?;
     for (index, integration) in manifest.integrations.iter().enumerate() {
         if crate::json::uses_reserved_key(integration.content.to_string().as_bytes()) {
@@ -120,19 +153,5 @@ pub async fn deploy(
     for warning in &manifest.warnings {
         tracing::info!(project.id = %project_id, path = warning.path, "manifest: {}", warning.detail);
     }
-    let integrations: Vec<NewIntegration> = manifest
-        .integrations
-        .iter()
-        .map(|integration| NewIntegration {
-            id: app.clock.new_id(),
-            revision_id: app.clock.new_id(),
-            name: integration.name.clone(),
-            provider: integration.provider.clone(),
-            spec_version: manifest.spec_version.clone(),
-            content: integration.content.to_string(),
-        })
-        .collect();
-    let deployed = app.store.deploy(project_id, &integrations, remove_others).await?;
-    app.changed();
-    Ok(deployed)
+    Ok(manifest)
 }

@@ -1,8 +1,11 @@
 //! Integrations.
 
 pub mod batch_upsert;
+pub mod create;
+pub mod create_revision;
 pub mod delete;
 pub mod get;
+pub mod hydrate;
 pub mod list;
 
 use serde::Serialize;
@@ -53,21 +56,27 @@ pub struct Revision {
     pub content: Value,
 }
 
+impl From<store::Integration> for Revision {
+    fn from(row: store::Integration) -> Self {
+        Self {
+            id: row.revision_id.to_string(),
+            spec_version: row.spec_version,
+            create_time: row.revision_create_time,
+            content: serde_json::from_str(&row.content).unwrap_or_default(),
+        }
+    }
+}
+
 impl From<store::Integration> for Integration {
     fn from(row: store::Integration) -> Self {
         Self {
             id: row.id.to_string(),
             project_id: row.project_id.to_string(),
-            name: row.name,
-            provider: row.provider,
+            name: row.name.clone(),
+            provider: row.provider.clone(),
             create_time: row.create_time,
             update_time: row.update_time,
-            latest_revision: Revision {
-                id: row.revision_id.to_string(),
-                spec_version: row.spec_version,
-                create_time: row.revision_create_time,
-                content: serde_json::from_str(&row.content).unwrap_or_default(),
-            },
+            latest_revision: Revision::from(row),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::Operation;
 use crate::api::auth::Scope;
 use crate::api::extract::{Segments, id};
 use crate::api::problem::Problem;
+use crate::api::v1::writes::preview::{OutboundRequest, TraceEntry};
 use crate::app::AppState;
 
 const NOT_FOUND: &str = "Operation not found for the given operation ID.";
@@ -16,7 +17,7 @@ const NOT_FOUND: &str = "Operation not found for the given operation ID.";
 /// Poll it after an asynchronous write until its status is `success` or `failure`.
 #[utoipa::path(get, path = "/v1/projects/{project}/operations/{operation}", tag = "Operation", operation_id = "getOperation",
     params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
-    responses((status = 200, description = "The operation, with its attempts.", body = Operation), (status = 404, description = "No such operation.")))]
+    responses((status = 200, description = "The operation, with its attempts, its trace and the request that was sent.", body = Operation), (status = 404, description = "No such operation.")))]
 pub async fn get_operation(
     State(app): State<AppState>,
     scope: Scope,
@@ -35,5 +36,22 @@ pub async fn get_operation(
             )
         })?;
     let attempts = app.store.list_attempts(project_id, operation).await?;
-    Ok(Json(Operation::new(row, attempts)))
+    // What was left out is decided when a request leaves: the last one counts.
+    let skipped = attempts
+        .iter()
+        .rev()
+        .find_map(|attempt| attempt.skipped.as_deref());
+    let skipped: Vec<String> = skipped
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let derived = app.writes.derive(&row, &skipped).await?;
+    let mut operation = Operation::new(row, attempts);
+    if let Some(derived) = derived {
+        operation.metadata.trace = derived.trace.into_iter().map(TraceEntry::from).collect();
+        // The request holds the record, which is for the app's backend alone.
+        if scope.caller.has_scope("full") {
+            operation.metadata.request = derived.request.map(OutboundRequest::from);
+        }
+    }
+    Ok(Json(operation))
 }

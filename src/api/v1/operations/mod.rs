@@ -6,6 +6,7 @@ pub mod list;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::writes::preview::{OutboundRequest, TraceEntry};
 use crate::clock::Time;
 use crate::store;
 
@@ -73,6 +74,12 @@ pub struct Metadata {
     /// Each attempt, oldest first; only where one operation is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// What was decided for each field; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TraceEntry>,
+    /// The request to the provider, its secrets hidden; only where one operation is asked for, with a full key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<OutboundRequest>,
 }
 
 /// How often an operation was tried.
@@ -180,6 +187,8 @@ impl Operation {
                     .and_then(|text| serde_json::from_str(&text).ok())
                     .unwrap_or_default(),
                 attempts,
+                trace: Vec::new(),
+                request: None,
             },
             resource: row.object,
         }

@@ -135,7 +135,7 @@ fn dead_credential() -> Problem {
 }
 
 /// The answer to a write that was neither performed nor accepted.
-pub(super) fn of_error(error: WriteError) -> Problem {
+pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
     let text = error.to_string();
     match error {
         WriteError::Store(error) | WriteError::Route(RouteError::Store(error)) => error.into(),

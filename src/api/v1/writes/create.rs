@@ -2,21 +2,22 @@
 
 use std::time::Instant;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answer::{self, WriteResponse};
+use super::preview::PreviewResponse;
 use crate::api::auth::Scope;
-use crate::api::extract::{Body, Segments};
+use crate::api::extract::{Body, Params, Segments};
 use crate::api::layer::RequestId;
 use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::writes::WriteError;
-use crate::writes::request::{Mode, WriteRequest};
+use crate::writes::request::WriteRequest;
 
 /// The body of a write, for the documentation; the reader in `writes::request` decides.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,12 +51,22 @@ pub struct WriteRecordsRequest {
     on_unknown: Option<String>,
 }
 
+/// Options of a write.
+#[derive(Debug, Deserialize)]
+pub struct Options {
+    #[serde(default)]
+    preview: bool,
+}
+
 /// Write a record
 ///
 /// Creates, updates or deletes a record in the customer's SaaS under the customer's own mapping. Synchronous writes answer with the provider's result, asynchronous ones with an operation to poll. What was dropped or skipped stands in the header `Amp-Warnings`.
+///
+/// With `preview=true` nothing is written and nothing stored: the answer is a `PreviewResponse` with the exact request to the provider, its secrets hidden, what was decided for each field, and what the provider's own description of the object says against the record.
 #[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/objects/{object}", tag = "Write", operation_id = "writeRecords",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
-           ("object" = String, Path, description = "The object's name in the manifest.")),
+           ("object" = String, Path, description = "The object's name in the manifest."),
+           ("preview" = Option<bool>, Query, description = "Show what would be sent and why, and send nothing.")),
     request_body = WriteRecordsRequest,
     responses((status = 200, description = "Done (synchronous), or accepted (asynchronous: only `operationId`).", body = WriteResponse),
               (status = 400, description = "The request cannot be written; nothing was stored, nothing was sent."),
@@ -71,6 +82,7 @@ pub async fn write_records(
     Extension(RequestId(request_id)): Extension<RequestId>,
     headers: http::HeaderMap,
     segments: Segments<(String, String, String)>,
+    Params(options): Params<Options>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let Segments((_, integration, object)) = segments;
@@ -85,6 +97,14 @@ pub async fn write_records(
     let started = Instant::now();
     let request = WriteRequest::parse(&body).map_err(Problem::invalid_body)?;
     let (action, mode) = (request.action, request.mode);
+    if options.preview {
+        let preview = app
+            .writes
+            .preview(scope.project().id, &integration, &object, request)
+            .await
+            .map_err(answer::of_error)?;
+        return Ok(Json(PreviewResponse::new(object, action, mode, preview)).into_response());
+    }
     // In a task of its own: an app that hangs up must not leave a write half done, sent but not recorded.
     let (writes, project_id, name) = (app.writes.clone(), scope.project().id, object.clone());
     let writing = app
@@ -110,11 +130,7 @@ pub async fn write_records(
         operation.id = operation_id.map(tracing::field::display),
         object,
         action = action.as_str(),
-        mode = if mode == Mode::Synchronous {
-            "synchronous"
-        } else {
-            "asynchronous"
-        },
+        mode = mode.as_str(),
         outcome,
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "write"

@@ -1,4 +1,5 @@
 //! Writes.
 
-mod answer;
+pub(super) mod answer;
 pub mod create;
+pub mod preview;

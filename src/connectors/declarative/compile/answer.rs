@@ -186,6 +186,17 @@ impl Compiler<'_> {
             .unique
             .as_ref()
             .map(|u| (read("reads.unique", &u.path, &u.query), u));
+        let describe = def
+            .describe
+            .as_ref()
+            .map(|d| crate::connectors::describe::Describe {
+                form: d.form,
+                main: read("reads.describe", &d.path, &Ordered::default()),
+                also: d
+                    .also
+                    .as_ref()
+                    .map(|also| read("reads.describe.also", also, &Ordered::default())),
+            });
         let mut path = |text: &str| self.take("reads", JsonPath::parse(text));
         let current = match current {
             None => None,
@@ -214,6 +225,10 @@ impl Compiler<'_> {
                     .collect::<BTreeMap<_, _>>(),
             }),
         };
-        Some(Reads { current, unique })
+        Some(Reads {
+            current,
+            unique,
+            describe,
+        })
     }
 }

@@ -138,6 +138,20 @@ pub struct ReadsDef {
     pub current: Option<CurrentDef>,
     /// Finding a record by a unique field.
     pub unique: Option<UniqueDef>,
+    /// Asking what the fields of an object are.
+    pub describe: Option<DescribeDef>,
+}
+
+/// Asking what the fields of an object are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DescribeDef {
+    /// The form of the answer.
+    pub form: crate::connectors::describe::Form,
+    /// The path of the fields.
+    pub path: String,
+    /// The path of more about the object, such as which fields it must have; where it fails it is left out.
+    pub also: Option<String>,
 }
 
 /// Reading some fields of a record.

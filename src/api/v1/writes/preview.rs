@@ -1,0 +1,181 @@
+//! The answer to `?preview=true`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::connectors::{self, FindingKind};
+use crate::mapping::{self, warnings};
+use crate::outbound::ShownRequest;
+use crate::writes::preview::{self, Verdict};
+use crate::writes::request::Mode;
+
+/// What a write would do. Nothing was stored and nothing was written.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewResponse {
+    /// Always true.
+    pub preview: bool,
+    /// `send`: the last request would be sent. `nothing_to_send`: the rules leave nothing to write, so the write succeeds
+    /// without a request. `fail`: it would fail before it is sent; see `error`.
+    pub verdict: &'static str,
+    /// Why it would fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `create`, `update` or `delete`.
+    pub action: &'static str,
+    /// `synchronous` or `asynchronous`.
+    pub mode: &'static str,
+    /// The provider.
+    pub provider: String,
+    /// The object as the app names it.
+    pub object: String,
+    /// The object as the provider names it.
+    pub provider_object: String,
+    /// The record that would be changed or deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+    /// The requests in order: reads, which have been made, and the write, which has not.
+    pub requests: Vec<PreviewRequest>,
+    /// What was decided for each field.
+    pub trace: Vec<TraceEntry>,
+    /// What the header `Amp-Warnings` of the write would say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What the provider's own description of the object says against the record. Absent when there is no description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Finding>>,
+    /// Why there are no findings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings_unavailable: Option<String>,
+}
+
+/// A request to the provider, without its secrets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewRequest {
+    /// `read` or `write`.
+    pub purpose: &'static str,
+    /// The request.
+    #[serde(flatten)]
+    pub request: OutboundRequest,
+}
+
+/// A request as it leaves; each secret is `***`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutboundRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// The absolute URL.
+    pub url: String,
+    /// The headers that connector and app set.
+    pub headers: BTreeMap<String, String>,
+    /// The exact body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+impl From<ShownRequest> for OutboundRequest {
+    fn from(request: ShownRequest) -> Self {
+        Self {
+            method: request.method,
+            url: request.url,
+            headers: request.headers.into_iter().collect(),
+            body: request.body,
+        }
+    }
+}
+
+/// What was decided for one field.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TraceEntry {
+    /// The app's name; absent when the request did not have the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The provider's name; absent when the field leads nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `mapped`, `passed_through`, `defaulted`, `dropped_unmapped`, …: see docs/mapping.md.
+    pub decision: &'static str,
+}
+
+impl From<mapping::TraceEntry> for TraceEntry {
+    fn from(entry: mapping::TraceEntry) -> Self {
+        Self {
+            source: entry.source,
+            target: entry.target,
+            decision: entry.decision.as_str(),
+        }
+    }
+}
+
+/// Something that the provider will probably refuse.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Finding {
+    /// The provider's name of the field.
+    pub field: String,
+    /// `required_missing`, `unknown_field`, `read_only`, `wrong_type`, `not_an_option` or `too_long`.
+    pub kind: &'static str,
+    /// What is wrong and what the field takes.
+    pub detail: String,
+}
+
+impl From<connectors::Finding> for Finding {
+    fn from(finding: connectors::Finding) -> Self {
+        Self {
+            field: finding.field,
+            kind: match finding.kind {
+                FindingKind::RequiredMissing => "required_missing",
+                FindingKind::UnknownField => "unknown_field",
+                FindingKind::ReadOnly => "read_only",
+                FindingKind::WrongType => "wrong_type",
+                FindingKind::NotAnOption => "not_an_option",
+                FindingKind::TooLong => "too_long",
+            },
+            detail: finding.detail,
+        }
+    }
+}
+
+impl PreviewResponse {
+    /// The answer for a preview.
+    pub(super) fn new(
+        object: String,
+        action: crate::action::Action,
+        mode: Mode,
+        preview: preview::Preview,
+    ) -> Self {
+        let (verdict, error) = match preview.verdict {
+            Verdict::Send => ("send", None),
+            Verdict::NothingToSend => ("nothing_to_send", None),
+            Verdict::Fail(error) => ("fail", Some(error)),
+        };
+        let (findings, findings_unavailable) = match preview.findings {
+            Ok(findings) => (Some(findings.into_iter().map(Finding::from).collect()), None),
+            Err(why) => (None, Some(why)),
+        };
+        Self {
+            preview: true,
+            verdict,
+            error,
+            action: action.as_str(),
+            mode: mode.as_str(),
+            provider: preview.provider,
+            object,
+            provider_object: preview.provider_object,
+            record_id: preview.record_id,
+            requests: preview
+                .requests
+                .into_iter()
+                .map(|request| PreviewRequest {
+                    purpose: if request.is_write { "write" } else { "read" },
+                    request: request.request.into(),
+                })
+                .collect(),
+            warnings: warnings(&preview.trace),
+            trace: preview.trace.into_iter().map(TraceEntry::from).collect(),
+            findings,
+            findings_unavailable,
+        }
+    }
+}
