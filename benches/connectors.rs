@@ -83,6 +83,7 @@ fn main() {
             headers: &[],
             vars: &vars,
             idempotency_key: Some("key"),
+            repeated: false,
         };
         let time = median(|| drop(black_box(connector.prepare(black_box(&command), &[]))));
         println!("prepare {provider}, 20 fields: {time:?}");

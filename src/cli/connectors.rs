@@ -320,6 +320,7 @@ fn attempt(catalog: &Catalog, args: &TryArgs, out: &mut dyn Write) -> io::Result
         headers: &args.headers,
         vars: &vars,
         idempotency_key: args.idempotency_key.as_deref(),
+        repeated: false,
     };
     match connector.prepare(&command, &[]) {
         Ok(Step::Send(request)) => print_request(&connector, &request, out)?,

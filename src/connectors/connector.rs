@@ -12,7 +12,7 @@ use super::contract::{
 };
 use super::declarative::compile::Compiled;
 use super::declarative::interpret::interpret;
-use super::declarative::prepare::{Surroundings, find_plan, prepare, repeat_safe};
+use super::declarative::prepare::{IdKeys, Surroundings, find_plan, prepare, repeat_safe};
 use super::declarative::scope::Scope;
 use super::declarative::text::Text;
 use super::declarative::url::{base_into, rebased};
@@ -303,7 +303,17 @@ impl Connector {
     /// # Errors
     /// When the command does not fit this connector; nothing was sent.
     pub fn prepare(&self, command: &Command<'_>, looked_up: &[ProviderResponse]) -> Result<Step, Refusal> {
-        prepare(&self.surroundings(), command, looked_up)
+        prepare(&self.surroundings(), command, looked_up, IdKeys::Added)
+    }
+
+    /// As [`Connector::prepare`], for replaying a recording: keys that repeat the record id are not put into the record,
+    /// since in a recording whoever called has done that, or has not.
+    pub(super) fn prepare_as_given(
+        &self,
+        command: &Command<'_>,
+        looked_up: &[ProviderResponse],
+    ) -> Result<Step, Refusal> {
+        prepare(&self.surroundings(), command, looked_up, IdKeys::AsGiven)
     }
 
     /// What an answer says about the command it answers. `now` turns times in headers into waits.

@@ -27,6 +27,8 @@ pub struct Command<'a> {
     pub vars: &'a BTreeMap<String, String>,
     /// A key that is the same on every attempt of this write. Used where the provider knows such keys.
     pub idempotency_key: Option<&'a str>,
+    /// Whether an earlier request for this write may have been applied: then a delete of what is not there is done.
+    pub repeated: bool,
 }
 
 /// A request as the provider shall get it, except for credentials: those are attached by the outbound layer.

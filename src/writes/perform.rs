@@ -181,6 +181,7 @@ impl<'a> Job<'a> {
             headers: self.headers,
             vars: &self.route.connection.vars,
             idempotency_key: Some(&self.idempotency_key),
+            repeated: self.repeated,
         }
     }
 
@@ -328,7 +329,7 @@ impl Writes {
                         .interpret(&job.command(), &response, answered_at.to_timestamp());
                 let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
                 Performed {
-                    outcome: settle_delete(job, outcome, response.status),
+                    outcome: settle_delete(job, outcome),
                     sent: Some(sent),
                     status: Some(response.status),
                     latency_us,
@@ -403,17 +404,14 @@ impl Writes {
     }
 }
 
-/// A delete of what is not there is done only when an earlier request of this operation may have done it; and a delete
-/// names no record afterwards.
-fn settle_delete(job: &Job<'_>, outcome: Outcome, status: u16) -> Outcome {
+/// A delete names no record afterwards; and when there was none, the message says which.
+fn settle_delete(job: &Job<'_>, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Succeeded { .. } if job.action == Action::Delete && status == 404 && !job.repeated => {
+        Outcome::Rejected(mut error)
+            if job.action == Action::Delete && error.class == ErrorClass::NotFound =>
+        {
             let id = job.applied.record_id.as_deref().unwrap_or_default();
-            let mut error = error(
-                ErrorClass::NotFound,
-                format!("The record with ID {id} was not found"),
-            );
-            error.status = status;
+            error.message = format!("The record with ID {id} was not found: {}", error.message);
             Outcome::Rejected(error)
         }
         Outcome::Succeeded { data, .. } if job.action == Action::Delete => Outcome::Succeeded {

@@ -405,7 +405,11 @@ pub fn has_associations(associations: &[Value]) -> bool {
     associations.iter().any(|a| !is_nothing(a))
 }
 
-fn integer<'i>(id: &'i str, scope: &Scope<'_>) -> Result<&'i str, Refusal> {
+/// An id as the digits of a JSON number.
+///
+/// # Errors
+/// When it is no integer.
+pub fn integer<'i>(id: &'i str, scope: &Scope<'_>) -> Result<&'i str, Refusal> {
     let digits = id.strip_prefix('-').unwrap_or(id);
     let fits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     // JSON has no leading zeros.

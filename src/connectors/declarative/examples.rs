@@ -26,6 +26,7 @@ pub fn run(connector: &Connector, example: &Example, now: jiff::Timestamp) -> Ve
         headers: &headers,
         vars: &vars,
         idempotency_key: example.idempotency_key.as_deref(),
+        repeated: example.repeated,
     };
     let mut differences = Vec::new();
     let looked_up: Vec<ProviderResponse> = example.lookup.iter().map(response).collect();

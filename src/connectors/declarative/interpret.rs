@@ -32,14 +32,7 @@ pub fn interpret(
     if !(200..300).contains(&response.status) {
         let body = parsed.ok().flatten();
         let failure = fail(body.as_ref(), None);
-        // Somebody, perhaps an earlier attempt of ours, already removed it: that is what was asked for.
-        if action == Action::Delete && failure.error.class == ErrorClass::NotFound {
-            return Outcome::Succeeded {
-                record_id: command.record_id.map(str::to_owned),
-                data: None,
-            };
-        }
-        return outcome(failure, response, now, safe);
+        return already_gone(command, &failure).unwrap_or_else(|| outcome(failure, response, now, safe));
     }
     let unreadable = |why: &str| {
         let error = ProviderError {
@@ -77,13 +70,8 @@ pub fn interpret(
             Check::Holds => {}
             Check::Fails => {
                 let failure = fail(Some(&body), Some(ErrorClass::Validation));
-                if action == Action::Delete && failure.error.class == ErrorClass::NotFound {
-                    return Outcome::Succeeded {
-                        record_id: command.record_id.map(str::to_owned),
-                        data: None,
-                    };
-                }
-                return outcome(failure, response, now, safe);
+                return already_gone(command, &failure)
+                    .unwrap_or_else(|| outcome(failure, response, now, safe));
             }
             Check::Absent => said_nothing = true,
         }
@@ -98,6 +86,15 @@ pub fn interpret(
     }
     success(plan, scope, command, response, Some(&body))
         .unwrap_or_else(|| unreadable("without the id of the new record"))
+}
+
+/// A repeated delete of what is not there is done: an earlier request of the same write has removed it.
+fn already_gone(command: &Command<'_>, failure: &Failure) -> Option<Outcome> {
+    let gone = command.action == Action::Delete && failure.error.class == ErrorClass::NotFound;
+    (gone && command.repeated).then(|| Outcome::Succeeded {
+        record_id: command.record_id.map(str::to_owned),
+        data: None,
+    })
 }
 
 /// The body as JSON: `None` when there is none.

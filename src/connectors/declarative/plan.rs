@@ -41,6 +41,8 @@ pub struct Plan {
     pub body: Option<Body>,
     /// Whether the path, the query or the body needs the record id.
     pub needs_id: bool,
+    /// Keys of the record that repeat its id.
+    pub repeat_id: Vec<RepeatId>,
     /// A key for repeating a create safely.
     pub idempotency: Option<Idempotency>,
     /// Whether the same request may be sent twice.
@@ -71,6 +73,17 @@ pub enum Idempotency {
     Header(String),
     /// Into the body.
     Body,
+    /// Into this query parameter.
+    Query(String),
+}
+
+/// A key of the record that repeats the record id.
+#[derive(Debug, Clone)]
+pub struct RepeatId {
+    /// The key.
+    pub key: Text,
+    /// Whether the provider wants an integer.
+    pub integer: bool,
 }
 
 /// A query parameter.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::body::{Body, has_associations};
+use super::body::{Body, has_associations, integer};
 use super::compile::Compiled;
 use super::definition::Encode;
 use super::escape::{is_header_name, is_header_value};
@@ -52,6 +52,15 @@ const RESERVED_HEADERS: [&str; 17] = [
     "via",
 ];
 
+/// What is done about keys of the record that repeat its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdKeys {
+    /// They are put into the record.
+    Added,
+    /// The record is taken as it is: whoever made it has put them there.
+    AsGiven,
+}
+
 /// Makes the request of a command, or the read that has to come first.
 ///
 /// # Errors
@@ -60,6 +69,7 @@ pub fn prepare(
     around: &Surroundings<'_>,
     command: &Command<'_>,
     looked_up: &[ProviderResponse],
+    id_keys: IdKeys,
 ) -> Result<Step, Refusal> {
     let plan = find_plan(around, command)?.for_record(command.record);
     let id = command.record_id.filter(|id| !id.is_empty());
@@ -85,6 +95,13 @@ pub fn prepare(
     let key = command.idempotency_key.map(|key| ("idempotency_key", key));
     let extra: Vec<(&'static str, &str)> = key.into_iter().collect();
     let scope = Scope::of(plan, around.var_defaults, command, &extra);
+    let completed = match id_keys {
+        IdKeys::Added if !plan.repeat_id.is_empty() => Some(with_id_keys(plan, &scope)?),
+        _ => None,
+    };
+    let record = completed.as_ref().unwrap_or(command.record);
+    let command = &Command { record, ..*command };
+    let scope = Scope { record, ..scope };
     if let Some(lookup) = plan
         .lookup
         .as_ref()
@@ -96,6 +113,40 @@ pub fn prepare(
         };
     }
     request(around, plan, &scope, command).map(Step::Send)
+}
+
+/// The record with the keys that repeat its id.
+fn with_id_keys(plan: &Plan, scope: &Scope<'_>) -> Result<Map<String, Value>, Refusal> {
+    let mut record = scope.record.clone();
+    let Some(id) = scope.id else {
+        return Ok(record);
+    };
+    for repeat in &plan.repeat_id {
+        let key = repeat.key.render(scope, Mode::Plain)?;
+        match record.get(&key).filter(|value| !value.is_null()) {
+            Some(own) if record_text(own).is_some_and(|own| own == id) => {}
+            Some(own) => {
+                return Err(Refusal::new(
+                    RefusalKind::InvalidRecordId,
+                    format!(
+                        "the record of `{}` says `{key}: {own}` and its id is `{id}`; they name the same thing, so leave \
+                         `{key}` out",
+                        scope.object
+                    ),
+                ));
+            }
+            None => {
+                let value = if repeat.integer {
+                    let digits = integer(id, scope)?;
+                    serde_json::from_str(digits).unwrap_or_else(|_| Value::from(digits))
+                } else {
+                    Value::from(id)
+                };
+                record.insert(key, value);
+            }
+        }
+    }
+    Ok(record)
 }
 
 /// The plan of a command.
@@ -127,8 +178,10 @@ fn request(
 ) -> Result<ProviderRequest, Refusal> {
     let mut url = url(around, plan, scope, &plan.path, &plan.query)?;
     let mut headers = fixed_headers(plan, scope)?;
-    if let (Some(Idempotency::Header(name)), Some(key)) = (&plan.idempotency, command.idempotency_key) {
-        push_header(&mut headers, name, key.to_owned())?;
+    match (&plan.idempotency, command.idempotency_key) {
+        (Some(Idempotency::Header(name)), Some(key)) => push_header(&mut headers, name, key.to_owned())?,
+        (Some(Idempotency::Query(name)), Some(key)) => push_parameter(&mut url, name, key),
+        _ => {}
     }
     pass_headers(around, command, &mut headers)?;
     let body = match &plan.body {

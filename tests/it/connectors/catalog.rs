@@ -23,6 +23,7 @@ fn url(catalog: &Catalog, provider: &str) -> String {
         headers: &[],
         vars: &vars,
         idempotency_key: None,
+        repeated: false,
     };
     match catalog.get(provider).unwrap().prepare(&command, &[]).unwrap() {
         Step::Send(request) | Step::Lookup(request) => request.url,

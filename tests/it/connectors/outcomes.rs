@@ -32,6 +32,7 @@ fn read(provider: &str, action: Action, response: &ProviderResponse, key: Option
         headers: &[],
         vars: &vars,
         idempotency_key: key,
+        repeated: false,
     };
     Catalog::builtin()
         .get(provider)
@@ -129,14 +130,87 @@ fn refusals_are_final_and_redirects_are_never_followed() {
 }
 
 #[test]
-fn deleting_what_is_not_there_is_done() {
-    let outcome = read("hubspot", Action::Delete, &answer(404, "{}"), None);
-    assert_eq!(
-        outcome,
-        Outcome::Succeeded {
-            record_id: Some("7".into()),
-            data: None
+fn deleting_what_is_not_there_fails_unless_an_earlier_request_may_have_done_it() {
+    let (record, vars) = (Map::new(), vars());
+    let catalog = Catalog::builtin();
+    // HubSpot says it with a status; Fireflies with status 200 and a code.
+    let cases = [
+        ("hubspot", "contacts", answer(404, "{}")),
+        (
+            "fireflies",
+            "transcripts",
+            answer(
+                200,
+                r#"{"errors":[{"code":"object_not_found","message":"no such transcript"}]}"#,
+            ),
+        ),
+    ];
+    for (provider, object, response) in cases {
+        let mut command = Command {
+            action: Action::Delete,
+            object,
+            record_id: Some("7"),
+            record: &record,
+            associations: &[],
+            headers: &[],
+            vars: &vars,
+            idempotency_key: None,
+            repeated: false,
+        };
+        let connector = catalog.get(provider).unwrap();
+        match connector.interpret(&command, &response, now()) {
+            Outcome::Rejected(error) => assert_eq!(error.class, ErrorClass::NotFound, "{provider}"),
+            other => panic!("{provider}: {other:?}"),
         }
+        command.repeated = true;
+        let done = Outcome::Succeeded {
+            record_id: Some("7".into()),
+            data: None,
+        };
+        assert_eq!(
+            connector.interpret(&command, &response, now()),
+            done,
+            "{provider}"
+        );
+    }
+}
+
+#[test]
+fn the_record_id_is_repeated_in_the_record_where_the_provider_looks_for_it() {
+    let vars = vars();
+    let catalog = Catalog::builtin();
+    let body = |record: Value| {
+        let record = record.as_object().unwrap();
+        let command = Command {
+            action: Action::Update,
+            object: "customer",
+            record_id: Some("58"),
+            record,
+            associations: &[],
+            headers: &[],
+            vars: &vars,
+            idempotency_key: None,
+            repeated: false,
+        };
+        match catalog.get("quickbooks").unwrap().prepare(&command, &[]) {
+            Ok(Step::Send(request)) => Ok(String::from_utf8(request.body.unwrap()).unwrap()),
+            Ok(Step::Lookup(_)) => panic!("a lookup"),
+            Err(refusal) => Err(refusal.message),
+        }
+    };
+    // Without it the same request would make a second customer.
+    assert_eq!(
+        body(json!({"SyncToken": "0"})).unwrap(),
+        r#"{"SyncToken":"0","Id":"58"}"#
+    );
+    assert_eq!(
+        body(json!({"Id": "58", "SyncToken": "0"})).unwrap(),
+        r#"{"Id":"58","SyncToken":"0"}"#
+    );
+    let refused = body(json!({"Id": "59"})).unwrap_err();
+    assert!(
+        refused.contains("`Id: \"59\"`") && refused.contains("leave `Id` out"),
+        "{refused}"
     );
 }
 
@@ -191,6 +265,7 @@ fn digits_and_order_of_the_record_reach_the_provider_unchanged() {
         headers: &[],
         vars: &vars,
         idempotency_key: None,
+        repeated: false,
     };
     let Ok(Step::Send(request)) = Catalog::builtin().get("hubspot").unwrap().prepare(&command, &[]) else {
         panic!("not sent");

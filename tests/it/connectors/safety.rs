@@ -74,6 +74,7 @@ fn prepare(c: &Connector, action: Action, object: &str, id: &str, value: &str) -
         headers: &[],
         vars: &vars,
         idempotency_key: Some("k"),
+        repeated: false,
     };
     let looked_up = ProviderResponse {
         status: 200,
@@ -203,6 +204,7 @@ fn variables_of_a_connection_cannot_change_the_host() {
             headers: &[],
             vars: &vars,
             idempotency_key: None,
+            repeated: false,
         };
         let refused = connector.prepare(&command, &[]).unwrap_err();
         assert_eq!(refused.kind, RefusalKind::InvalidVariable, "{name}={value}");
@@ -237,6 +239,7 @@ fn headers_that_belong_to_the_connection_are_refused() {
             headers: &headers,
             vars: &vars,
             idempotency_key: None,
+            repeated: false,
         };
         let refused = catalog.get(provider).unwrap().prepare(&command, &[]).unwrap_err();
         assert_eq!(

@@ -171,6 +171,7 @@ impl Compiler<'_> {
                 encode: Encode::Json,
                 body: None,
                 needs_id: false,
+                repeat_id: Vec::new(),
                 idempotency: None,
                 repeat_safe: true,
                 lookup: None,

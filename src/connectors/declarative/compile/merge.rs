@@ -41,6 +41,7 @@ pub(super) fn merge_op(base: &OpDef, over: &OpDef) -> OpDef {
             .or_else(|| base.idempotency_key.clone()),
         repeat_safe: over.repeat_safe.or(base.repeat_safe),
         id_in_record: over.id_in_record.or(base.id_in_record),
+        repeat_id: over.repeat_id.clone().or_else(|| base.repeat_id.clone()),
         lookup: over.lookup.clone().or_else(|| base.lookup.clone()),
         variants: over.variants.clone().or_else(|| base.variants.clone()),
     }

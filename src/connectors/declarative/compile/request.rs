@@ -11,7 +11,7 @@ use crate::connectors::declarative::definition::{
 };
 use crate::connectors::declarative::escape::{is_header_name, is_header_value};
 use crate::connectors::declarative::ordered::Ordered;
-use crate::connectors::declarative::plan::{Idempotency, Plan, Query, QueryValue, When};
+use crate::connectors::declarative::plan::{Idempotency, Plan, Query, QueryValue, RepeatId, When};
 use crate::connectors::declarative::template::Template;
 use crate::connectors::declarative::text::{Source, Text};
 
@@ -160,28 +160,35 @@ impl Compiler<'_> {
             .lookup
             .as_ref()
             .and_then(|lookup| self.lookup(&at("lookup"), lookup));
-        let idempotency = op
-            .idempotency_key
-            .as_ref()
-            .and_then(|key| match (&key.header, &key.body) {
-                (Some(header), None) => Some(Idempotency::Header(header.clone())),
-                (None, Some(_)) => Some(Idempotency::Body),
-                _ => {
-                    self.problem(&at("idempotency_key"), "takes either `header` or `body`");
-                    None
-                }
-            });
+        let idempotency =
+            op.idempotency_key
+                .as_ref()
+                .and_then(|key| match (&key.header, &key.body, &key.query) {
+                    (Some(header), None, None) => Some(Idempotency::Header(header.clone())),
+                    (None, Some(_), None) => Some(Idempotency::Body),
+                    (None, None, Some(parameter)) => Some(Idempotency::Query(parameter.clone())),
+                    _ => {
+                        self.problem(
+                            &at("idempotency_key"),
+                            "takes one of `header`, `body` and `query`",
+                        );
+                        None
+                    }
+                });
+        let repeat_id = self.repeat_id(&at("repeat_id"), op.repeat_id.as_ref());
         let sends_id = url_path.sources().any(|s| matches!(s, Source::Id))
             || query.iter().any(|(_, q)| match &q.value {
                 QueryValue::Text(text) => text.sources().any(|s| matches!(s, Source::Id)),
                 QueryValue::RecordKeys(_) => false,
             })
-            || body.as_ref().is_some_and(Body::carries_id);
+            || body.as_ref().is_some_and(Body::carries_id)
+            || (body.is_some() && !repeat_id.is_empty());
         if action != Action::Create && !sends_id && op.id_in_record != Some(true) {
             self.problem(
                 path,
                 "the request does not carry the record id, so it would act on the wrong record or make a new one; put \
-                 `{id}` into the path, the query or the body, or say `id_in_record: true` where other keys name it",
+                 `{id}` into the path, the query or the body, say with `repeat_id` which key of the record repeats it, or say \
+                 `id_in_record: true` where other keys name it",
             );
         }
         let result = self.result(&at("result"), op.result.as_ref().unwrap_or(&ResultDef::default()));
@@ -203,12 +210,30 @@ impl Compiler<'_> {
             encode,
             body,
             needs_id: action != Action::Create,
+            repeat_id,
             repeat_safe: op.repeat_safe.unwrap_or(action != Action::Create),
             idempotency,
             lookup,
             variants: Vec::new(),
             result,
         })
+    }
+
+    fn repeat_id(&mut self, path: &str, def: Option<&Ordered<String>>) -> Vec<RepeatId> {
+        let mut all = Vec::new();
+        for (key, value) in def.into_iter().flat_map(Ordered::iter) {
+            let integer = match value.as_str() {
+                "$id" => false,
+                "$id:int" => true,
+                _ => {
+                    self.problem(&format!("{path}.{key}"), "has to be `$id` or `$id:int`");
+                    continue;
+                }
+            };
+            let key = self.text(path, key);
+            all.push(RepeatId { key, integer });
+        }
+        all
     }
 
     pub(super) fn base(&mut self, path: &str, base: &str) -> Text {

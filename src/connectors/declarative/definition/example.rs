@@ -35,6 +35,9 @@ pub struct Example {
     pub vars: Ordered<String>,
     /// The key for repeating safely.
     pub idempotency_key: Option<String>,
+    /// Whether an earlier request for the same write may have been applied.
+    #[serde(default)]
+    pub repeated: bool,
     /// The answer to the lookup, where there is one.
     pub lookup: Option<ExampleResponse>,
     /// The request that has to come out.

@@ -103,6 +103,9 @@ pub struct OpDef {
     pub repeat_safe: Option<bool>,
     /// Keys of the record name what to act on, so that the record id need not be sent.
     pub id_in_record: Option<bool>,
+    /// Keys of the record that repeat the record id: they are put into the record unless it has them. The values are `$id`
+    /// or `$id:int`.
+    pub repeat_id: Option<Ordered<String>>,
     /// A read that has to come first.
     pub lookup: Option<LookupDef>,
     /// Other requests for records with certain contents; the first that fits is used.
@@ -223,10 +226,16 @@ pub struct BodyDef {
     pub inject: Ordered<Value>,
     /// The record is sent as JSON Patch: one `replace` for each key.
     pub json_patch: bool,
-    /// What is sent instead of the record itself.
+    /// What is sent instead of the record itself; `null` sends just that.
+    #[serde(deserialize_with = "even_null")]
     pub template: Option<Value>,
     /// When the record already has one of these keys it is sent as it is, without the template.
     pub unless_has: Vec<String>,
+}
+
+/// A value that is there, also when it is null.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// Keys with a prefix that become items of a list: `cf_x: 1` becomes `{into: [{item}]}`.
@@ -249,6 +258,8 @@ pub struct IdempotencyDef {
     pub header: Option<String>,
     /// The key of the body that carries it, unless the record has it.
     pub body: Option<String>,
+    /// The query parameter that carries it.
+    pub query: Option<String>,
 }
 
 /// A read that has to come before the write.
