@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
-use crate::connectors::Catalog;
+use crate::connectors::{Catalog, LoadError, SharedCatalog};
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::queue::WorkerOptions;
 use crate::settings::TuningArgs;
@@ -37,7 +37,7 @@ pub struct App {
     /// Secrets at rest.
     pub vault: Arc<Vault>,
     /// The providers.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<SharedCatalog>,
     /// The engine of writes.
     pub writes: Arc<Writes>,
     /// Writes that are being performed: they go on when their app hangs up, and a stop waits for them.
@@ -87,7 +87,7 @@ impl App {
             trusted_urls: urls.into_values().collect(),
         })
         .map_err(BuildError::Outbound)?;
-        let (catalog, vault) = (Arc::new(catalog), Arc::new(vault));
+        let (catalog, vault) = (Arc::new(SharedCatalog::new(catalog)), Arc::new(vault));
         let writes = Arc::new(Writes::new(
             store.clone(),
             Arc::clone(&catalog),
@@ -139,6 +139,21 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Reads the folder of connector files again. A file that cannot be used keeps what was there for it; its problems are
+    /// logged and answered. What is in flight ends with the connector it began with.
+    pub fn reload_connectors(&self) -> Vec<LoadError> {
+        let dir = self.tuning.connectors_dir.as_deref();
+        let errors = self.catalog.reload(dir, &self.tuning.provider_urls());
+        // Routes hold the connectors they were made with.
+        self.changed();
+        for error in &errors {
+            tracing::error!(file = %error.file, line = error.line, path = %error.path,
+                "a connector file cannot be used and the last good one stays: {}", error.message);
+        }
+        tracing::info!(problems = errors.len(), "the connector files were read again");
+        errors
     }
 
     /// Forgets what is cached, after a change made through this node. Others notice by themselves.

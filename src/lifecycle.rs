@@ -14,6 +14,39 @@ pub async fn stop_on_signal(stop: CancellationToken) {
     });
 }
 
+/// SIGHUPs that this process gets. While it exists, the signal does not end the process.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Listens from now on; `None` where there are no such signals.
+    #[must_use]
+    pub fn listen() -> Option<Self> {
+        #[cfg(unix)]
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+            Ok(signals) => Some(Self { signals }),
+            Err(error) => {
+                tracing::error!(%error, "SIGHUP cannot be received: changed connector files need a restart");
+                None
+            }
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signals.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 #[cfg(unix)]
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};

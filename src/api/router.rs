@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem, ProblemBody};
 use super::v1::{
-    api_keys, connections, installations, integrations, object_metadata, operations, projects, uploads,
-    writes,
+    api_keys, connections, installations, integrations, object_metadata, operations, projects, providers,
+    uploads, writes,
 };
 use super::{auth, docs, health, layer};
 use crate::app::AppState;
@@ -54,6 +54,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::list::list_operations))
         .routes(routes!(projects::list::list_projects))
         .routes(routes!(projects::get::get_project))
+        .routes(routes!(providers::list::list_providers))
+        .routes(routes!(providers::get::get_provider))
         .routes(routes!(
             api_keys::list::list_api_keys,
             api_keys::create::create_api_key

@@ -56,6 +56,10 @@ pub(super) struct DevArgs {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
+    /// A folder with connector files that add providers to the built-in ones or override them
+    #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
+    connectors_dir: Option<PathBuf>,
+
     /// How long a worker's lease lasts, in seconds
     #[arg(long, env = "AMP_LEASE_SECONDS", default_value_t = 15, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -99,6 +103,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
             ("salesforce".to_owned(), sandbox.salesforce_url()),
         ],
         lease_seconds: args.lease_seconds,
+        connectors_dir: args.connectors_dir,
         ..TuningArgs::defaults()
     };
     let app = App::build(tuning, store, vault, clock).map_err(|error| error.to_string())?;

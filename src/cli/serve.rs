@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::{App, AppState};
 use crate::clock::{SharedClock, SystemClock};
-use crate::lifecycle::stop_on_signal;
+use crate::lifecycle::{Hangups, stop_on_signal};
 use crate::queue::Worker;
 use crate::settings::{Role, ServeArgs};
 use crate::store::{connect, describe_url};
@@ -56,6 +56,12 @@ pub(super) async fn serve(
             error = &error as &dyn std::error::Error,
             "the store does not answer yet"
         );
+    }
+    // Without a folder of connector files the signal means what it always does.
+    if app.tuning.connectors_dir.is_some()
+        && let Some(hangups) = Hangups::listen()
+    {
+        tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {
@@ -108,6 +114,19 @@ pub(super) async fn serve(
     app.store.close().await;
     tracing::info!("stopped");
     result
+}
+
+/// Reads changed connector files on each SIGHUP, until `stop`.
+async fn reload_on_hangup(app: AppState, mut hangups: Hangups, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = hangups.next() => {}
+        }
+        let app = Arc::clone(&app);
+        // Files are read and parsed: not on a thread that answers requests. A panic in it is logged by the runtime.
+        let _ = tokio::task::spawn_blocking(move || app.reload_connectors()).await;
+    }
 }
 
 /// Small answers must not wait for more to be sent with them.

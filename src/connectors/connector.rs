@@ -126,6 +126,26 @@ impl Connector {
         &self.discover
     }
 
+    /// Whether a request of this connector, or its credential, has this variable in it.
+    #[must_use]
+    pub fn needs_variable(&self, name: &str) -> bool {
+        let place = |text: &str| {
+            text.match_indices("{conn.").any(|(at, start)| {
+                let rest = &text[at + start.len()..];
+                rest.strip_prefix(name)
+                    .is_some_and(|after| after.starts_with(['}', ':']))
+            })
+        };
+        let in_auth = match &self.auth.scheme {
+            Scheme::OAuth2(oauth2) => {
+                place(&oauth2.token_url) || oauth2.auth_url.as_deref().is_some_and(place)
+            }
+            Scheme::Mint(mint) => place(&mint.token_url) || mint.claims.values().any(|claim| place(claim)),
+            _ => false,
+        };
+        in_auth || place(&self.base_url) || self.module.needs_variable(name)
+    }
+
     /// Checks the variables of a connection: names that are missing, and values that do not match their pattern. Empty
     /// when all is well.
     #[must_use]

@@ -1,12 +1,16 @@
 //! What the rules of a manifest ask about providers.
 
-use super::Catalog;
+use super::{Catalog, SharedCatalog};
 use crate::action::Action;
 use crate::manifest::Providers;
 
 impl Providers for Catalog {
     fn knows(&self, provider: &str) -> bool {
         self.get(provider).is_some()
+    }
+
+    fn knows_module(&self, provider: &str, module: &str) -> bool {
+        self.get_module(provider, Some(module)).is_some()
     }
 
     fn can_write(&self, provider: &str) -> bool {
@@ -23,5 +27,23 @@ impl Providers for Catalog {
                 .into_iter()
                 .any(|action| connector.supports(action, object))
         })
+    }
+}
+
+impl Providers for SharedCatalog {
+    fn knows(&self, provider: &str) -> bool {
+        self.current().knows(provider)
+    }
+
+    fn knows_module(&self, provider: &str, module: &str) -> bool {
+        self.current().knows_module(provider, module)
+    }
+
+    fn can_write(&self, provider: &str) -> bool {
+        self.current().can_write(provider)
+    }
+
+    fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool {
+        self.current().supports_object(provider, module, object)
     }
 }

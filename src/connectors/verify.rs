@@ -48,11 +48,6 @@ impl Variables {
         }
     }
 
-    /// Sets a variable for all providers.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.all.insert(name.to_owned(), value.to_owned());
-    }
-
     fn of(&self, provider: &str) -> BTreeMap<String, String> {
         let mut vars = self.all.clone();
         vars.extend(
@@ -99,7 +94,8 @@ pub fn describe(row: &Value) -> (String, String) {
 #[must_use]
 pub fn verify(catalog: &Catalog, variables: &Variables, row: &Value, now: jiff::Timestamp) -> Verdict {
     let (provider, _) = describe(row);
-    let vars = variables.of(&provider);
+    let mut vars = variables.of(&provider);
+    add_base_url(catalog, &provider, row, &mut vars);
     let unknown = || Verdict::Differs("there is no such provider or module".into());
     if row.get("exchanges").is_none() {
         let connector = catalog.get_module(&provider, row["module"].as_str());
@@ -114,6 +110,28 @@ pub fn verify(catalog: &Catalog, variables: &Variables, row: &Value, now: jiff::
         }
     }
     first.unwrap_or_else(unknown)
+}
+
+/// A base URL that is one variable which nobody gave: that of the recording, since there is no other way to know it.
+fn add_base_url(catalog: &Catalog, provider: &str, row: &Value, vars: &mut BTreeMap<String, String>) {
+    let Some(connector) = catalog.get(provider) else {
+        return;
+    };
+    let whole = connector
+        .base_url()
+        .strip_prefix("{conn.")
+        .and_then(|rest| rest.strip_suffix('}'));
+    let Some(name) = whole.filter(|name| !name.contains(['{', '}']) && !vars.contains_key(*name)) else {
+        return;
+    };
+    let recorded = row["request"]["url"]
+        .as_str()
+        .and_then(|url| url::Url::parse(url).ok());
+    let base = recorded.map_or_else(
+        || "https://recorded.example".to_owned(),
+        |url| url.origin().ascii_serialization(),
+    );
+    vars.insert(name.to_owned(), base);
 }
 
 fn request_row(connector: &Connector, vars: &BTreeMap<String, String>, row: &Value) -> Verdict {

@@ -61,6 +61,8 @@ pub trait Providers {
     fn knows(&self, provider: &str) -> bool;
     /// Whether records can be written to this provider.
     fn can_write(&self, provider: &str) -> bool;
+    /// Whether the provider has this module.
+    fn knows_module(&self, provider: &str, module: &str) -> bool;
     /// Whether records of this object can be written. `module` is the integration's `module`, when it names
     /// one.
     fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool;

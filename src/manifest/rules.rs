@@ -98,7 +98,15 @@ pub(crate) fn integration(
         if !providers.knows(provider) {
             problems.error(
                 &at.key(key),
-                format!("The provider `{provider}` is not in the catalogue."),
+                format!(
+                    "The provider `{provider}` is not in the catalogue. GET /v1/providers names all of them."
+                ),
+            );
+        } else if let Some(module) = module.as_deref().filter(|m| !providers.knows_module(provider, m)) {
+            let key = member(map, "module").map_or("module", |(key, _)| key);
+            problems.error(
+                &at.key(key),
+                format!("The provider `{provider}` has no module `{module}`. GET /v1/providers/{provider} names its modules."),
             );
         } else if write.is_some() && !providers.can_write(provider) {
             problems.error(
@@ -172,6 +180,7 @@ fn write_objects(
         let object_name = required_text(map, "objectName", at, problems);
         if let Some((name, (provider, module, providers))) = object_name.as_deref().zip(catalogue)
             && providers.can_write(provider)
+            && module.is_none_or(|module| providers.knows_module(provider, module))
             && !providers.supports_object(provider, module, name)
         {
             let key = member(map, "objectName").map_or("objectName", |(key, _)| key);

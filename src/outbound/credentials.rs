@@ -233,6 +233,15 @@ pub fn show(
     })
 }
 
+/// Whether there are credentials that [`attach`] can put on a request of a connector like this.
+#[must_use]
+pub const fn serves(auth: &Auth) -> bool {
+    match &auth.scheme {
+        Scheme::OAuth2(_) | Scheme::ApiKey | Scheme::Basic(_) | Scheme::None => true,
+        Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4 { .. } => false,
+    }
+}
+
 /// Puts credentials on a request as the connector says, and makes it ready for the wire.
 ///
 /// # Errors

@@ -6,4 +6,4 @@ mod credentials;
 mod guard;
 
 pub use client::{Outbound, OutboundOptions, SendError, WireRequest};
-pub use credentials::{CredentialError, Credentials, SealedCredentials, ShownRequest, attach, show};
+pub use credentials::{CredentialError, Credentials, SealedCredentials, ShownRequest, attach, serves, show};

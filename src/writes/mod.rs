@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::action::Action;
 use crate::clock::{SharedClock, Time};
-use crate::connectors::{Catalog, Outcome, ProviderError, Refusal};
+use crate::connectors::{Outcome, ProviderError, Refusal, SharedCatalog};
 use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
@@ -119,7 +119,7 @@ impl Writes {
     #[must_use]
     pub fn new(
         store: SharedStore,
-        catalog: Arc<Catalog>,
+        catalog: Arc<SharedCatalog>,
         vault: Arc<Vault>,
         outbound: Outbound,
         clock: SharedClock,

@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::connectors::{Catalog, Connector};
+use crate::connectors::{Connector, SharedCatalog};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
@@ -89,7 +89,11 @@ pub enum RouteError {
     Store(#[from] StoreError),
 }
 
-fn connector(catalog: &Catalog, provider: &str, module: Option<&str>) -> Result<Arc<Connector>, RouteError> {
+fn connector(
+    catalog: &SharedCatalog,
+    provider: &str,
+    module: Option<&str>,
+) -> Result<Arc<Connector>, RouteError> {
     catalog.get_module(provider, module).ok_or_else(|| {
         RouteError::Unusable(format!(
             "the provider `{provider}` is not in this server's catalogue"
@@ -105,7 +109,7 @@ impl Route {
     pub fn build(
         project_id: Uuid,
         row: &RouteRow,
-        catalog: &Catalog,
+        catalog: &SharedCatalog,
         vault: &Vault,
     ) -> Result<Self, RouteError> {
         let unreadable =
@@ -195,7 +199,7 @@ type Key = (Uuid, String, String);
 #[derive(Debug)]
 pub struct Routes {
     store: SharedStore,
-    catalog: Arc<Catalog>,
+    catalog: Arc<SharedCatalog>,
     vault: Arc<Vault>,
     routes: Cache<Key, Arc<Route>>,
     pinned: Cache<(Uuid, Uuid, Uuid, Uuid), Arc<Route>>,
@@ -208,7 +212,7 @@ pub struct Routes {
 impl Routes {
     /// Empty caches over a store.
     #[must_use]
-    pub fn new(store: SharedStore, catalog: Arc<Catalog>, vault: Arc<Vault>) -> Self {
+    pub fn new(store: SharedStore, catalog: Arc<SharedCatalog>, vault: Arc<Vault>) -> Self {
         Self {
             store,
             catalog,

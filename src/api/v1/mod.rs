@@ -7,5 +7,6 @@ pub mod integrations;
 pub mod object_metadata;
 pub mod operations;
 pub mod projects;
+pub mod providers;
 pub mod uploads;
 pub mod writes;

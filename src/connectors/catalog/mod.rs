@@ -1,6 +1,7 @@
 //! All connectors: those built in, and those of a directory that adds to them or overrides them.
 
 mod parse;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use super::declarative::definition::Example;
 use crate::action::Action;
 
 pub use parse::{LoadError, Parsed, parse};
+pub use shared::SharedCatalog;
 
 /// The files of the repository's `connectors/` folder.
 static BUILTIN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/connectors");
@@ -89,7 +91,19 @@ impl Catalog {
                 });
             }
         }
-        for path in dir.map(|dir| yaml_files(dir, &mut errors)).unwrap_or_default() {
+        let files = dir.map(|dir| {
+            yaml_files(dir).unwrap_or_else(|why| {
+                // Nothing is known of the files, so all that were there stay.
+                let own = |entry: &Entry| matches!(entry.source, Source::User(_));
+                let kept = self.entries.iter().filter(|(_, entry)| own(entry));
+                catalog
+                    .entries
+                    .extend(kept.map(|(name, entry)| (name.clone(), Arc::clone(entry))));
+                errors.push(io_error(dir, &why));
+                Vec::new()
+            })
+        });
+        for path in files.unwrap_or_default() {
             let provider = path
                 .file_stem()
                 .unwrap_or_default()
@@ -207,24 +221,34 @@ impl Catalog {
     /// All providers, in the order of their names. Parses what has not been parsed yet.
     #[must_use]
     pub fn providers(&self) -> Vec<ProviderSummary> {
-        let summary = |(name, entry): (&String, &Arc<Entry>)| {
-            let parsed = entry.parsed()?;
-            Some(ProviderSummary {
-                provider: name.clone(),
-                display_name: parsed.connectors.first()?.display_name().to_owned(),
-                default_module: parsed.default_module.clone(),
-                modules: parsed.connectors.clone(),
-                file: match &entry.source {
-                    Source::User(path) => Some(path.clone()),
-                    Source::Builtin(_) => None,
-                },
-            })
-        };
-        self.entries.iter().filter_map(summary).collect()
+        self.entries
+            .iter()
+            .filter_map(|(name, entry)| entry.summary(name))
+            .collect()
+    }
+
+    /// One provider in short.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<ProviderSummary> {
+        self.entries.get(name)?.summary(name)
     }
 }
 
 impl Entry {
+    fn summary(&self, name: &str) -> Option<ProviderSummary> {
+        let parsed = self.parsed()?;
+        Some(ProviderSummary {
+            provider: name.to_owned(),
+            display_name: parsed.connectors.first()?.display_name().to_owned(),
+            default_module: parsed.default_module.clone(),
+            modules: parsed.connectors.clone(),
+            file: match &self.source {
+                Source::User(path) => Some(path.clone()),
+                Source::Builtin(_) => None,
+            },
+        })
+    }
+
     fn parsed(&self) -> Option<&Arc<Parsed>> {
         let parse_builtin = || match &self.source {
             Source::Builtin(text) => parse("built in", text, self.base_url.clone()).ok().map(Arc::new),
@@ -247,20 +271,16 @@ fn io_error(path: &Path, why: &std::io::Error) -> LoadError {
     }
 }
 
-fn yaml_files(dir: &Path, errors: &mut Vec<LoadError>) -> Vec<PathBuf> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(why) => {
-            errors.push(io_error(dir, &why));
-            return Vec::new();
+fn yaml_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
+            files.push(path);
         }
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut files: Vec<PathBuf> = paths
-        .filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml"))
-        .collect();
+    }
     files.sort();
-    files
+    Ok(files)
 }
 
 impl ProviderSummary {

@@ -101,6 +101,24 @@ impl Body {
         found
     }
 
+    /// Whether the body has this variable of the connection in it.
+    #[must_use]
+    pub fn needs_variable(&self, name: &str) -> bool {
+        let mut found = false;
+        let mut see = |template: &Template| {
+            if let Template::Text(text) = template {
+                found |= text
+                    .sources()
+                    .any(|s| matches!(s, Source::Conn(own) if own == name));
+            }
+        };
+        let members = self.defaults.iter().chain(&self.injects).map(|(_, t)| t);
+        for template in self.template.iter().chain(members) {
+            template.visit(&mut see);
+        }
+        found
+    }
+
     /// Writes the body as JSON.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::body::Body;
 use super::definition::{Empty, Encode, WhenDef};
 use super::json_path::JsonPath;
 use super::scope::Scope;
-use super::text::{Text, record_text};
+use super::text::{Source, Text, record_text};
 use crate::action::Action;
 use crate::connectors::contract::ErrorClass;
 
@@ -56,6 +56,26 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the address or a header has this variable of the connection in it.
+    #[must_use]
+    pub fn needs_variable(&self, name: &str) -> bool {
+        let texts = [&self.base_url, &self.path];
+        let in_query = self.query.iter().filter_map(|(_, query)| match &query.value {
+            QueryValue::Text(text) => Some(text),
+            QueryValue::RecordKeys(_) => None,
+        });
+        let mut all = texts
+            .into_iter()
+            .chain(&self.resource)
+            .chain(in_query)
+            .chain(self.headers.iter().map(|(_, text)| text))
+            .flat_map(Text::sources);
+        all.any(|source| matches!(source, Source::Conn(own) if own == name))
+            || self.base_url_variable.as_deref() == Some(name)
+            || self.body.as_ref().is_some_and(|body| body.needs_variable(name))
+            || self.variants.iter().any(|(_, plan)| plan.needs_variable(name))
+    }
+
     /// This plan, or the variant that fits the record.
     #[must_use]
     pub fn for_record(&self, record: &serde_json::Map<String, Value>) -> &Self {

@@ -6,5 +6,6 @@ mod openapi;
 mod platform;
 mod preview;
 mod preview_property;
+mod providers;
 mod rules;
 mod writes;

@@ -133,9 +133,7 @@ fn run(file: &str) -> Option<BTreeMap<String, Tally>> {
     let folder = shared::folder()?;
     let catalog = Catalog::builtin();
     let text = std::fs::read_to_string(folder.join("connection.json")).unwrap();
-    let mut variables = Variables::from_json(&serde_json::from_str::<Value>(&text).unwrap());
-    // The recordings used this address without naming it as a variable.
-    variables.set("api_base_url_for_customer", "https://gong.example.com");
+    let variables = Variables::from_json(&serde_json::from_str::<Value>(&text).unwrap());
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for row in shared::rows(&folder.join(file)) {

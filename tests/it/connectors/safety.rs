@@ -1,6 +1,6 @@
 //! No id, object name, record value or header of a caller reaches another place than its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use amp_write::action::Action;
@@ -20,8 +20,39 @@ static CONNECTORS: LazyLock<Vec<Arc<Connector>>> = LazyLock::new(|| {
 
 const ACTIONS: [Action; 3] = [Action::Create, Action::Update, Action::Delete];
 
-/// Keys that some connector takes out of the record into its path.
-const KEYS: [&str; 6] = ["employee_id", "job_id", "jobId", "contactId", "messageId", "name"];
+/// The paths of keys that each provider's file takes out of records: `{record.a.b}`, `{pop.c}`, `$record.d`.
+static KEYS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
+    let place = regex_lite::Regex::new(r"[{$](?:record|pop)\.([A-Za-z0-9_.-]+)").unwrap();
+    let catalog = Catalog::builtin();
+    let keys = |name: &str| {
+        let text = catalog.builtin_text(name).unwrap();
+        let all = place.captures_iter(text).map(|found| found[1].to_owned());
+        all.chain(["name".to_owned()]).collect::<BTreeSet<_>>()
+    };
+    let of = |name: &str| (name.to_owned(), keys(name).into_iter().collect());
+    catalog.names().map(of).collect()
+});
+
+/// A record that has a value at each of the places that the provider's file looks at.
+fn record(provider: &str, value: &str) -> Map<String, Value> {
+    let mut record = Map::new();
+    for path in &KEYS[provider] {
+        let mut keys: Vec<&str> = path.split('.').collect();
+        let last = keys.pop().unwrap();
+        let mut at = &mut record;
+        for key in keys {
+            let inner = at.entry(key).or_insert_with(|| json!({}));
+            if !inner.is_object() {
+                *inner = json!({});
+            }
+            at = inner.as_object_mut().unwrap();
+        }
+        if !at.get(last).is_some_and(Value::is_object) {
+            at.insert(last.to_owned(), json!(value));
+        }
+    }
+    record
+}
 
 fn vars() -> BTreeMap<String, String> {
     let names = [
@@ -62,9 +93,26 @@ fn vars() -> BTreeMap<String, String> {
     vars
 }
 
-fn prepare(c: &Connector, action: Action, object: &str, id: &str, value: &str) -> Option<ProviderRequest> {
-    let record: Map<String, Value> = KEYS.iter().map(|key| ((*key).to_owned(), json!(value))).collect();
-    let vars = vars();
+/// The requests of a write: the read that comes first, where there is one, and the write itself.
+fn requests(c: &Connector, command: &Command<'_>) -> Vec<ProviderRequest> {
+    let looked_up = ProviderResponse {
+        status: 200,
+        headers: Vec::new(),
+        body: b"{}".to_vec(),
+        truncated: false,
+    };
+    match c.prepare(command, &[]) {
+        Ok(Step::Send(request)) => vec![request],
+        Ok(Step::Lookup(first)) => match c.prepare(command, &[looked_up]) {
+            Ok(Step::Send(request) | Step::Lookup(request)) => vec![first, request],
+            Err(_) => vec![first],
+        },
+        Err(_) => Vec::new(),
+    }
+}
+
+fn prepare(c: &Connector, action: Action, object: &str, id: &str, value: &str) -> Vec<ProviderRequest> {
+    let (record, vars) = (record(c.provider(), value), vars());
     let command = Command {
         action,
         object,
@@ -76,26 +124,19 @@ fn prepare(c: &Connector, action: Action, object: &str, id: &str, value: &str) -
         idempotency_key: Some("k"),
         repeated: false,
     };
-    let looked_up = ProviderResponse {
-        status: 200,
-        headers: Vec::new(),
-        body: b"{}".to_vec(),
-        truncated: false,
-    };
-    match c.prepare(&command, &[looked_up]) {
-        Ok(Step::Send(request) | Step::Lookup(request)) => Some(request),
-        Err(_) => None,
-    }
+    requests(c, &command)
 }
 
-/// Host, number of segments, names of parameters, names of headers.
-type Shape = (String, usize, Vec<String>, Vec<String>);
+/// Method, host, number of segments, names of parameters, names of headers.
+type Shape = (String, String, usize, Vec<String>, Vec<String>);
 
 fn shape(request: &ProviderRequest) -> Shape {
     // Split by hand: a URL parser would fold `..` away and hide what is to be seen.
     let rest = request.url.strip_prefix("https://").expect("always https");
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = before.split_once('/').unwrap_or((before, ""));
+    let host_fits = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    assert!(host.bytes().all(host_fits), "{}", request.url);
     assert!(
         path.split('/').all(|segment| segment != ".." && segment != "."),
         "{}",
@@ -114,11 +155,39 @@ fn shape(request: &ProviderRequest) -> Shape {
         .map(|pair| pair.split('=').next().unwrap_or_default().to_owned())
         .collect();
     let headers = request.headers.iter().map(|(name, value)| {
-        assert!(!value.contains(['\r', '\n']), "{value:?}");
+        assert!(!value.chars().any(char::is_control), "{value:?}");
         name.clone()
     });
-    (host.to_owned(), path.split('/').count(), names, headers.collect())
+    (
+        request.method.to_string(),
+        host.to_owned(),
+        path.split('/').count(),
+        names,
+        headers.collect(),
+    )
 }
+
+fn shapes(requests: &[ProviderRequest]) -> Vec<Shape> {
+    requests.iter().map(shape).collect()
+}
+
+/// What somebody would try who wants to get out of a place.
+const TRICKS: [&str; 14] = [
+    "..",
+    ".",
+    "%2e%2e",
+    "%2F",
+    "../../admin",
+    "a/b?x=1&y=2#z",
+    "a&b=c",
+    "50%",
+    "@evil.example",
+    "https://evil.example/",
+    "x\r\nAuthorization: y",
+    "a\\b;c:d",
+    "\u{0}é\u{2028}",
+    "'\"`{id}{conn.workspace}$id",
+];
 
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -148,10 +217,10 @@ proptest! {
         let names = connector.objects();
         let name = if names.is_empty() { "things" } else { object.get(names).as_str() };
         for action in ACTIONS {
-            let Some(plain) = prepare(connector, action, name, "1", "1") else { continue };
-            if let Some(request) = prepare(connector, action, name, &id, &value) {
-                prop_assert_eq!(shape(&plain), shape(&request), "{} {} {}", connector.provider(), action, name);
-            }
+            let plain = prepare(connector, action, name, "1", "1");
+            let tricky = prepare(connector, action, name, &id, &value);
+            // A refusal leaves fewer requests; what is made has its place.
+            prop_assert_eq!(&shapes(&plain)[..tricky.len()], shapes(&tricky), "{} {} {}", connector.provider(), action, name);
         }
     }
 
@@ -162,20 +231,218 @@ proptest! {
     ) {
         let connector = at.get(CONNECTORS.as_slice());
         for action in ACTIONS {
-            let Some(plain) = prepare(connector, action, "things", "1", "1") else { continue };
             if connector.objects().contains(&object) {
                 continue;
             }
-            if let Some(request) = prepare(connector, action, &object, "1", "1") {
-                let (mut expected, found) = (shape(&plain), shape(&request));
+            let plain = prepare(connector, action, "things", "1", "1");
+            for (plain, tricky) in plain.iter().zip(prepare(connector, action, &object, "1", "1")) {
+                let (mut expected, found) = (shape(plain), shape(&tricky));
                 // Some files say that names may span segments.
-                if found.1 != expected.1 {
-                    expected.1 += object.matches('/').count();
+                if found.2 != expected.2 {
+                    expected.2 += object.matches('/').count();
                 }
                 prop_assert_eq!(expected, found, "{} {} {:?}", connector.provider(), action, object);
             }
         }
     }
+}
+
+#[test]
+fn no_trick_gets_out_of_its_place_in_any_request_of_any_file() {
+    let (mut tried, mut refused) = (0, 0);
+    for connector in CONNECTORS.iter() {
+        let mut names: Vec<&str> = connector.objects().iter().map(String::as_str).collect();
+        if connector.is_open() {
+            names.push("things");
+        }
+        for name in names {
+            for action in ACTIONS
+                .into_iter()
+                .filter(|action| connector.supports(*action, name))
+            {
+                let plain = shapes(&prepare(connector, action, name, "1", "1"));
+                let what = format!("{} {action} {name}", connector.provider());
+                assert!(!plain.is_empty(), "{what} cannot be tried");
+                // In the id, in the values, in both.
+                for (id, value) in TRICKS
+                    .iter()
+                    .flat_map(|trick| [(*trick, "1"), ("1", *trick), (*trick, *trick)])
+                {
+                    let made = prepare(connector, action, name, id, value);
+                    assert_eq!(
+                        shapes(&made),
+                        plain[..made.len()],
+                        "{what} with {id:?} and {value:?}"
+                    );
+                    tried += 1;
+                    refused += usize::from(made.is_empty());
+                }
+            }
+        }
+    }
+    assert!(
+        tried > 100_000 && refused < tried / 2,
+        "{refused} of {tried} were refused"
+    );
+}
+
+#[test]
+fn the_examples_of_the_files_keep_their_shape_with_any_value() {
+    let catalog = Catalog::builtin();
+    let mut tried = 0;
+    for name in catalog.names() {
+        for example in catalog.examples(name) {
+            let connector = catalog.get_module(name, example.module.as_deref()).unwrap();
+            let vars: BTreeMap<String, String> = example
+                .vars
+                .iter()
+                .map(|(k, v)| (k.to_owned(), v.clone()))
+                .collect();
+            let make = |id: Option<&str>, record: &Map<String, Value>| {
+                let command = Command {
+                    action: example.action,
+                    object: &example.object,
+                    record_id: id,
+                    record,
+                    associations: &[],
+                    headers: &[],
+                    vars: &vars,
+                    idempotency_key: example.idempotency_key.as_deref(),
+                    repeated: false,
+                };
+                shapes(&requests(&connector, &command))
+            };
+            let plain = make(example.id.as_deref(), &example.record);
+            for trick in TRICKS {
+                let id = example.id.as_ref().map(|_| trick);
+                let made = make(id, &example.record);
+                assert_eq!(
+                    made,
+                    plain[..made.len().min(plain.len())],
+                    "{name}: {} with id {trick:?}",
+                    example.name
+                );
+                for key in example.record.keys() {
+                    let mut record = example.record.clone();
+                    record[key] = json!(trick);
+                    let made = make(example.id.as_deref(), &record);
+                    let same = made == plain[..made.len().min(plain.len())];
+                    // A value may choose between the requests that the file has; it never makes one of its own.
+                    let chosen = || made.iter().all(|m| plain.iter().all(|p| m.1 == p.1));
+                    assert!(
+                        same || chosen(),
+                        "{name}: {} with {key} {trick:?}: {made:?}",
+                        example.name
+                    );
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 5_000, "only {tried}");
+}
+
+#[test]
+fn the_keys_of_a_record_make_no_parameter_of_their_own() {
+    let vars = vars();
+    for connector in CONNECTORS.iter() {
+        let names: Vec<&str> = connector.objects().iter().map(String::as_str).collect();
+        for name in names.into_iter().chain(["things"]) {
+            for action in ACTIONS {
+                let make = |key: &str| {
+                    let mut record = record(connector.provider(), "1");
+                    record.insert(key.to_owned(), json!("v"));
+                    let command = Command {
+                        action,
+                        object: name,
+                        record_id: Some("1"),
+                        record: &record,
+                        associations: &[],
+                        headers: &[],
+                        vars: &vars,
+                        idempotency_key: None,
+                        repeated: false,
+                    };
+                    let all = shapes(&requests(connector, &command));
+                    all.into_iter()
+                        .map(|(method, host, segments, names, headers)| {
+                            (method, host, segments, names.len(), headers)
+                        })
+                        .collect::<Vec<_>>()
+                };
+                let plain = make("plainkey");
+                for trick in ["a&b=c", "x=1", "a#b", "../..", "x\r\ny", "é?"] {
+                    let made = make(trick);
+                    assert_eq!(
+                        made,
+                        plain[..made.len()],
+                        "{} {action} {name} {trick:?}",
+                        connector.provider()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_variables_of_any_connection_stay_in_their_place() {
+    let mut tried = 0;
+    for connector in CONNECTORS.iter() {
+        let names: Vec<&str> = connector.objects().iter().map(String::as_str).collect();
+        let found = connector.discoveries().iter().map(|d| d.name.as_str());
+        let variables: Vec<&str> = connector
+            .variables()
+            .iter()
+            .map(|v| v.name.as_str())
+            .chain(found)
+            .collect();
+        for variable in variables {
+            // A variable that is a whole address names the host itself.
+            if connector.base_url() == format!("{{conn.{variable}}}")
+                || ["scriptURL", "instance_url"].contains(&variable)
+            {
+                continue;
+            }
+            for name in names.iter().copied().chain(["things"]).take(40) {
+                for action in ACTIONS {
+                    let record = record(connector.provider(), "1");
+                    let make = |value: &str| {
+                        let mut vars = vars();
+                        vars.insert(variable.to_owned(), value.to_owned());
+                        let command = Command {
+                            action,
+                            object: name,
+                            record_id: Some("1"),
+                            record: &record,
+                            associations: &[],
+                            headers: &[],
+                            vars: &vars,
+                            idempotency_key: None,
+                            repeated: false,
+                        };
+                        let all = shapes(&requests(connector, &command));
+                        // The host may be the variable's to choose, within what a host is.
+                        all.into_iter()
+                            .map(|(method, _, segments, names, headers)| (method, segments, names, headers))
+                            .collect::<Vec<_>>()
+                    };
+                    let plain = make("v1");
+                    for trick in TRICKS {
+                        let made = make(trick);
+                        assert_eq!(
+                            made,
+                            plain[..made.len()],
+                            "{} {action} {name} {variable}={trick:?}",
+                            connector.provider()
+                        );
+                        tried += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(tried > 1_000, "only {tried}");
 }
 
 #[test]

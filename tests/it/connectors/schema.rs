@@ -6,7 +6,7 @@ use serde_json::Value;
 const SCHEMA: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/connectors/schema.json"));
 
 /// The part of JSON Schema that the file uses. Answers the paths at which a value does not fit.
-fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+pub fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let target = root.pointer(name.trim_start_matches('#')).unwrap();
         return check(root, target, value, at);

@@ -15,6 +15,10 @@ impl Providers for Catalogue {
         ["hubspot", "salesforce", "reader"].contains(&provider)
     }
 
+    fn knows_module(&self, _: &str, module: &str) -> bool {
+        module != "nowhere"
+    }
+
     fn can_write(&self, provider: &str) -> bool {
         ["hubspot", "salesforce"].contains(&provider)
     }

@@ -73,6 +73,14 @@ impl Compiled {
             .filter(|_| self.open && !self.deny.contains(object))
     }
 
+    /// Whether any request has this variable of the connection in it.
+    #[must_use]
+    pub fn needs_variable(&self, name: &str) -> bool {
+        let shared = self.listed_plans.iter().chain(&self.open_plans);
+        let all = shared.chain(self.objects.values().flatten());
+        all.flatten().any(|plan| plan.needs_variable(name))
+    }
+
     /// Whether the object can be written at all.
     #[must_use]
     pub fn knows(&self, object: &str) -> bool {
