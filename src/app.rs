@@ -22,6 +22,9 @@ const KEY_CAPACITY: usize = 10_000;
 /// How often partitions for the coming days are looked after.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
+/// So many old idempotency keys are removed in one statement.
+const KEYS_AT_ONCE: i64 = 1_000;
+
 /// A key with its project, and the generation of the caches that it was read in.
 type CachedKey = (u64, Arc<(ApiKey, Project)>);
 
@@ -135,6 +138,17 @@ impl App {
                 _ = history.tick() => {
                     if let Err(error) = self.store.prepare_history(self.clock.now()).await {
                         tracing::warn!(error = &error as &dyn std::error::Error, "the partitions of the coming days could not be made");
+                    }
+                    // A few at a time: nobody shall wait for it.
+                    loop {
+                        match self.store.forget_idempotency_keys(KEYS_AT_ONCE).await {
+                            Ok(0) => break,
+                            Ok(_) => tokio::task::yield_now().await,
+                            Err(error) => {
+                                tracing::warn!(error = &error as &dyn std::error::Error, "old idempotency keys could not be removed");
+                                break;
+                            }
+                        }
                     }
                 }
             }

@@ -35,6 +35,10 @@ pub enum Code {
     InstallationNotFound,
     /// It exists already, or is in use.
     Conflict,
+    /// The first request with this idempotency key is still being performed.
+    KeyInUse,
+    /// The idempotency key was used for another request.
+    KeyReused,
     /// The body is larger than allowed.
     TooLarge,
     /// A manifest or config breaks rules.
@@ -66,6 +70,8 @@ impl Code {
             Self::NotFound => "not-found",
             Self::InstallationNotFound => "installation-not-found",
             Self::Conflict => "conflict",
+            Self::KeyInUse => "idempotency-key-in-use",
+            Self::KeyReused => "idempotency-key-reused",
             Self::TooLarge => "too-large",
             Self::InvalidManifest => "invalid-manifest",
             Self::CredentialDead => "credential-dead",
@@ -87,9 +93,9 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotServed | Self::NotFound | Self::InstallationNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::KeyInUse => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::InvalidManifest => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidManifest | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
             Self::ProviderRateLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
@@ -99,7 +105,10 @@ impl Code {
     }
 
     const fn retryable(self) -> bool {
-        matches!(self, Self::StoreUnavailable | Self::ProviderRateLimit)
+        matches!(
+            self,
+            Self::StoreUnavailable | Self::ProviderRateLimit | Self::KeyInUse
+        )
     }
 }
 
@@ -249,6 +258,29 @@ impl Problem {
     /// A 400 about one place of the body.
     pub fn invalid(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid_body(vec![Invalid::new(name, detail)])
+    }
+
+    /// A 400 about a header.
+    pub fn header(name: &str, detail: impl Into<String>) -> Self {
+        Self::elsewhere("header", name, detail.into())
+    }
+
+    /// A 400 about a parameter of the query.
+    pub fn query(name: &str, detail: impl Into<String>) -> Self {
+        Self::elsewhere("query", name, detail.into())
+    }
+
+    fn elsewhere(place: &'static str, name: &str, detail: String) -> Self {
+        let text = format!("{name} {detail}");
+        let issue = ProblemIssue {
+            r#in: place,
+            name: name.to_owned(),
+            detail,
+        };
+        Self {
+            issues: vec![issue],
+            ..Self::new(Code::InvalidRequest, text)
+        }
     }
 
     /// A 400 about one place of the body, in whole sentences.

@@ -161,6 +161,7 @@ fn around(router: Router<AppState>, app: AppState) -> Router {
             layer::REQUEST_ID,
             HeaderName::from_static("amp-operation-id"),
             HeaderName::from_static("amp-warnings"),
+            HeaderName::from_static("amp-replayed"),
             http::header::RETRY_AFTER,
         ]);
     router

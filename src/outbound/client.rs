@@ -98,6 +98,12 @@ impl Outbound {
         })
     }
 
+    /// How long an answer may take.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// Sends one request and reads its answer up to the cap.
     ///
     /// # Errors

@@ -31,6 +31,9 @@ pub fn shard_of(lane_id: Uuid) -> i16 {
     i16::from(lane_id.as_bytes()[15]) % SHARDS
 }
 
+/// How long an idempotency key is kept: longer than any write is retried.
+pub const KEY_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A shared store.
 pub type SharedStore = Arc<dyn Store>;
 
@@ -277,8 +280,17 @@ pub trait InstallationStore: Send + Sync {
 /// Operations: accepted, performed, looked up.
 #[async_trait]
 pub trait OperationStore: Send + Sync {
-    /// Accepts asynchronous writes: each operation and its queue item, all or none. Answers the accept times in order.
-    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Time>>;
+    /// Accepts writes: each operation with its queue item and its idempotency key, all or none. Answers for each, in order,
+    /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind.
+    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>>;
+    /// Ends synchronous writes that were accepted before they were sent. True for each that took effect; false when its
+    /// queue item has been taken over. Attempts are kept in any case.
+    async fn finish_operations(&self, finishes: &[FinishOperation]) -> Result<Vec<bool>>;
+    /// What an idempotency key was used for; `None` when it is free.
+    async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>>;
+    /// Forgets keys, and the answers kept for them, that are older than [`KEY_LIFE`]: at most `limit` of each. Answers how many
+    /// rows went. (One statement for all projects, like every clean-up.)
+    async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64>;
     /// Records synchronous writes that have been performed, all or none.
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
     /// One operation.

@@ -204,9 +204,13 @@ row! {
         pub action: String,
         /// `synchronous` or `asynchronous`.
         pub mode: String,
+        /// The app's own name for the record.
+        pub client_ref: Option<String>,
+        /// The operation that this one repeats.
+        pub replay_of: Option<Uuid>,
         /// When the store accepted it.
         pub accept_time: Time,
-        /// When retrying ends (asynchronous only).
+        /// When retrying ends.
         pub deadline: Option<Time>,
         /// The end state, absent while it runs.
         pub state: Option<String>,
@@ -540,9 +544,13 @@ pub struct NewOperation {
     pub action: Action,
     /// The request as received: JSON text.
     pub request: String,
+    /// The app's own name for the record.
+    pub client_ref: Option<String>,
+    /// The operation that this one repeats.
+    pub replay_of: Option<Uuid>,
 }
 
-/// An asynchronous write to be accepted.
+/// A write to be accepted: it is in the queue from then on.
 #[derive(Debug, Clone)]
 pub struct AcceptOperation {
     /// The operation.
@@ -551,6 +559,94 @@ pub struct AcceptOperation {
     pub record_key: Option<i64>,
     /// How long it may be retried.
     pub deadline: Duration,
+    /// The idempotency key that it claims.
+    pub key: Option<NewIdempotencyKey>,
+    /// Set for a synchronous write: whoever accepts it performs it.
+    pub performing: Option<Performing>,
+}
+
+/// A write that its acceptor is about to perform, while the app waits.
+#[derive(Debug, Clone)]
+pub struct Performing {
+    /// The queue leaves it alone for this long: afterwards its performer is gone for good.
+    pub hold: Duration,
+    /// Set when it must not be repeated blindly: its first row.
+    pub sent: Option<NewAttempt>,
+}
+
+/// An idempotency key to be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewIdempotencyKey {
+    /// The key, as the app sent it.
+    pub key: String,
+    /// SHA-256 of what the app asked for.
+    pub fingerprint: Vec<u8>,
+}
+
+/// What became of a write to be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It was accepted at this time.
+    At(Time),
+    /// Its idempotency key is taken: nothing of it was stored.
+    KeyTaken,
+}
+
+row! {
+    /// The use of an idempotency key, with what its operation has come to.
+    pub struct IdempotencyUse {
+        /// SHA-256 of what the app asked for.
+        pub fingerprint: Vec<u8>,
+        /// The operation.
+        pub operation_id: Uuid,
+        /// `synchronous` or `asynchronous`.
+        pub mode: String,
+        /// True when the key is free again.
+        pub released: Option<bool>,
+        /// The answer to a synchronous write, as its performer kept it.
+        pub answer: Option<String>,
+        /// The end state, absent while it runs.
+        pub state: Option<String>,
+        /// The provider's record id.
+        pub record_id: Option<String>,
+        /// The errors: a JSON list of texts.
+        pub errors: Option<String>,
+    }
+}
+
+/// The end of a write that its acceptor performed. It takes effect only while nobody else has taken the item over.
+#[derive(Debug, Clone)]
+pub struct FinishOperation {
+    /// The project.
+    pub project_id: Uuid,
+    /// The lane.
+    pub lane_id: Uuid,
+    /// The operation.
+    pub operation_id: Uuid,
+    /// The item's time, as accepted.
+    pub run_at: Time,
+    /// The attempt; it is kept in any case.
+    pub attempt: Option<NewAttempt>,
+    /// What happens to the item.
+    pub ending: Finish,
+}
+
+/// How an acceptor ends what it performed.
+#[derive(Debug, Clone)]
+pub enum Finish {
+    /// With this result, and this answer for whoever repeats the request.
+    Result(NewResult, NewAnswer),
+    /// It is not known whether it was applied: the queue finds out.
+    HandOver,
+}
+
+/// What a repeated request is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewAnswer {
+    /// This: JSON text.
+    Keep(String),
+    /// Nothing: it was not applied, and the key is free again.
+    Release,
 }
 
 /// A synchronous write that has been performed.
@@ -627,6 +723,26 @@ pub struct NewAttempt {
     pub latency_us: Option<i64>,
     /// The fields that were left out because the provider had a value: a JSON list of names.
     pub skipped: Option<String>,
+}
+
+impl NewAttempt {
+    /// The row that says "a request is about to leave".
+    #[must_use]
+    pub const fn sent(id: Uuid, project_id: Uuid, operation_id: Uuid, number: i32, start_time: Time) -> Self {
+        Self {
+            id,
+            project_id,
+            operation_id,
+            number,
+            state: AttemptState::Sent,
+            start_time,
+            status: None,
+            class: None,
+            message: None,
+            latency_us: None,
+            skipped: None,
+        }
+    }
 }
 
 /// Which row of an attempt this is.

@@ -3,6 +3,7 @@
 
 pub mod derive;
 pub mod fields;
+pub mod idempotency;
 pub mod perform;
 pub mod preview;
 mod reconcile;
@@ -24,10 +25,11 @@ use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, AttemptState, BeginAttempt, EndState, NewAttempt, NewOperation, NewResult,
-    RecordOperation, Settle, SharedStore, StoreError,
+    AcceptOperation, Accepted, AttemptState, BeginAttempt, EndState, FinishOperation, NewAttempt,
+    NewIdempotencyKey, NewOperation, NewResult, RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::{Vault, sha256};
+use idempotency::Stored;
 use perform::{Job, Performed};
 pub use reconcile::Found;
 use request::{Mode, OnUnknown, StoredRequest, WriteRequest};
@@ -47,7 +49,8 @@ pub struct Writes {
     pub routes: Routes,
     pub(super) outbound: Outbound,
     descriptions: fields::Descriptions,
-    accept: Batcher<AcceptOperation, Time>,
+    accept: Batcher<AcceptOperation, Accepted>,
+    finish: Batcher<FinishOperation, bool>,
     record: Batcher<RecordOperation, ()>,
     settle: Batcher<Settle, bool>,
     attempts: Batcher<BeginAttempt, bool>,
@@ -64,6 +67,22 @@ pub struct Written {
     pub trace: Vec<TraceEntry>,
     /// Absent for an asynchronous write: it has been accepted.
     pub performed: Option<Performed>,
+    /// True when this is the first answer, given again.
+    pub replayed: bool,
+    /// True when the queue finds out what became of it: the same key gets what it finds.
+    pub handed_over: bool,
+}
+
+impl Written {
+    fn new(operation_id: Uuid, performed: Option<Performed>) -> Self {
+        Self {
+            operation_id,
+            trace: Vec::new(),
+            performed,
+            replayed: false,
+            handed_over: false,
+        }
+    }
 }
 
 /// Why a write was neither accepted nor performed. Nothing was stored and nothing was sent, except for `NotRecorded`.
@@ -106,6 +125,36 @@ pub enum WriteError {
     /// The store failed before anything was sent.
     #[error(transparent)]
     Store(StoreError),
+    /// The idempotency key was used for another request.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused {
+        /// The operation of that request.
+        operation_id: Uuid,
+    },
+    /// The first request with this idempotency key is still being performed.
+    #[error("the first request with this Idempotency-Key is still being performed")]
+    KeyInUse {
+        /// Its operation.
+        operation_id: Option<Uuid>,
+    },
+    /// The first request with this idempotency key was sent, and nobody knows whether it was applied.
+    #[error(
+        "the first request with this Idempotency-Key was sent, and it is not known whether it was applied"
+    )]
+    OutcomeUnknown {
+        /// Its operation.
+        operation_id: Uuid,
+        /// What is known.
+        errors: Vec<String>,
+    },
+    /// The first request with this idempotency key outlived its process, and has failed since.
+    #[error("the first request with this Idempotency-Key has failed")]
+    Ended {
+        /// Its operation.
+        operation_id: Uuid,
+        /// Why.
+        errors: Vec<String>,
+    },
     /// The provider has answered, but its answer could not be stored.
     #[error("the provider has answered, but the outcome could not be stored")]
     NotRecorded {
@@ -126,6 +175,7 @@ impl Writes {
     ) -> Self {
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
+        let finish = store.clone();
         Self {
             routes: Routes::new(store.clone(), catalog, vault),
             clock,
@@ -136,6 +186,13 @@ impl Writes {
                 Arc::new(move |members: &[AcceptOperation]| {
                     let store = accept.clone();
                     Box::pin(async move { store.accept_operations(members).await })
+                }),
+            ),
+            finish: Batcher::start(
+                writers,
+                Arc::new(move |members: &[FinishOperation]| {
+                    let store = finish.clone();
+                    Box::pin(async move { store.finish_operations(members).await })
                 }),
             ),
             record: Batcher::start(
@@ -181,7 +238,8 @@ impl Writes {
         self.clock.now()
     }
 
-    /// Takes a write request: performs it, or accepts it for the queue.
+    /// Takes a write request: performs it, or accepts it for the queue. With an idempotency key a repeated request gets its
+    /// first answer, also when it would be refused by now.
     ///
     /// # Errors
     /// See [`WriteError`].
@@ -191,6 +249,32 @@ impl Writes {
         integration: &str,
         object: &str,
         request: WriteRequest,
+        key: Option<NewIdempotencyKey>,
+    ) -> Result<Written, WriteError> {
+        let result = self
+            .write_now(project_id, integration, object, request, key.clone())
+            .await;
+        match (result, key) {
+            (Err(error), Some(key)) if !matches!(error, WriteError::NotRecorded { .. }) => {
+                match self.answer_again(project_id, &key).await {
+                    Ok(Some(written)) => Ok(written),
+                    Ok(None) => Err(error),
+                    // The store's first word says more: nothing was stored, nothing was sent.
+                    Err(WriteError::Store(_)) => Err(error),
+                    Err(used) => Err(used),
+                }
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn write_now(
+        &self,
+        project_id: Uuid,
+        integration: &str,
+        object: &str,
+        request: WriteRequest,
+        key: Option<NewIdempotencyKey>,
     ) -> Result<Written, WriteError> {
         let route = self
             .routes
@@ -214,7 +298,7 @@ impl Writes {
         if !job.is_empty_update() {
             job.check()?;
         }
-        let operation = |action: Action| NewOperation {
+        let operation = NewOperation {
             id: operation_id,
             project_id,
             integration_id: route.integration_id,
@@ -223,52 +307,77 @@ impl Writes {
             revision_id: route.revision_id,
             connection_id: route.connection.id,
             object: object.to_owned(),
-            action,
+            action: request.action,
             // Made of strings and of JSON that was parsed before: it cannot fail.
             request: serde_json::to_string(&request.stored).expect("a stored request is JSON"),
+            client_ref: request.client_ref,
+            replay_of: None,
         };
         match request.mode {
             Mode::Asynchronous => {
                 let accept = AcceptOperation {
-                    operation: operation(request.action),
-                    record_key: record_key(&job),
+                    record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+                    operation,
                     deadline: request.deadline,
+                    key,
+                    performing: None,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
-                self.accept.submit(accept).await.map_err(WriteError::Store)?;
+                match self.accept.submit(accept).await.map_err(WriteError::Store)? {
+                    Accepted::At(_) => {}
+                    Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
+                }
                 self.accepted.notify_one();
                 Ok(Written {
-                    operation_id,
                     trace,
-                    performed: None,
+                    ..Written::new(operation_id, None)
                 })
             }
             Mode::Synchronous => {
-                let performed = self.perform(&mut job, async |_| Ok::<(), WriteError>(())).await?;
+                let (performed, stored) = match key {
+                    Some(key) => self.perform_once(&mut job, operation, key).await?,
+                    None => {
+                        let performed = self.perform(&mut job, async |_| Ok::<(), WriteError>(())).await?;
+                        (performed, Stored::Not(Box::new(operation)))
+                    }
+                };
                 self.note_credentials(&route, &performed.outcome).await;
                 let trace = std::mem::take(&mut job.applied.trace);
-                let record = RecordOperation {
-                    result: end_of_synchronous(object, &performed),
-                    attempt: performed
-                        .is_worth_telling()
-                        .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
-                    operation: operation(request.action),
+                let stored = match stored {
+                    Stored::Not(operation) => self.record_end(*operation, &performed).await,
+                    stored => stored,
                 };
                 let written = Written {
-                    operation_id,
                     trace,
-                    performed: Some(performed),
+                    handed_over: matches!(stored, Stored::HandedOver),
+                    ..Written::new(operation_id, Some(performed))
                 };
-                match self.record_patiently(record).await {
-                    Ok(()) => Ok(written),
-                    Err(error) => {
-                        tracing::error!(operation.id = %operation_id, error = &error as &dyn std::error::Error,
-                            "the outcome of a synchronous write could not be stored");
-                        Err(WriteError::NotRecorded {
-                            written: Box::new(written),
-                        })
-                    }
+                match stored {
+                    Stored::Yes | Stored::HandedOver => Ok(written),
+                    Stored::Failed | Stored::Not(_) => Err(WriteError::NotRecorded {
+                        written: Box::new(written),
+                    }),
                 }
+            }
+        }
+    }
+
+    /// Stores a synchronous write with its end.
+    async fn record_end(&self, operation: NewOperation, performed: &Performed) -> Stored {
+        let operation_id = operation.id;
+        let record = RecordOperation {
+            result: end_of_synchronous(&operation.object, performed),
+            attempt: performed
+                .is_worth_telling()
+                .then(|| self.attempt(operation_id, operation_id, operation.project_id, 1, performed)),
+            operation,
+        };
+        match self.record_patiently(record).await {
+            Ok(()) => Stored::Yes,
+            Err(error) => {
+                tracing::error!(operation.id = %operation_id, error = &error as &dyn std::error::Error,
+                    "the outcome of a synchronous write could not be stored");
+                Stored::Failed
             }
         }
     }
@@ -439,10 +548,16 @@ fn check_supported(
     Ok(())
 }
 
-/// Writes with the same key run singly, in the order they were accepted. A create has no record yet, so none waits for it.
-fn record_key(job: &Job<'_>) -> Option<i64> {
-    let id = job.applied.record_id.as_deref()?;
-    let hash = sha256(format!("{}\n{id}", job.plan.provider_object()).as_bytes());
+/// Writes with the same key run singly, in the order they were accepted: those of one record, and creates of what the app
+/// calls by one name. A create without such a name has no record yet, so none waits for it.
+fn record_key(job: &Job<'_>, installation_id: Uuid, client_ref: Option<&str>) -> Option<i64> {
+    let object = job.plan.provider_object();
+    let text = match (job.applied.record_id.as_deref(), client_ref) {
+        (Some(id), _) => format!("{object}\n{id}"),
+        (None, Some(name)) => format!("{object}\n{installation_id}\n{name}"),
+        (None, None) => return None,
+    };
+    let hash = sha256(text.as_bytes());
     hash.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))
 }
 

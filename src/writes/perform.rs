@@ -70,6 +70,19 @@ impl Performed {
         self.sent.is_some() || !self.skipped.is_empty()
     }
 
+    /// What a repeated request is told.
+    pub(super) const fn replayed(outcome: Outcome, raw: Option<String>, answered_at: Time) -> Self {
+        Self {
+            outcome,
+            sent: None,
+            status: None,
+            latency_us: None,
+            answered_at,
+            raw,
+            skipped: Vec::new(),
+        }
+    }
+
     /// See [`make_presentable`].
     pub(super) fn make_presentable(&mut self, credentials: &Credentials) {
         make_presentable(&mut self.outcome, credentials);

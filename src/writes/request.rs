@@ -21,6 +21,9 @@ const MAX_HEADERS: usize = 50;
 /// The longest reference of a group, in bytes.
 const MAX_REF_BYTES: usize = 512;
 
+/// The longest name that an app may give a record, in bytes.
+const MAX_CLIENT_REF_BYTES: usize = 255;
+
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
@@ -97,6 +100,8 @@ pub struct WriteRequest {
     pub action: Action,
     /// Who waits.
     pub mode: Mode,
+    /// The app's own name for the record.
+    pub client_ref: Option<String>,
     /// How long an asynchronous write may be retried.
     pub deadline: Duration,
     /// Reject what would otherwise be dropped.
@@ -126,6 +131,7 @@ struct Body {
     auto_batch_policy: Option<Object<AutoBatchPolicy>>,
     strict: Option<bool>,
     on_unknown: Option<String>,
+    client_ref: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,6 +188,12 @@ impl WriteRequest {
                 "groupRef",
                 format!("is longer than {MAX_REF_BYTES} bytes"),
             ));
+        }
+        if let Some(name) = &body.client_ref
+            && (name.is_empty() || name.len() > MAX_CLIENT_REF_BYTES || name.contains('\0'))
+        {
+            let detail = format!("must have 1 to {MAX_CLIENT_REF_BYTES} bytes, and no NUL character");
+            problems.push(Invalid::new("clientRef", detail));
         }
         let action = match body.r#type.as_deref() {
             Some("create") => Some(Action::Create),
@@ -307,6 +319,7 @@ impl WriteRequest {
                 group_ref,
                 action,
                 mode,
+                client_ref: body.client_ref,
                 deadline: Duration::from_secs(3600 * hours.unwrap_or(1).unsigned_abs()),
                 strict: body.strict.unwrap_or(false),
                 stored: StoredRequest {
@@ -461,6 +474,10 @@ mod tests {
             (
                 r#"{"groupRef":"g","type":"create","record":{},"headers":[{"key":"a"}]}"#,
                 "headers[0]",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"clientRef":""}"#,
+                "clientRef",
             ),
             ("[]", ""),
             ("{", ""),

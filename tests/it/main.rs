@@ -14,4 +14,5 @@ mod mapping;
 mod processes;
 mod queue;
 mod sandbox;
+mod steering;
 mod store_contract;

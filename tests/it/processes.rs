@@ -20,12 +20,16 @@ on_both_stores!(
 );
 
 /// A serving process over a database and a sandbox.
-struct Served {
-    process: Process,
-    client: Client,
+pub(crate) struct Served {
+    pub process: Process,
+    pub client: Client,
 }
 
-fn serve(database: &Database, sandbox: &Sandbox, key: &str) -> Served {
+pub(crate) fn serve(database: &Database, sandbox: &Sandbox, key: &str) -> Served {
+    serve_with(database, sandbox, key, &[])
+}
+
+pub(crate) fn serve_with(database: &Database, sandbox: &Sandbox, key: &str, more: &[(&str, &str)]) -> Served {
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
     let urls = format!(
@@ -33,25 +37,24 @@ fn serve(database: &Database, sandbox: &Sandbox, key: &str) -> Served {
         sandbox.hubspot_url(),
         sandbox.salesforce_url()
     );
-    let process = Process::start(
-        &["serve"],
-        &[
-            ("DATABASE_URL", &database.url),
-            ("AMP_LISTEN", &listen),
-            ("AMP_ENCRYPTION_KEY", KEY),
-            ("AMP_PROVIDER_URLS", &urls),
-            ("AMP_LEASE_SECONDS", "2"),
-            ("AMP_RETRY_BASE_MS", "20"),
-            ("AMP_LOG", "warn"),
-        ],
-    );
+    let mut env = vec![
+        ("DATABASE_URL", database.url.as_str()),
+        ("AMP_LISTEN", &listen),
+        ("AMP_ENCRYPTION_KEY", KEY),
+        ("AMP_PROVIDER_URLS", &urls),
+        ("AMP_LEASE_SECONDS", "2"),
+        ("AMP_RETRY_BASE_MS", "20"),
+        ("AMP_LOG", "warn"),
+    ];
+    env.extend_from_slice(more);
+    let process = Process::start(&["serve"], &env);
     let client = Client::new(format!("http://{listen}"), key.to_owned(), "test".to_owned());
     Served { process, client }
 }
 
 impl Served {
     /// Waits until it answers.
-    async fn ready(self) -> Self {
+    pub async fn ready(self) -> Self {
         let url = format!("{}/readyz", self.client.url);
         let started = std::time::Instant::now();
         while !self
@@ -70,7 +73,7 @@ impl Served {
     }
 
     /// Deploys [`PLAIN`] and installs the HubSpot integration for [`GROUP`].
-    async fn set_up(&self) {
+    pub async fn set_up(&self) {
         self.client
             .put("/integrations:batch", json!({"sourceYaml": PLAIN}))
             .await
@@ -95,7 +98,7 @@ impl Served {
     }
 }
 
-fn create_project(database: &Database) -> String {
+pub(crate) fn create_project(database: &Database) -> String {
     let (status, out, err) = run(&["project", "create", "test"], &[("DATABASE_URL", &database.url)]);
     assert!(status.success(), "{err}");
     let line = out
@@ -105,7 +108,7 @@ fn create_project(database: &Database) -> String {
     line.split_whitespace().last().expect("a key").to_owned()
 }
 
-fn created(sandbox: &Sandbox) -> usize {
+pub(crate) fn created(sandbox: &Sandbox) -> usize {
     let ledger = sandbox.ledger();
     ledger
         .iter()

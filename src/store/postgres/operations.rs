@@ -7,15 +7,15 @@ use uuid::Uuid;
 use super::PostgresStore;
 use crate::clock::Time;
 use crate::store::{
-    AcceptOperation, Attempt, NewAttempt, NewOperation, NewResult, Operation, OperationStore,
-    RecordOperation, Result, shard_of,
+    AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
+    NewAttempt, NewOperation, NewResult, Operation, OperationStore, RecordOperation, Result, shard_of,
 };
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                        o.mode, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
+                        o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
                  FROM operations o
                  LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
@@ -28,21 +28,30 @@ fn column<'a, S, T>(rows: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
+/// A duration as the microseconds that SQL multiplies an interval with.
+fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+const SYNCHRONOUS: &str = "synchronous";
+const ASYNCHRONOUS: &str = "asynchronous";
+
 async fn insert_operations(
     connection: &mut PgConnection,
     operations: &[&NewOperation],
-    mode: &str,
+    modes: &[&str],
     deadlines_us: &[Option<i64>],
 ) -> Result<Time> {
     let accepted: Option<Time> = sqlx::query_scalar(
         "INSERT INTO operations (project_id, id, integration_id, installation_id, config_id, revision_id, connection_id,
-             object, action, mode, request, accept_time, deadline)
+             object, action, mode, request, accept_time, deadline, client_ref, replay_of)
          SELECT n.project_id, n.id, n.integration_id, n.installation_id, n.config_id, n.revision_id, n.connection_id,
-                n.object, n.action, $11, n.request, now(), now() + n.deadline_us * INTERVAL '1 microsecond'
+                n.object, n.action, n.mode, n.request, now(), now() + n.deadline_us * INTERVAL '1 microsecond',
+                n.client_ref, n.replay_of
          FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[],
-                     $8::text[], $9::text[], $10::text[], $12::bigint[])
+                     $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::uuid[])
               AS n (project_id, id, integration_id, installation_id, config_id, revision_id, connection_id,
-                    object, action, request, deadline_us)
+                    object, action, request, mode, deadline_us, client_ref, replay_of)
          RETURNING accept_time",
     )
     .bind(column(operations, |o| o.project_id))
@@ -55,8 +64,10 @@ async fn insert_operations(
     .bind(column(operations, |o| o.object.as_str()))
     .bind(column(operations, |o| o.action.as_str()))
     .bind(column(operations, |o| o.request.as_str()))
-    .bind(mode)
+    .bind(modes)
     .bind(deadlines_us)
+    .bind(column(operations, |o| o.client_ref.as_deref()))
+    .bind(column(operations, |o| o.replay_of))
     .fetch_optional(connection)
     .await?;
     // now() is the same for the whole transaction, so one row tells for all.
@@ -110,44 +121,246 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
     Ok(())
 }
 
+/// Claims the idempotency keys of a group commit. True for each whose key is taken.
+async fn claim_keys(connection: &mut PgConnection, operations: &[AcceptOperation]) -> Result<Vec<bool>> {
+    let mut taken = vec![false; operations.len()];
+    // Every transaction claims in the order of the keys, so that two of them can wait for each other but never deadlock.
+    let mut keyed: Vec<(Uuid, &str, usize)> = operations
+        .iter()
+        .enumerate()
+        .filter_map(|(index, o)| Some((o.operation.project_id, o.key.as_ref()?.key.as_str(), index)))
+        .collect();
+    if keyed.is_empty() {
+        return Ok(taken);
+    }
+    keyed.sort_unstable();
+    // The same key twice in one commit: the earlier one has it.
+    keyed.dedup_by(|later, earlier| {
+        let same = (later.0, later.1) == (earlier.0, earlier.1);
+        taken[later.2] |= same;
+        same
+    });
+    let claimed: Vec<(Uuid,)> = sqlx::query_as(
+        "INSERT INTO idempotency_keys AS k (project_id, key, fingerprint, operation_id, create_time)
+         SELECT n.project_id, n.key, n.fingerprint, n.operation_id, now()
+         FROM UNNEST($1::uuid[], $2::text[], $3::bytea[], $4::uuid[]) WITH ORDINALITY
+              AS n (project_id, key, fingerprint, operation_id, position)
+         ORDER BY n.position
+         -- A key that has served its time, or was given back, is as good as a new one.
+         ON CONFLICT (project_id, key) DO UPDATE
+             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time
+             WHERE k.create_time < now() - $5 * INTERVAL '1 microsecond'
+                OR EXISTS (SELECT 1 FROM idempotency_answers a
+                           WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)
+         RETURNING operation_id",
+    )
+    .bind(column(&keyed, |(project_id, ..)| *project_id))
+    .bind(column(&keyed, |(_, key, _)| *key))
+    .bind(column(&keyed, |(.., index)| {
+        operations[*index]
+            .key
+            .as_ref()
+            .map_or(&[][..], |key| &key.fingerprint)
+    }))
+    .bind(column(&keyed, |(.., index)| operations[*index].operation.id))
+    .bind(micros(KEY_LIFE))
+    .fetch_all(connection)
+    .await?;
+    for (.., index) in keyed {
+        let id = operations[index].operation.id;
+        taken[index] |= !claimed.iter().any(|(claimed,)| *claimed == id);
+    }
+    Ok(taken)
+}
+
+/// Deletes or moves queue items by their whole key. Answers the positions of those that were there.
+async fn take_items(
+    connection: &mut PgConnection,
+    finishes: &[(usize, &FinishOperation)],
+    statement: &'static str,
+) -> Result<Vec<usize>> {
+    if finishes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<(i64,)> = sqlx::query_as(statement)
+        .bind(column(finishes, |(_, f)| shard_of(f.lane_id)))
+        .bind(column(finishes, |(_, f)| f.lane_id))
+        .bind(column(finishes, |(_, f)| f.run_at))
+        .bind(column(finishes, |(_, f)| f.operation_id))
+        .bind(column(finishes, |(index, _)| i64::try_from(*index).unwrap_or(-1)))
+        .fetch_all(connection)
+        .await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|(position,)| usize::try_from(position).ok())
+        .collect())
+}
+
 #[async_trait]
 impl OperationStore for PostgresStore {
-    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Time>> {
+    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>> {
         if operations.is_empty() {
             return Ok(Vec::new());
         }
         let mut transaction = self.pool.begin().await?;
-        let rows = column(operations, |o| &o.operation);
-        let deadlines = column(operations, |o| i64::try_from(o.deadline.as_micros()).ok());
-        let accepted = insert_operations(&mut transaction, &rows, "asynchronous", &deadlines).await?;
+        let taken = claim_keys(&mut transaction, operations).await?;
+        let fresh: Vec<&AcceptOperation> = operations
+            .iter()
+            .zip(&taken)
+            .filter(|(_, taken)| !**taken)
+            .map(|(operation, _)| operation)
+            .collect();
+        if fresh.is_empty() {
+            return Ok(vec![Accepted::KeyTaken; operations.len()]);
+        }
+        let rows = column(&fresh, |o| &o.operation);
+        let modes = column(&fresh, |o| {
+            if o.performing.is_some() {
+                SYNCHRONOUS
+            } else {
+                ASYNCHRONOUS
+            }
+        });
+        let deadlines = column(&fresh, |o| Some(micros(o.deadline)));
+        let accepted = insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
         // The sequence is read row by row in the order of the arrays: earlier in the batch, earlier in the order.
         sqlx::query(
             "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt)
-             SELECT o.shard, o.lane_id, now(), o.operation_id, o.project_id, nextval('queue_seq'), o.record_key, 0
-             FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
-                   AS n (shard, lane_id, operation_id, project_id, record_key, position) ORDER BY n.position) AS o",
+             SELECT o.shard, o.lane_id, now() + o.hold_us * INTERVAL '1 microsecond', o.operation_id, o.project_id,
+                    nextval('queue_seq'), o.record_key, o.attempt
+             FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[])
+                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, position)
+                   ORDER BY n.position) AS o",
         )
-        .bind(column(operations, |o| shard_of(o.operation.connection_id)))
-        .bind(column(operations, |o| o.operation.connection_id))
-        .bind(column(operations, |o| o.operation.id))
-        .bind(column(operations, |o| o.operation.project_id))
-        .bind(column(operations, |o| o.record_key))
+        .bind(column(&fresh, |o| shard_of(o.operation.connection_id)))
+        .bind(column(&fresh, |o| o.operation.connection_id))
+        .bind(column(&fresh, |o| o.operation.id))
+        .bind(column(&fresh, |o| o.operation.project_id))
+        .bind(column(&fresh, |o| o.record_key))
+        .bind(column(&fresh, |o| o.performing.as_ref().map_or(0, |p| micros(p.hold))))
+        .bind(column(&fresh, |o| i32::from(o.performing.is_some())))
         .execute(&mut *transaction)
         .await?;
+        let sent: Vec<&NewAttempt> = fresh
+            .iter()
+            .filter_map(|o| o.performing.as_ref()?.sent.as_ref())
+            .collect();
+        insert_attempts(&mut transaction, &sent).await?;
         transaction.commit().await?;
-        Ok(vec![accepted; operations.len()])
+        let answer = |taken: &bool| {
+            if *taken {
+                Accepted::KeyTaken
+            } else {
+                Accepted::At(accepted)
+            }
+        };
+        Ok(column(&taken, answer))
+    }
+
+    async fn finish_operations(&self, finishes: &[FinishOperation]) -> Result<Vec<bool>> {
+        let mut transaction = self.pool.begin().await?;
+        let mut finished = vec![false; finishes.len()];
+        let chosen = |results: bool| -> Vec<(usize, &FinishOperation)> {
+            finishes
+                .iter()
+                .enumerate()
+                .filter(|(_, f)| matches!(f.ending, Finish::Result(..)) == results)
+                .collect()
+        };
+        let gone = take_items(
+            &mut transaction,
+            &chosen(true),
+            "DELETE FROM queue_items q
+             USING UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[])
+                   AS n (shard, lane_id, run_at, operation_id, position)
+             WHERE q.shard = n.shard AND q.lane_id = n.lane_id AND q.run_at = n.run_at AND q.operation_id = n.operation_id
+             RETURNING n.position",
+        )
+        .await?;
+        let moved = take_items(
+            &mut transaction,
+            &chosen(false),
+            "UPDATE queue_items q SET run_at = now()
+             FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[])
+                  AS n (shard, lane_id, run_at, operation_id, position)
+             WHERE q.shard = n.shard AND q.lane_id = n.lane_id AND q.run_at = n.run_at AND q.operation_id = n.operation_id
+             RETURNING n.position",
+        )
+        .await?;
+        for index in gone.iter().chain(&moved) {
+            finished[*index] = true;
+        }
+        let ended: Vec<(&FinishOperation, &NewResult, &NewAnswer)> = gone
+            .iter()
+            .filter_map(|index| match &finishes[*index].ending {
+                Finish::Result(result, answer) => Some((&finishes[*index], result, answer)),
+                Finish::HandOver => None,
+            })
+            .collect();
+        let results = column(&ended, |(f, result, _)| (f.project_id, f.operation_id, *result));
+        insert_results(&mut transaction, &results).await?;
+        sqlx::query(
+            "INSERT INTO idempotency_answers (project_id, operation_id, released, answer, create_time)
+             SELECT n.*, now() FROM UNNEST($1::uuid[], $2::uuid[], $3::boolean[], $4::text[]) AS n",
+        )
+        .bind(column(&ended, |(f, ..)| f.project_id))
+        .bind(column(&ended, |(f, ..)| f.operation_id))
+        .bind(column(&ended, |(_, _, answer)| **answer == NewAnswer::Release))
+        .bind(column(&ended, |(_, _, answer)| match answer {
+            NewAnswer::Keep(text) => Some(text.as_str()),
+            NewAnswer::Release => None,
+        }))
+        .execute(&mut *transaction)
+        .await?;
+        let attempts: Vec<&NewAttempt> = finishes.iter().filter_map(|f| f.attempt.as_ref()).collect();
+        insert_attempts(&mut transaction, &attempts).await?;
+        transaction.commit().await?;
+        Ok(finished)
+    }
+
+    async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
+        Ok(sqlx::query_as(
+            "SELECT k.fingerprint, k.operation_id, o.mode, a.released, a.answer, r.state, r.record_id, r.errors
+             FROM idempotency_keys k
+             JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
+             LEFT JOIN operation_results r ON r.project_id = k.project_id AND r.operation_id = k.operation_id
+             LEFT JOIN idempotency_answers a ON a.project_id = k.project_id AND a.operation_id = k.operation_id
+             WHERE k.project_id = $1 AND k.key = $2 AND k.create_time >= now() - $3 * INTERVAL '1 microsecond'",
+        )
+        .bind(project_id)
+        .bind(key)
+        .bind(micros(KEY_LIFE))
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64> {
+        let keys = sqlx::query(
+            "DELETE FROM idempotency_keys WHERE (project_id, key) IN (
+                 SELECT project_id, key FROM idempotency_keys WHERE create_time < now() - $1 * INTERVAL '1 microsecond'
+                 ORDER BY create_time LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(micros(KEY_LIFE))
+        .bind(limit)
+        .execute(&self.pool)
+        .await?;
+        let answers = sqlx::query(
+            "DELETE FROM idempotency_answers WHERE (project_id, operation_id) IN (
+                 SELECT project_id, operation_id FROM idempotency_answers
+                 WHERE create_time < now() - $1 * INTERVAL '1 microsecond' ORDER BY create_time LIMIT $2)",
+        )
+        .bind(micros(KEY_LIFE))
+        .bind(limit)
+        .execute(&self.pool)
+        .await?;
+        Ok(keys.rows_affected() + answers.rows_affected())
     }
 
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
         let rows = column(operations, |o| &o.operation);
-        insert_operations(
-            &mut transaction,
-            &rows,
-            "synchronous",
-            &vec![None; operations.len()],
-        )
-        .await?;
+        let (modes, deadlines) = (vec![SYNCHRONOUS; rows.len()], vec![None; rows.len()]);
+        insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
         let results = column(operations, |o| {
             (o.operation.project_id, o.operation.id, &o.result)
         });

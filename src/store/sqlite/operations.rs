@@ -8,21 +8,30 @@ use uuid::Uuid;
 use super::SqliteStore;
 use crate::clock::Time;
 use crate::store::{
-    AcceptOperation, Attempt, NewAttempt, NewOperation, NewResult, Operation, OperationStore,
-    RecordOperation, Result, shard_of,
+    AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
+    NewAttempt, NewIdempotencyKey, NewOperation, NewResult, Operation, OperationStore, RecordOperation,
+    Result, shard_of,
 };
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                 o.mode, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
+                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
              FROM operations o
              LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
         )
     };
 }
+
+/// A duration as the microseconds that the file counts in.
+fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+const SYNCHRONOUS: &str = "synchronous";
+const ASYNCHRONOUS: &str = "asynchronous";
 
 async fn insert_operation(
     connection: &mut SqliteConnection,
@@ -32,9 +41,9 @@ async fn insert_operation(
 ) -> Result<Time> {
     Ok(sqlx::query_scalar(
         "INSERT INTO operations (project_id, id, integration_id, installation_id, config_id, revision_id, connection_id,
-             object, action, mode, request, accept_time, deadline)
+             object, action, mode, request, accept_time, deadline, client_ref, replay_of)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(unixepoch('subsec') * 1000000 AS INTEGER),
-                 CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12)
+                 CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12, $13, $14)
          RETURNING accept_time",
     )
     .bind(operation.project_id)
@@ -49,6 +58,8 @@ async fn insert_operation(
     .bind(mode)
     .bind(&operation.request)
     .bind(deadline_us)
+    .bind(&operation.client_ref)
+    .bind(operation.replay_of)
     .fetch_one(connection)
     .await?)
 }
@@ -97,9 +108,35 @@ pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &
     Ok(())
 }
 
+/// Claims an idempotency key; false when it is taken.
+async fn claim_key(
+    connection: &mut SqliteConnection,
+    operation: &NewOperation,
+    key: &NewIdempotencyKey,
+) -> Result<bool> {
+    let claimed = sqlx::query(
+        "INSERT INTO idempotency_keys AS k (project_id, key, fingerprint, operation_id, create_time)
+         VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+         -- A key that has served its time, or was given back, is as good as a new one.
+         ON CONFLICT (project_id, key) DO UPDATE
+             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time
+             WHERE k.create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $5
+                OR EXISTS (SELECT 1 FROM idempotency_answers a
+                           WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)",
+    )
+    .bind(operation.project_id)
+    .bind(&key.key)
+    .bind(&key.fingerprint)
+    .bind(operation.id)
+    .bind(micros(KEY_LIFE))
+    .execute(connection)
+    .await?;
+    Ok(claimed.rows_affected() > 0)
+}
+
 #[async_trait]
 impl OperationStore for SqliteStore {
-    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Time>> {
+    async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>> {
         if operations.is_empty() {
             return Ok(Vec::new());
         }
@@ -109,29 +146,135 @@ impl OperationStore for SqliteStore {
             operation,
             record_key,
             deadline,
+            key,
+            performing,
         } in operations
         {
-            let deadline = i64::try_from(deadline.as_micros()).ok();
-            accepted.push(insert_operation(&mut transaction, operation, "asynchronous", deadline).await?);
+            if let Some(key) = key
+                && !claim_key(&mut transaction, operation, key).await?
+            {
+                accepted.push(Accepted::KeyTaken);
+                continue;
+            }
+            let mode = if performing.is_some() {
+                SYNCHRONOUS
+            } else {
+                ASYNCHRONOUS
+            };
+            let time = insert_operation(&mut transaction, operation, mode, Some(micros(*deadline))).await?;
+            accepted.push(Accepted::At(time));
             let seq: i64 =
                 sqlx::query_scalar("UPDATE queue_seq SET value = value + 1 WHERE id = 1 RETURNING value")
                     .fetch_one(&mut *transaction)
                     .await?;
             sqlx::query(
                 "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt)
-                 VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER), $3, $4, $5, $6, 0)",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(shard_of(operation.connection_id))
             .bind(operation.connection_id)
+            .bind(time.after(performing.as_ref().map_or(std::time::Duration::ZERO, |p| p.hold)))
             .bind(operation.id)
             .bind(operation.project_id)
             .bind(seq)
             .bind(record_key)
+            .bind(i32::from(performing.is_some()))
             .execute(&mut *transaction)
             .await?;
+            if let Some(sent) = performing.as_ref().and_then(|p| p.sent.as_ref()) {
+                insert_attempt(&mut transaction, sent).await?;
+            }
         }
         transaction.commit().await?;
         Ok(accepted)
+    }
+
+    async fn finish_operations(&self, finishes: &[FinishOperation]) -> Result<Vec<bool>> {
+        let mut transaction = self.begin().await?;
+        let mut finished = Vec::with_capacity(finishes.len());
+        for finish in finishes {
+            let statement = match finish.ending {
+                Finish::Result(..) => {
+                    "DELETE FROM queue_items WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4"
+                }
+                Finish::HandOver => {
+                    "UPDATE queue_items SET run_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                     WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4"
+                }
+            };
+            let changed = sqlx::query(statement)
+                .bind(shard_of(finish.lane_id))
+                .bind(finish.lane_id)
+                .bind(finish.run_at)
+                .bind(finish.operation_id)
+                .execute(&mut *transaction)
+                .await?;
+            let took_effect = changed.rows_affected() > 0;
+            if let (true, Finish::Result(result, answer)) = (took_effect, &finish.ending) {
+                insert_result(&mut transaction, finish.project_id, finish.operation_id, result).await?;
+                sqlx::query(
+                    "INSERT INTO idempotency_answers (project_id, operation_id, released, answer, create_time)
+                     VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                )
+                .bind(finish.project_id)
+                .bind(finish.operation_id)
+                .bind(*answer == NewAnswer::Release)
+                .bind(match answer {
+                    NewAnswer::Keep(text) => Some(text.as_str()),
+                    NewAnswer::Release => None,
+                })
+                .execute(&mut *transaction)
+                .await?;
+            }
+            if let Some(attempt) = &finish.attempt {
+                insert_attempt(&mut transaction, attempt).await?;
+            }
+            finished.push(took_effect);
+        }
+        transaction.commit().await?;
+        Ok(finished)
+    }
+
+    async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
+        Ok(sqlx::query_as(
+            "SELECT k.fingerprint, k.operation_id, o.mode, a.released, a.answer, r.state, r.record_id, r.errors
+             FROM idempotency_keys k
+             JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
+             LEFT JOIN operation_results r ON r.project_id = k.project_id AND r.operation_id = k.operation_id
+             LEFT JOIN idempotency_answers a ON a.project_id = k.project_id AND a.operation_id = k.operation_id
+             WHERE k.project_id = $1 AND k.key = $2
+               AND k.create_time >= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $3",
+        )
+        .bind(project_id)
+        .bind(key)
+        .bind(micros(KEY_LIFE))
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
+    async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64> {
+        let mut transaction = self.begin().await?;
+        let keys = sqlx::query(
+            "DELETE FROM idempotency_keys WHERE (project_id, key) IN (
+                 SELECT project_id, key FROM idempotency_keys
+                 WHERE create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1 ORDER BY create_time LIMIT $2)",
+        )
+        .bind(micros(KEY_LIFE))
+        .bind(limit)
+        .execute(&mut *transaction)
+        .await?;
+        let answers = sqlx::query(
+            "DELETE FROM idempotency_answers WHERE (project_id, operation_id) IN (
+                 SELECT project_id, operation_id FROM idempotency_answers
+                 WHERE create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1
+                 ORDER BY create_time LIMIT $2)",
+        )
+        .bind(micros(KEY_LIFE))
+        .bind(limit)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(keys.rows_affected() + answers.rows_affected())
     }
 
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()> {
@@ -142,7 +285,7 @@ impl OperationStore for SqliteStore {
             attempt,
         } in operations
         {
-            insert_operation(&mut transaction, operation, "synchronous", None).await?;
+            insert_operation(&mut transaction, operation, SYNCHRONOUS, None).await?;
             insert_result(&mut transaction, operation.project_id, operation.id, result).await?;
             if let Some(attempt) = attempt {
                 insert_attempt(&mut transaction, attempt).await?;

@@ -1,6 +1,7 @@
 //! The HTTP API, as an app sees it.
 
 mod examples;
+mod idempotency;
 mod metadata;
 mod openapi;
 mod platform;

@@ -27,7 +27,6 @@ on_both_stores!(
     an_app_that_hangs_up_does_not_leave_a_write_unrecorded,
     documents_that_would_trick_the_parser_are_refused,
     a_secret_that_the_provider_repeats_is_not_shown,
-    an_idempotency_key_is_refused_rather_than_ignored,
 );
 
 const DROPPING: &str = r"
@@ -768,18 +767,4 @@ async fn a_secret_that_the_provider_repeats_is_not_shown(kind: Kind) {
     assert!(!answer.body.contains("test-acme"), "{}", answer.body);
     let operation = service.client.ended(answer.header("amp-operation-id")).await;
     assert!(!operation.to_string().contains("test-acme"), "{operation}");
-}
-
-async fn an_idempotency_key_is_refused_rather_than_ignored(kind: Kind) {
-    let service = Service::start(kind).await;
-    let client = &service.client;
-    let request = client
-        .request(
-            http::Method::POST,
-            &client.path("/integrations/hs/objects/companies"),
-        )
-        .header("idempotency-key", "k")
-        .body(write("create", json!({"name": "A"})).to_string());
-    client.send(request).await.problem(400);
-    assert!(service.reached().is_empty());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amp_write::action::Action;
 use amp_write::store::{
-    AcceptOperation, AttemptState, EndState, NewAttempt, NewOperation, NewResult, RecordOperation,
+    AcceptOperation, Accepted, AttemptState, EndState, NewAttempt, NewOperation, NewResult, RecordOperation,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ impl World {
             object: "contacts".to_owned(),
             action: Action::Create,
             request: "{\"record\":{}}".to_owned(),
+            client_ref: None,
+            replay_of: None,
         }
     }
 
@@ -40,6 +42,8 @@ impl World {
             operation: self.operation(),
             record_key: None,
             deadline: Duration::from_secs(3600),
+            key: None,
+            performing: None,
         }
     }
 }
@@ -84,7 +88,7 @@ async fn an_accepted_operation_is_there_with_its_deadline_and_in_the_queue(kind:
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(found.accept_time, times[0]);
+    assert_eq!(times, [Accepted::At(found.accept_time)]);
     assert_eq!(
         found.deadline.unwrap().since(found.accept_time),
         Duration::from_secs(3600)

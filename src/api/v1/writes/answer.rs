@@ -18,7 +18,10 @@ use crate::writes::route::RouteError;
 use crate::writes::{WriteError, Written, rejection};
 
 const OPERATION_ID: HeaderName = HeaderName::from_static("amp-operation-id");
+const REPLAYED: HeaderName = HeaderName::from_static("amp-replayed");
 const WARNINGS: HeaderName = HeaderName::from_static("amp-warnings");
+/// The wait before what became of a write is asked for again.
+const LOOK_UP_WAIT: Duration = Duration::from_secs(1);
 /// The wait after a rate limit that names no time.
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,7 @@ pub struct Message {
 pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Problem> {
     let operation_id = written.operation_id.to_string();
     let notes = warnings(&written.trace);
+    let replayed = written.replayed;
     let answer = answer(object, written);
     let mut response = match answer {
         Ok((status, body)) => (status, Json(body)).into_response(),
@@ -75,6 +79,9 @@ pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Pro
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&operation_id) {
         headers.insert(OPERATION_ID, value);
+    }
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     if !notes.is_empty()
         && let Ok(value) = HeaderValue::from_str(&notes.join(", "))
@@ -121,6 +128,10 @@ fn answer(object: &str, written: Written) -> Result<(StatusCode, WriteResponse),
         }
         Outcome::Retry { error, .. } => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
             .remedy("It is not known whether the write was applied. It names its record by id, so repeating it is harmless.")),
+        Outcome::Unknown(error) if written.handed_over => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
+            .retryable(true)
+            .retry_after(LOOK_UP_WAIT)
+            .remedy("It is not known yet whether the record was made; this is being found out. Send the same request with the same Idempotency-Key again: the record is not made twice.")),
         Outcome::Unknown(error) => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
             .remedy("It is not known whether the record was made: look for it at the provider before sending the create again.")),
     }
@@ -132,6 +143,27 @@ fn dead_credential() -> Problem {
         "the provider no longer accepts the credentials of this connection",
     )
     .remedy("Have the customer reconnect: update the connection with new credentials, or make a new one.")
+}
+
+/// The answer to a repeated request whose write has failed since, in the shape of a write that was rejected.
+pub(super) fn of_ended(operation_id: &str, errors: Vec<String>) -> Response {
+    let body = WriteResponse {
+        operation_id: operation_id.to_owned(),
+        result: Some(WriteResult {
+            success: false,
+            record_id: None,
+            data: None,
+        }),
+        errors: errors.into_iter().map(|message| Message { message }).collect(),
+        raw_response: None,
+    };
+    let mut response = (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    if let Ok(value) = HeaderValue::from_str(operation_id) {
+        headers.insert(OPERATION_ID, value);
+    }
+    response
 }
 
 /// The answer to a write that was neither performed nor accepted.
@@ -172,6 +204,25 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
         WriteError::HeadersNotTaken(_) => Problem::about("headers", text),
         WriteError::AssociationsNotTaken(_) => Problem::about("associations", text),
         WriteError::DeadCredential => dead_credential(),
+        WriteError::KeyReused { operation_id } => Problem::new(Code::KeyReused, text)
+            .context(json!({ "operationId": operation_id.to_string() }))
+            .remedy("Send each different request with a key of its own, and a repeated one letter for letter as before."),
+        WriteError::KeyInUse { operation_id } => {
+            let problem = Problem::new(Code::KeyInUse, text)
+                .retry_after(LOOK_UP_WAIT)
+                .remedy("Send the same request again after Retry-After, or look at the operation.");
+            match operation_id {
+                Some(id) => problem.context(json!({ "operationId": id.to_string() })),
+                None => problem,
+            }
+        }
+        WriteError::OutcomeUnknown { operation_id, errors } => errors
+            .into_iter()
+            .fold(Problem::new(Code::ProviderFailed, text), Problem::cause)
+            .context(json!({ "operationId": operation_id.to_string() }))
+            .remedy("It is not sent again. Look for the record at the provider, and send the write with another key if it is not there."),
+        // Answered by [`of_ended`], in the shape of a write.
+        WriteError::Ended { .. } => Problem::new(Code::ProviderFailed, text),
         WriteError::NotRecorded { written } => {
             let record_id = match written.performed.as_ref().map(|performed| &performed.outcome) {
                 Some(Outcome::Succeeded { record_id, .. }) => record_id.clone(),

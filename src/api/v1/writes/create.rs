@@ -17,7 +17,11 @@ use crate::api::layer::RequestId;
 use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::writes::WriteError;
+use crate::writes::idempotency::{MAX_KEY, is_valid_key, key_of};
 use crate::writes::request::WriteRequest;
+
+/// The header that makes a request safe to repeat.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The body of a write, for the documentation; the reader in `writes::request` decides.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,6 +51,8 @@ pub struct WriteRecordsRequest {
     retry_policy: Option<Value>,
     /// Reject the record (400) when a field of it would be dropped.
     strict: Option<bool>,
+    /// Your own name for the record, up to 255 bytes: it is kept with the operation, and asynchronous creates with the same name run one after the other.
+    client_ref: Option<String>,
     /// What to do with an asynchronous create whose outcome stays unknown: `review` (the default) or `retry`, which may double it.
     on_unknown: Option<String>,
 }
@@ -66,12 +72,14 @@ pub struct Options {
 #[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/objects/{object}", tag = "Write", operation_id = "writeRecords",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
            ("object" = String, Path, description = "The object's name in the manifest."),
-           ("preview" = Option<bool>, Query, description = "Show what would be sent and why, and send nothing.")),
+           ("preview" = Option<bool>, Query, description = "Show what would be sent and why, and send nothing."),
+           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, unique in the project. The same request with the same key gets its first answer again, for 7 days; the provider gets the write once.")),
     request_body = WriteRecordsRequest,
     responses((status = 200, description = "Done (synchronous), or accepted (asynchronous: only `operationId`).", body = WriteResponse),
               (status = 400, description = "The request cannot be written; nothing was stored, nothing was sent."),
               (status = 404, description = "No such project, integration or installation."),
-              (status = 422, description = "The provider rejects the record.", body = WriteResponse),
+              (status = 409, description = "The first request with this Idempotency-Key is still being performed; `context.operationId` names it."),
+              (status = 422, description = "The provider rejects the record. As a problem: the Idempotency-Key was used for another request.", body = WriteResponse),
               (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
               (status = 429, description = "The provider's rate limit; see Retry-After."),
               (status = 502, description = "The provider failed. `retryable` is true only when the write was certainly not applied."),
@@ -87,13 +95,8 @@ pub async fn write_records(
 ) -> Result<Response, Problem> {
     let Segments((_, integration, object)) = segments;
     scope.require_full()?;
-    if headers.contains_key("idempotency-key") {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            "this version does not serve Idempotency-Key, and a key that does nothing would mislead",
-        )
-        .remedy("Send the write without the header."));
-    }
+    let key =
+        idempotency_key(&headers)?.map(|key| key_of(key, scope.project().id, &integration, &object, &body));
     let started = Instant::now();
     let request = WriteRequest::parse(&body).map_err(Problem::invalid_body)?;
     let (action, mode) = (request.action, request.mode);
@@ -109,7 +112,7 @@ pub async fn write_records(
     let (writes, project_id, name) = (app.writes.clone(), scope.project().id, object.clone());
     let writing = app
         .in_flight
-        .spawn(async move { writes.write(project_id, &integration, &name, request).await });
+        .spawn(async move { writes.write(project_id, &integration, &name, request, key).await });
     let result = writing.await.map_err(|_| {
         Problem::new(
             Code::Internal,
@@ -119,7 +122,11 @@ pub async fn write_records(
     let (operation_id, outcome) = match &result {
         Ok(written) => (
             Some(written.operation_id),
-            written.performed.as_ref().map_or("accepted", |done| done.class()),
+            if written.replayed {
+                "replayed"
+            } else {
+                written.performed.as_ref().map_or("accepted", |done| done.class())
+            },
         ),
         Err(WriteError::NotRecorded { written }) => (Some(written.operation_id), "not_recorded"),
         Err(_) => (None, "refused"),
@@ -137,6 +144,24 @@ pub async fn write_records(
     );
     match result {
         Ok(written) => answer::of_written(&object, written),
+        Err(WriteError::Ended { operation_id, errors }) => {
+            Ok(answer::of_ended(&operation_id.to_string(), errors))
+        }
         Err(error) => Err(answer::of_error(error)),
+    }
+}
+
+/// The key of the request, when it carries one.
+fn idempotency_key(headers: &http::HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if is_valid_key(key) && values.next().is_none() => Ok(Some(key.to_owned())),
+        _ => Err(Problem::header(
+            "Idempotency-Key",
+            format!("must be sent once, with 1 to {MAX_KEY} visible ASCII characters"),
+        )),
     }
 }

@@ -1,0 +1,413 @@
+//! Idempotency keys: a request that is repeated gets its first answer, and the provider gets the write once.
+//!
+//! A key is claimed by the commit that stores its operation. An asynchronous write is accepted by that commit. A synchronous one
+//! is stored, with its place in the queue, right before it is sent: should this process die, the queue finds out what became of
+//! it and finishes it, as it does for its own. Until then, and while it runs, a repeated request is told to wait.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::perform::{Job, Performed};
+use super::{RECORD_PATIENCE, WriteError, Writes, Written, end_of_synchronous, record_key};
+use crate::clock::Time;
+use crate::connectors::{ErrorClass, Outcome, ProviderError};
+use crate::store::{
+    AcceptOperation, Accepted, Finish, FinishOperation, IdempotencyUse, NewAnswer, NewAttempt,
+    NewIdempotencyKey, NewOperation, Performing, StoreError,
+};
+use crate::vault::sha256;
+
+/// The longest key, in characters.
+pub const MAX_KEY: usize = 255;
+/// How much longer than the provider may take a synchronous write is left to its own process.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the queue tries to find out what became of a synchronous write, once its process has gone.
+const RECOVERY: Duration = Duration::from_secs(600);
+/// The largest answer that is kept whole, in bytes; of a larger one `data` is left out.
+const MAX_ANSWER: usize = 256 << 10;
+
+/// Checks a key: 1 to 255 visible ASCII characters.
+#[must_use]
+pub fn is_valid_key(key: &str) -> bool {
+    (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A key with the fingerprint of what was asked for: the project, the path and the body.
+#[must_use]
+pub fn key_of(
+    key: String,
+    project_id: Uuid,
+    integration: &str,
+    object: &str,
+    body: &[u8],
+) -> NewIdempotencyKey {
+    // Each part ends with its length, so that no two requests look alike when they are joined.
+    let integration = integration.to_lowercase();
+    let mut text = Vec::with_capacity(body.len() + integration.len() + object.len() + 64);
+    for part in [
+        project_id.as_bytes(),
+        integration.as_bytes(),
+        object.as_bytes(),
+        body,
+    ] {
+        text.extend_from_slice(part);
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    }
+    NewIdempotencyKey {
+        key,
+        fingerprint: sha256(&text),
+    }
+}
+
+/// What is kept of a synchronous write's end: enough to give the same answer again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kept {
+    Succeeded {
+        record_id: Option<String>,
+        data: Option<Value>,
+    },
+    Rejected {
+        class: ErrorClass,
+        message: String,
+        raw: Option<String>,
+    },
+}
+
+impl Kept {
+    fn new(performed: &Performed) -> Option<Self> {
+        match &performed.outcome {
+            Outcome::Succeeded { record_id, data } => Some(Self::Succeeded {
+                record_id: record_id.clone(),
+                data: data.clone(),
+            }),
+            // A refusal of the provider, not of this service.
+            Outcome::Rejected(error) if performed.sent.is_some() => Some(Self::Rejected {
+                class: error.class,
+                message: error.message.clone(),
+                raw: performed.raw.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        let text = serde_json::to_string(&self).ok()?;
+        if text.len() <= MAX_ANSWER {
+            return Some(text);
+        }
+        let smaller = match self {
+            Self::Succeeded { record_id, .. } => Self::Succeeded {
+                record_id,
+                data: None,
+            },
+            Self::Rejected { class, message, .. } => Self::Rejected {
+                class,
+                message,
+                raw: None,
+            },
+        };
+        serde_json::to_string(&smaller).ok()
+    }
+
+    fn outcome(self) -> (Outcome, Option<String>) {
+        match self {
+            Self::Succeeded { record_id, data } => (Outcome::Succeeded { record_id, data }, None),
+            Self::Rejected { class, message, raw } => (Outcome::Rejected(plain(class, message)), raw),
+        }
+    }
+}
+
+fn plain(class: ErrorClass, message: String) -> ProviderError {
+    ProviderError {
+        class,
+        code: None,
+        message,
+        status: 0,
+        existing_id: None,
+    }
+}
+
+/// The answer to a request whose key has been used.
+fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, WriteError> {
+    let written = |answered| {
+        Ok(Some(Written {
+            replayed: true,
+            ..Written::new(found.operation_id, answered)
+        }))
+    };
+    if found.released == Some(true) {
+        return Ok(None);
+    }
+    if found.mode == "asynchronous" {
+        return written(None);
+    }
+    let kept = found
+        .answer
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<Kept>(text).ok());
+    if let Some(kept) = kept {
+        let (outcome, raw) = kept.outcome();
+        return written(Some(Performed::replayed(outcome, raw, now)));
+    }
+    // Its process did not live to answer: the queue has ended it, or will.
+    let errors: Vec<String> = found
+        .errors
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    match found.state.as_deref() {
+        None => Err(WriteError::KeyInUse {
+            operation_id: Some(found.operation_id),
+        }),
+        Some("succeeded") => {
+            let record_id = found.record_id.clone();
+            let outcome = Outcome::Succeeded {
+                record_id,
+                data: None,
+            };
+            written(Some(Performed::replayed(outcome, None, now)))
+        }
+        Some("needs_review") => Err(WriteError::OutcomeUnknown {
+            operation_id: found.operation_id,
+            errors,
+        }),
+        Some(_) => Err(WriteError::Ended {
+            operation_id: found.operation_id,
+            errors,
+        }),
+    }
+}
+
+impl Writes {
+    /// The first answer to a request with this key; `None` when the key is free.
+    ///
+    /// # Errors
+    /// When the key was used for another request, when the first one still runs, when its outcome is not known, or when the
+    /// store fails.
+    pub(super) async fn answer_again(
+        &self,
+        project_id: Uuid,
+        key: &NewIdempotencyKey,
+    ) -> Result<Option<Written>, WriteError> {
+        let found = self
+            .store
+            .find_idempotency_key(project_id, &key.key)
+            .await
+            .map_err(WriteError::Store)?;
+        match found {
+            Some(found) if found.released != Some(true) && found.fingerprint != key.fingerprint => {
+                Err(WriteError::KeyReused {
+                    operation_id: found.operation_id,
+                })
+            }
+            Some(found) => first_answer(found, self.now()),
+            None => Ok(None),
+        }
+    }
+
+    /// Performs a synchronous write that carries a key.
+    pub(super) async fn perform_once(
+        &self,
+        job: &mut Job<'_>,
+        operation: NewOperation,
+        key: NewIdempotencyKey,
+    ) -> Result<(Performed, Stored), WriteError> {
+        let (operation_id, project_id) = (operation.id, operation.project_id);
+        let (lane_id, object) = (operation.connection_id, operation.object.clone());
+        let hold = self.outbound.timeout() + GRACE;
+        let must_not_repeat = job.is_unsafe_to_repeat();
+        let accept = AcceptOperation {
+            record_key: record_key(job, operation.installation_id, operation.client_ref.as_deref()),
+            operation: operation.clone(),
+            deadline: hold + RECOVERY,
+            key: Some(key),
+            performing: None,
+        };
+        let begin = async |sent: Option<Time>| {
+            let sent = sent
+                .filter(|_| must_not_repeat)
+                .map(|time| NewAttempt::sent(operation_id, project_id, operation_id, 1, time));
+            let performing = Some(Performing { hold, sent });
+            match self.accept.submit(AcceptOperation { performing, ..accept }).await {
+                Ok(Accepted::At(time)) => Ok(time.after(hold)),
+                Ok(Accepted::KeyTaken) => Err(WriteError::KeyInUse { operation_id: None }),
+                Err(error) => Err(WriteError::Store(error)),
+            }
+        };
+        let mut begun = None;
+        let mut begin = Some(begin);
+        let performed = self
+            .perform(job, async |sent| {
+                if let Some(begin) = begin.take() {
+                    begun = Some(begin(Some(sent)).await?);
+                }
+                Ok::<(), WriteError>(())
+            })
+            .await?;
+        let run_at = match (begun, begin) {
+            (Some(run_at), _) => run_at,
+            // There was nothing to send, and that is its answer from now on.
+            (None, Some(begin)) if matches!(performed.outcome, Outcome::Succeeded { .. }) => {
+                begin(None).await?
+            }
+            // It failed before it was sent: the key is not used up.
+            (None, _) => return Ok((performed, Stored::Not(Box::new(operation)))),
+        };
+        let ending = match &performed.outcome {
+            // The queue looks for it; the same key gets what it finds.
+            Outcome::Unknown(_) => Finish::HandOver,
+            _ => {
+                let answer = Kept::new(&performed).and_then(Kept::text);
+                Finish::Result(
+                    end_of_synchronous(&object, &performed),
+                    answer.map_or(NewAnswer::Release, NewAnswer::Keep),
+                )
+            }
+        };
+        let handed_over = matches!(ending, Finish::HandOver);
+        let finish = FinishOperation {
+            project_id,
+            lane_id,
+            operation_id,
+            run_at,
+            attempt: performed
+                .is_worth_telling()
+                .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
+            ending,
+        };
+        let stored = match self.finish_patiently(finish).await {
+            Ok(true) if handed_over => {
+                self.accepted.notify_one();
+                Stored::HandedOver
+            }
+            Ok(true) => Stored::Yes,
+            Ok(false) => {
+                tracing::warn!(operation.id = %operation_id, "the queue has taken a synchronous write over: its outcome is kept as an attempt only");
+                Stored::Failed
+            }
+            Err(error) => {
+                tracing::error!(operation.id = %operation_id, error = &error as &dyn std::error::Error,
+                    "the outcome of a synchronous write could not be stored; the queue will find out");
+                Stored::Failed
+            }
+        };
+        Ok((performed, stored))
+    }
+
+    /// As for a write without a key: what the provider said must not be lost for a short outage of the store.
+    async fn finish_patiently(&self, finish: FinishOperation) -> Result<bool, StoreError> {
+        let deadline = tokio::time::Instant::now() + RECORD_PATIENCE;
+        let mut wait = Duration::from_millis(50);
+        let mut failed_before = false;
+        loop {
+            match self.finish.submit(finish.clone()).await {
+                Err(error) if error.is_transient() && tokio::time::Instant::now() + wait < deadline => {
+                    failed_before = true;
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                // A commit whose answer was lost may have happened: then its result is there.
+                Ok(false) if failed_before && matches!(finish.ending, Finish::Result(..)) => {
+                    let found = self
+                        .store
+                        .get_operation(finish.project_id, finish.operation_id)
+                        .await?;
+                    return Ok(found.is_some_and(|operation| operation.state.is_some()));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// What has been stored of a synchronous write with a key.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// Its end.
+    Yes,
+    /// That the queue must find out.
+    HandedOver,
+    /// Not its end: the queue will find out.
+    Failed,
+    /// Nothing: it ended before it was sent. The operation is given back.
+    Not(Box<NewOperation>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_1_to_255_visible_ascii_characters() {
+        for good in ["k", "order-7/line:3", "\"quoted\"", &"k".repeat(255)] {
+            assert!(is_valid_key(good), "{good}");
+        }
+        for bad in ["", "a b", "tab\t", "é", "\u{7f}", &"k".repeat(256)] {
+            assert!(!is_valid_key(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_differs_with_each_part_of_a_request() {
+        let of = |project: u128, integration: &str, object: &str, body: &str| {
+            key_of(
+                "k".to_owned(),
+                Uuid::from_u128(project),
+                integration,
+                object,
+                body.as_bytes(),
+            )
+            .fingerprint
+        };
+        let first = of(1, "hs", "contacts", "{}");
+        assert_eq!(first, of(1, "HS", "contacts", "{}"), "names have no case");
+        for other in [
+            of(2, "hs", "contacts", "{}"),
+            of(1, "sf", "contacts", "{}"),
+            of(1, "hs", "companies", "{}"),
+            of(1, "hs", "contacts", "{ }"),
+            of(1, "h", "scontacts", "{}"),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_kept_without_its_data() {
+        let kept = Kept::Succeeded {
+            record_id: Some("7".to_owned()),
+            data: Some(Value::String("x".repeat(MAX_ANSWER))),
+        };
+        let text = kept.text().expect("JSON");
+        assert!(text.len() < 100, "{}", text.len());
+        assert!(matches!(
+            serde_json::from_str(&text),
+            Ok(Kept::Succeeded {
+                record_id: Some(_),
+                data: None
+            })
+        ));
+    }
+
+    #[test]
+    fn numbers_of_an_answer_keep_their_digits_and_keys_their_order() {
+        let data = r#"{"z":0.10,"a":12345678901234567890,"m":{"b":1,"a":[1.50]}}"#;
+        let kept = Kept::Succeeded {
+            record_id: None,
+            data: serde_json::from_str(data).ok(),
+        };
+        let text = kept.text().expect("JSON");
+        let (outcome, _) = serde_json::from_str::<Kept>(&text).expect("readable").outcome();
+        let Outcome::Succeeded {
+            data: Some(again), ..
+        } = outcome
+        else {
+            panic!("a success")
+        };
+        assert_eq!(again.to_string(), data);
+    }
+}

@@ -1,0 +1,139 @@
+//! Idempotency keys and steering across real processes: killed between the intent and the sending, and after the sending.
+
+use amp_write::sandbox::{FaultKind, FaultSpec, Sandbox};
+use serde_json::{Value, json};
+
+use crate::harness::client::{Answer, PATIENCE};
+use crate::harness::service::{GROUP, start_sandbox};
+use crate::harness::{Client, Database, Kind, on_both_stores};
+use crate::processes::{Served, create_project, created, serve_with};
+
+on_both_stores!(
+    a_keyed_create_that_was_cut_off_is_found_and_its_repetition_gets_the_record,
+    a_keyed_create_that_was_cut_off_before_it_arrived_is_made_once,
+    a_keyed_create_that_was_cut_off_and_cannot_be_found_is_never_sent_again,
+    a_first_answer_survives_a_restart,
+);
+
+/// A short time at the provider, so that the queue takes over soon.
+const SOON: &[(&str, &str)] = &[("AMP_PROVIDER_TIMEOUT_SECONDS", "1")];
+
+async fn start(database: &Database, sandbox: &Sandbox, key: &str) -> Served {
+    serve_with(database, sandbox, key, SOON).ready().await
+}
+
+async fn keyed(client: &Client, object: &str, key: &str, record: Value) -> Result<Answer, reqwest::Error> {
+    let path = client.path(&format!("/integrations/hs/objects/{object}"));
+    let body = json!({"groupRef": GROUP, "type": "create", "record": record});
+    let request = client
+        .request(http::Method::POST, &path)
+        .header("idempotency-key", key);
+    client.try_send(request.body(body.to_string())).await
+}
+
+/// What an app does: it repeats the request, with its key, until it gets an answer that is not "wait".
+async fn repeated(client: &Client, object: &str, key: &str, record: Value) -> Answer {
+    let started = std::time::Instant::now();
+    loop {
+        let answer = keyed(client, object, key, record.clone())
+            .await
+            .expect("an answer");
+        if answer.status != 409 {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "it stays in use: {}", answer.body);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// Kills the process while a synchronous create of it is at the provider, held by this fault.
+async fn cut_off(served: Served, sandbox: &Sandbox, fault: FaultSpec, object: &str, record: Value) {
+    let hold = sandbox.fault(fault).expect("a good fault");
+    let client = served.client.clone();
+    let object = object.to_owned();
+    let first = tokio::spawn(async move { keyed(&client, &object, "k", record).await });
+    hold.wait_hits(1).await;
+    served.process.kill();
+    assert!(first.await.unwrap().is_err(), "the app gets no answer");
+    hold.remove();
+}
+
+async fn a_keyed_create_that_was_cut_off_is_found_and_its_repetition_gets_the_record(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = start(&database, &sandbox, &key).await;
+    served.set_up().await;
+    let record = json!({"email": "ada@example.com", "firstname": "Ada"});
+    let fault = FaultSpec::new(FaultKind::Hold).after_commit().once();
+    cut_off(served, &sandbox, fault, "contacts", record.clone()).await;
+    assert_eq!(created(&sandbox), 1);
+    let served = start(&database, &sandbox, &key).await;
+    let answer = repeated(&served.client, "contacts", "k", record)
+        .await
+        .expect(200);
+    assert_eq!(answer.header("amp-replayed"), "true");
+    assert!(answer.json()["result"]["recordId"].is_string(), "{}", answer.body);
+    assert_eq!(created(&sandbox), 1, "it was found, not made again");
+}
+
+async fn a_keyed_create_that_was_cut_off_before_it_arrived_is_made_once(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = start(&database, &sandbox, &key).await;
+    served.set_up().await;
+    let record = json!({"email": "ada@example.com"});
+    // Nothing arrives: for the store it is the same as a process that died right before it sent.
+    let fault = FaultSpec::new(FaultKind::Hold).before_commit().once();
+    let hold = sandbox.fault(fault).expect("a good fault");
+    let first = tokio::spawn({
+        let (client, record) = (served.client.clone(), record.clone());
+        async move { keyed(&client, "contacts", "k", record).await }
+    });
+    hold.wait_hits(1).await;
+    served.process.kill();
+    assert!(first.await.unwrap().is_err());
+    let served = start(&database, &sandbox, &key).await;
+    let answer = repeated(&served.client, "contacts", "k", record).await;
+    hold.remove();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(created(&sandbox), 1);
+}
+
+async fn a_keyed_create_that_was_cut_off_and_cannot_be_found_is_never_sent_again(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = start(&database, &sandbox, &key).await;
+    served.set_up().await;
+    let record = json!({"name": "Acme"});
+    let fault = FaultSpec::new(FaultKind::Hold).after_commit().once();
+    cut_off(served, &sandbox, fault, "companies", record.clone()).await;
+    let served = start(&database, &sandbox, &key).await;
+    let problem = repeated(&served.client, "companies", "k", record)
+        .await
+        .problem(502);
+    assert_eq!(problem["retryable"], false);
+    let operation = problem["context"]["operationId"].as_str().unwrap();
+    let found = served.client.ended(operation).await;
+    assert_eq!(found["metadata"]["state"], "needs_review", "{found}");
+    assert_eq!(sandbox.ledger().len(), 1, "never sent again");
+}
+
+async fn a_first_answer_survives_a_restart(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = start(&database, &sandbox, &key).await;
+    served.set_up().await;
+    let record = json!({"name": "Acme"});
+    let first = keyed(&served.client, "companies", "k", record.clone())
+        .await
+        .unwrap()
+        .expect(200);
+    served.process.kill();
+    let served = start(&database, &sandbox, &key).await;
+    let again = keyed(&served.client, "companies", "k", record)
+        .await
+        .unwrap()
+        .expect(200);
+    assert_eq!(again.body, first.body);
+    assert_eq!(created(&sandbox), 1);
+}
