@@ -117,6 +117,8 @@ impl App {
             lease: self.tuning.lease(),
             concurrency: self.tuning.worker_concurrency as usize,
             lane_concurrency: self.tuning.lane_concurrency as usize,
+            provider_limits: self.tuning.provider_limits,
+            lane_weights: self.tuning.lane_weights.iter().copied().collect(),
             retry_base: Duration::from_millis(self.tuning.retry_base_ms),
             shutdown: Duration::from_secs(self.tuning.shutdown_seconds),
         }

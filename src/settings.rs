@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use uuid::Uuid;
 
 use crate::vault::Secret;
 
@@ -146,6 +147,15 @@ pub struct TuningArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub lane_concurrency: u32,
 
+    /// Whether asynchronous writes keep to the limits that a connector file names: calls at the same time, calls within a time.
+    /// Turn it off only for sandboxes and load tests
+    #[arg(long, env = "AMP_PROVIDER_LIMITS", default_value_t = true, value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub provider_limits: bool,
+
+    /// Connections that start more than one write in their turn: `connection-id=N`, comma-separated (others start 1)
+    #[arg(long, env = "AMP_LANE_WEIGHTS", value_name = "ID=N", value_delimiter = ',', value_parser = lane_weight)]
+    pub lane_weights: Vec<(Uuid, u32)>,
+
     /// How long a worker's lease lasts, in seconds: the time until others take over from a process that died
     #[arg(long, env = "AMP_LEASE_SECONDS", default_value_t = 15, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -175,6 +185,8 @@ impl TuningArgs {
             provider_timeout_seconds: 30,
             worker_concurrency: 64,
             lane_concurrency: 8,
+            provider_limits: true,
+            lane_weights: Vec::new(),
             lease_seconds: 15,
             shutdown_seconds: 25,
             retry_base_ms: 1000,
@@ -212,6 +224,15 @@ fn provider_url(text: &str) -> Result<(String, String), String> {
         return Err("the provider's name is missing before the `=`".to_owned());
     }
     Ok((provider.to_owned(), url.trim_end_matches('/').to_owned()))
+}
+
+fn lane_weight(text: &str) -> Result<(Uuid, u32), String> {
+    let (id, weight) = text.split_once('=').ok_or("write it as connection-id=N")?;
+    let id = Uuid::try_parse(id).map_err(|_| format!("`{id}` is not the id of a connection"))?;
+    match weight.parse() {
+        Ok(weight @ 1..=1_000) => Ok((id, weight)),
+        _ => Err(format!("`{weight}` is not a weight from 1 to 1000")),
+    }
 }
 
 #[cfg(test)]

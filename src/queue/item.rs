@@ -69,6 +69,8 @@ pub(super) struct Holder {
     pub lease: Lease,
     /// The id of the attempt.
     pub attempt_id: Uuid,
+    /// True when the item is past its deadline: it is ended out of its turn, and not sent.
+    pub overdue: bool,
 }
 
 /// Why nothing was sent and nothing follows: the item stays as it is.
@@ -78,6 +80,8 @@ pub(super) enum Unsent {
     Store(StoreError),
     /// Another worker has the shard by now.
     Lost,
+    /// It was to be ended at its deadline, which has moved.
+    NotYet,
 }
 
 impl From<StoreError> for Unsent {
@@ -97,6 +101,10 @@ pub(super) async fn attempt(
     base: Duration,
     holder: &Holder,
 ) -> Result<Attempted, Unsent> {
+    // Out of its turn it may only be ended.
+    if holder.overdue && !left(item, claimed_at).is_zero() {
+        return Err(Unsent::NotYet);
+    }
     let mut attempted = perform(writes, item, claimed_at, base, holder).await?;
     // While an earlier request is in doubt, "failed" would say more than is known.
     if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since)
@@ -228,8 +236,12 @@ async fn perform(
     }
     if left(item, claimed_at).is_zero() {
         let ending = if item.attempt == 0 {
-            let text = "the deadline passed before it could be tried".to_owned();
-            finish(EndState::Failed, object, None, Some(text), 0)
+            let text = if item.behind {
+                "the deadline passed while an earlier write to the same record was still being tried"
+            } else {
+                "the deadline passed before it could be tried"
+            };
+            finish(EndState::Failed, object, None, Some(text.to_owned()), 0)
         } else {
             gave_up(EndState::Failed, object, item.attempt, "see its attempts")
         };

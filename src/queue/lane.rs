@@ -1,302 +1,404 @@
-//! What a worker remembers of each lane, and whose turn it is.
+//! What a worker remembers of one lane: what of it is in memory, how far the table was read, and what keeps it from starting.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::bucket::Bucket;
 use super::shard::Held;
-use crate::store::{Claimed, DueLane, LaneAsk};
+use crate::clock::Time;
+use crate::connectors::Limits;
+use crate::store::{Claimed, LaneAsk, LaneRead, Place};
 
-/// Items read ahead per lane.
-const READ_AHEAD: usize = 32;
-/// Items read ahead in all: what bounds a worker's memory, whatever the backlog.
-const READ_AHEAD_TOTAL: usize = 256;
+/// Items of a lane in stock beyond those that run, at most.
+const STOCK: usize = 32;
+/// Rows looked at for a lane in one claim, at first and at most: more while only blocked ones come back.
+const SCAN: (i64, i64) = (32, 1_024);
+/// How long a lane without work is remembered.
+const FORGET: Duration = Duration::from_secs(600);
 
-/// A claimed item, with the lease under which it was claimed.
+/// An item in memory, with the lease under which it came there.
 #[derive(Debug)]
 pub(super) struct Item {
     /// What to perform.
     pub claimed: Claimed,
     /// It may start only while this holds.
     pub held: Held,
+    /// When `claimed.store_now` was.
+    pub read_at: Instant,
+    /// True when it is past its deadline and must only be ended, not sent.
+    pub overdue: bool,
+}
+
+impl Item {
+    /// What it costs in memory.
+    pub fn bytes(&self) -> usize {
+        self.claimed.request.len()
+    }
+}
+
+/// How an item left memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It is gone from the queue.
+    Finished,
+    /// It comes again after this time.
+    PutOff(Duration),
+    /// It is in the queue as it was.
+    Untouched,
 }
 
 /// One lane.
-#[derive(Debug, Default)]
-struct Lane {
-    shard: i16,
-    waiting: VecDeque<Item>,
-    running: usize,
-    paused_until: Option<Instant>,
-    held: bool,
-}
-
-/// All lanes with work, taking turns.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    lanes: HashMap<Uuid, Lane>,
-    /// The order of turns; a lane that has run goes to the end.
-    turns: VecDeque<Uuid>,
+pub(super) struct Lane {
+    pub shard: i16,
+    pub held: Held,
+    pub waiting: VecDeque<Item>,
+    /// What is being performed, each with its record.
+    running: HashMap<Uuid, Option<i64>>,
+    /// Items past their deadline that are being ended; they hold no slot of the lane.
+    ending: HashSet<Uuid>,
+    pub on_hold: bool,
+    paused_until: Option<Instant>,
     concurrency: usize,
+    bucket: Option<Bucket>,
+    limits_known: bool,
+    pub weight: u32,
+    /// Starts left in this turn.
+    pub turn: u32,
+
+    /// The table is read from here on.
+    after: Place,
+    /// More may be due in the table than is in memory.
+    pub more: bool,
+    /// The state of the lane itself may have changed.
+    pub recheck: bool,
+    due_at: Option<Instant>,
+    /// When the next item may be past its deadline.
+    overdue_at: Option<Instant>,
+    /// Records of which an item has ended while others may wait behind it.
+    next_of: Vec<(i64, i64)>,
+    /// Items were passed over because an earlier one of the same record waits or runs.
+    blocked: bool,
+    scan: i64,
+    /// When it was last read, or emptied: what was handed over from before may have been read already.
+    pub read_at: Option<Instant>,
+    used_at: Instant,
+
+    pub in_ready: bool,
+    pub in_hungry: bool,
+    pub in_overdue: bool,
+    pub timer: Option<Instant>,
 }
 
-impl Lanes {
-    pub fn new(concurrency: usize) -> Self {
+impl Lane {
+    pub fn new(shard: i16, held: Held, concurrency: usize, weight: u32, now: Instant) -> Self {
         Self {
-            lanes: HashMap::new(),
-            turns: VecDeque::new(),
+            shard,
+            held,
+            waiting: VecDeque::new(),
+            running: HashMap::new(),
+            ending: HashSet::new(),
+            on_hold: false,
+            paused_until: None,
             concurrency,
+            bucket: None,
+            limits_known: false,
+            weight,
+            turn: 0,
+            after: Place::START,
+            more: false,
+            recheck: false,
+            due_at: None,
+            overdue_at: None,
+            next_of: Vec::new(),
+            blocked: false,
+            scan: SCAN.0,
+            read_at: None,
+            used_at: now,
+            in_ready: false,
+            in_hungry: false,
+            in_overdue: false,
+            timer: None,
         }
     }
 
-    fn waiting(&self) -> usize {
-        self.lanes.values().map(|lane| lane.waiting.len()).sum()
+    /// Takes over the provider's limits; the setting stays a cap.
+    pub fn limit(&mut self, limits: Option<Limits>) {
+        self.limits_known = true;
+        if let Some(limits) = limits {
+            self.concurrency = self.concurrency.min(limits.concurrency.max(1) as usize);
+            self.bucket = Bucket::of(&limits);
+        }
     }
 
-    /// Whether reading more from the store could start something that what is in memory cannot.
-    pub fn wants_more(&self) -> bool {
-        self.waiting() < READ_AHEAD_TOTAL
+    pub fn limits_known(&self) -> bool {
+        self.limits_known
     }
 
-    /// Every operation that is in memory: the store leaves these out.
-    pub fn in_memory(&self, running: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
-        self.lanes
-            .values()
-            .flat_map(|lane| lane.waiting.iter().map(|item| item.claimed.operation_id))
-            .chain(running)
-            .collect()
+    pub fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| until > now)
     }
 
-    /// Takes note of the lanes that have work, and says how much of each to read. The second value is the time until the
-    /// next lane becomes due, if that is known.
-    pub fn plan(&mut self, due: &[DueLane], now: Instant) -> (Vec<LaneAsk>, Option<Duration>) {
-        let mut asks = Vec::new();
-        let mut next_due: Option<Duration> = None;
-        let mut room = READ_AHEAD_TOTAL.saturating_sub(self.waiting());
-        for found in due {
-            if !self.lanes.contains_key(&found.lane_id) {
-                self.turns.push_back(found.lane_id);
-            }
-            let lane = self.lanes.entry(found.lane_id).or_default();
-            lane.shard = found.shard;
-            lane.held = found.hold_reason.is_some();
-            if let Some(until) = found.paused_until
-                && until > found.store_now
+    /// Whether an item that waits in memory may start now.
+    pub fn may_start(&self, now: Instant) -> bool {
+        !self.waiting.is_empty()
+            && !self.on_hold
+            && !self.is_paused(now)
+            && self.running.len() < self.concurrency
+            && self
+                .bucket
+                .as_ref()
+                .is_none_or(|bucket| bucket.ready_at(now) <= now)
+    }
+
+    /// Whether the table should be read for it: before it runs dry.
+    pub fn wants_reading(&self, now: Instant) -> bool {
+        self.recheck
+            || (!self.on_hold
+                && !self.is_paused(now)
+                && (self.more || !self.next_of.is_empty())
+                && (self.waiting.len() <= self.concurrency / 2))
+    }
+
+    /// Whether items past their deadline should be looked for.
+    pub fn wants_sweep(&self, now: Instant) -> bool {
+        !self.on_hold && self.ending.is_empty() && self.overdue_at.is_some_and(|at| at <= now)
+    }
+
+    /// When it must be looked at again, if nothing happens before.
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if self.on_hold {
+            return None;
+        }
+        let pause = self.paused_until.filter(|until| *until > now);
+        let start = match &self.bucket {
+            Some(bucket)
+                if pause.is_none() && !self.waiting.is_empty() && self.running.len() < self.concurrency =>
             {
-                let until = now + until.since(found.store_now);
-                lane.paused_until = Some(lane.paused_until.map_or(until, |known| known.max(until)));
+                Some(bucket.ready_at(now)).filter(|at| *at > now)
             }
-            if lane.held {
-                lane.waiting.clear();
-                continue;
-            }
-            let paused = lane
-                .paused_until
-                .map(|until| until.saturating_duration_since(now))
-                .filter(|left| !left.is_zero());
-            let due_in = found.run_at.since(found.store_now);
-            let start_in = due_in.max(paused.unwrap_or(Duration::ZERO));
-            if !start_in.is_zero() {
-                next_due = Some(next_due.map_or(start_in, |known| known.min(start_in)));
-                continue;
-            }
-            if lane.waiting.len() < READ_AHEAD / 2 && room > 0 {
-                let wanted = (READ_AHEAD - lane.waiting.len()).min(room);
-                room -= wanted;
-                asks.push(LaneAsk {
-                    shard: found.shard,
-                    lane_id: found.lane_id,
-                    limit: i64::try_from(wanted).unwrap_or(1),
-                });
-            }
-        }
-        (asks, next_due)
+            _ => None,
+        };
+        let due = self.due_at.map(|due| pause.map_or(due, |until| due.max(until)));
+        let overdue = if self.ending.is_empty() {
+            self.overdue_at
+        } else {
+            None
+        };
+        let forget = self.is_idle().then_some(self.used_at + FORGET);
+        [pause, start, due, overdue, forget].into_iter().flatten().min()
     }
 
-    /// Adds what the store gave, each under the lease that was held when it was asked.
-    pub fn add(&mut self, claimed: Vec<Claimed>, leases: &HashMap<i16, Held>) {
-        for claimed in claimed {
-            if let (Some(lane), Some(held)) =
-                (self.lanes.get_mut(&claimed.lane_id), leases.get(&claimed.shard))
-            {
-                lane.waiting.push_back(Item {
-                    claimed,
-                    held: held.clone(),
-                });
-            }
-        }
+    /// Nothing is known to wait for it, in memory or in the table.
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+            && self.running.is_empty()
+            && self.ending.is_empty()
+            && !self.more
+            && !self.recheck
+            && self.due_at.is_none()
+            && self.overdue_at.is_none()
+            && self.paused_until.is_none()
+            && !self.on_hold
     }
 
-    /// The next item to run: lanes take turns, and one that is paused, held or full is passed over.
-    pub fn next(&mut self, now: Instant) -> Option<Item> {
-        for _ in 0..self.turns.len() {
-            let id = self.turns.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&id) else {
-                continue;
-            };
-            if lane.waiting.is_empty()
-                && lane.running == 0
-                && lane.paused_until.is_none_or(|until| until <= now)
-            {
-                // An idle lane costs nothing; it comes back when the store has work for it.
-                self.lanes.remove(&id);
-                continue;
-            }
-            self.turns.push_back(id);
-            let blocked = lane.held
-                || lane.running >= self.concurrency
-                || lane.paused_until.is_some_and(|until| until > now);
-            if !blocked && let Some(item) = lane.waiting.pop_front() {
-                lane.running += 1;
-                return Some(item);
-            }
-        }
-        None
+    pub fn may_be_forgotten(&self, now: Instant) -> bool {
+        self.is_idle() && self.used_at + FORGET <= now
     }
 
-    /// One item of a lane has ended.
-    pub fn ended(&mut self, lane_id: Uuid) {
-        if let Some(lane) = self.lanes.get_mut(&lane_id) {
-            lane.running = lane.running.saturating_sub(1);
-        }
+    /// Whether work that has just been accepted may go straight into memory: nothing of the lane waits in the table, so that
+    /// it jumps over nothing, and the table was not read since the commit, so that it is not in memory already.
+    pub fn takes_handed(&self, begun: Instant, now: Instant) -> bool {
+        !self.more
+            && !self.recheck
+            && !self.on_hold
+            && !self.is_paused(now)
+            && self.limits_known
+            && self.held.since < begun
+            && self.read_at.is_none_or(|read| read < begun)
+            && self.waiting.len() < STOCK
     }
 
-    /// Nothing of this lane starts for a while; what was read ahead is read again later.
-    pub fn pause(&mut self, lane_id: Uuid, until: Instant) {
-        if let Some(lane) = self.lanes.get_mut(&lane_id) {
-            lane.paused_until = Some(lane.paused_until.map_or(until, |known| known.max(until)));
-            lane.waiting.clear();
+    /// What to read, of at most `room` items; `known` are further operations that are in memory.
+    pub fn ask(&mut self, lane_id: Uuid, room: usize, known: impl Iterator<Item = Uuid>) -> LaneAsk {
+        let limit = (2 * self.concurrency)
+            .min(STOCK)
+            .saturating_sub(self.waiting.len())
+            .min(room);
+        let known: Vec<Uuid> = self
+            .waiting
+            .iter()
+            .map(|item| item.claimed.operation_id)
+            .chain(self.running.keys().copied())
+            .chain(self.ending.iter().copied())
+            .chain(known)
+            .collect();
+        let busy = self
+            .waiting
+            .iter()
+            .filter_map(|item| item.claimed.record_key)
+            .chain(self.running.values().copied().flatten())
+            .collect();
+        self.recheck = false;
+        if self.after == Place::START {
+            self.blocked = false;
+        }
+        let in_memory = i64::try_from(limit + known.len() + 1).unwrap_or(SCAN.1);
+        LaneAsk {
+            shard: self.shard,
+            lane_id,
+            after: self.after,
+            limit,
+            scan: self.scan.max(in_memory),
+            known,
+            busy,
+            next_of: std::mem::take(&mut self.next_of),
         }
     }
 
-    /// Nothing of this lane starts until the store says otherwise.
-    pub fn hold(&mut self, lane_id: Uuid) {
-        if let Some(lane) = self.lanes.get_mut(&lane_id) {
-            lane.held = true;
-            lane.waiting.clear();
+    /// A question that got no answer is asked again.
+    pub fn ask_again(&mut self, ask: &LaneAsk) {
+        self.next_of.extend(&ask.next_of);
+        self.more = true;
+    }
+
+    /// Takes note of how far the table was read.
+    pub fn read(&mut self, read: &LaneRead, taken: bool, now: Instant) {
+        self.read_at = Some(now);
+        self.used_at = now;
+        self.after = read.after;
+        self.more = read.more;
+        self.blocked |= read.blocked;
+        self.scan = if read.more && !taken {
+            (self.scan * 4).min(SCAN.1)
+        } else {
+            SCAN.0
+        };
+        if !read.more {
+            self.due_at = read.next_due.map(|due| now + due.since(read.store_now));
+        }
+        self.on_hold = read.hold_reason.is_some();
+        if let Some(until) = read.paused_until.filter(|until| *until > read.store_now) {
+            self.pause_until(now + until.since(read.store_now));
         }
     }
 
-    /// Forgets what was read ahead under leases that do not hold any more.
-    pub fn keep_only(&mut self, leases: &HashMap<i16, Held>) {
-        for lane in self.lanes.values_mut() {
-            lane.waiting.retain(|item| {
-                leases
-                    .get(&item.claimed.shard)
-                    .is_some_and(|held| held.lease == item.held.lease)
-            });
+    /// The table is read from its beginning: nothing may be overlooked for ever.
+    pub fn read_from_start(&mut self) {
+        self.after = Place::START;
+        self.more = true;
+    }
+
+    /// An item that was in memory is left to the table, and read from there again.
+    pub fn rewind(&mut self, run_at: Time) {
+        self.after = self.after.min(Place::before(run_at));
+        self.more = true;
+    }
+
+    /// Forgets what waits in memory; answers it.
+    pub fn drop_waiting(&mut self) -> VecDeque<Item> {
+        let waiting = std::mem::take(&mut self.waiting);
+        for item in &waiting {
+            self.rewind(item.claimed.run_at);
+        }
+        waiting
+    }
+
+    pub fn pause_until(&mut self, until: Instant) {
+        self.paused_until = Some(self.paused_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// Becomes due at this time, or earlier.
+    pub fn due_by(&mut self, at: Instant) {
+        self.due_at = Some(self.due_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Something is past its deadline at this time, or earlier.
+    pub fn overdue_by(&mut self, at: Instant) {
+        self.overdue_at = Some(self.overdue_at.map_or(at, |known| known.min(at)));
+    }
+
+    pub fn sweep_begins(&mut self) -> Vec<Uuid> {
+        self.overdue_at = None;
+        self.running.keys().chain(&self.ending).copied().collect()
+    }
+
+    /// Takes note of what has become due.
+    pub fn wake(&mut self, now: Instant) {
+        if self.due_at.is_some_and(|at| at <= now) {
+            self.due_at = None;
+            self.more = true;
+        }
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
         }
     }
 
-    /// Whether something of this shard is running.
-    pub fn is_running(&self, shard: i16) -> bool {
-        self.lanes
-            .values()
-            .any(|lane| lane.shard == shard && lane.running > 0)
+    /// An item starts.
+    pub fn start(&mut self, item: &Claimed, now: Instant) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now);
+        }
+        self.used_at = now;
+        self.running.insert(item.operation_id, item.record_key);
+    }
+
+    /// An item past its deadline is going to be ended.
+    pub fn start_ending(&mut self, operation_id: Uuid) {
+        self.ending.insert(operation_id);
+    }
+
+    /// An item has left memory.
+    pub fn ended(&mut self, item: &Ended, left: Left, now: Instant) {
+        self.used_at = now;
+        if self.ending.remove(&item.operation_id) {
+            // There may be more of the kind, and what waited behind it may run.
+            self.overdue_by(now);
+        }
+        self.running.remove(&item.operation_id);
+        match left {
+            Left::Finished => {
+                if self.blocked
+                    && let Some((key, seq)) = item.record
+                {
+                    self.next_of.push((key, seq));
+                }
+            }
+            Left::PutOff(delay) => self.due_by(now + delay),
+            Left::Untouched => self.rewind(item.run_at),
+        }
+    }
+
+    /// What is being performed.
+    pub fn in_hand(&self) -> impl Iterator<Item = Uuid> {
+        self.running.keys().chain(&self.ending).copied()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Time;
+/// What is remembered of an item while it is performed.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub shard: i16,
+    pub lane_id: Uuid,
+    pub operation_id: Uuid,
+    pub run_at: Time,
+    /// The record of which it was the earliest, and its place in the order of acceptance.
+    pub record: Option<(i64, i64)>,
+}
 
-    fn due(lane: u8) -> DueLane {
-        DueLane {
-            shard: 0,
-            lane_id: Uuid::from_u128(u128::from(lane)),
-            run_at: Time::from_micros(0),
-            hold_reason: None,
-            paused_until: None,
-            store_now: Time::from_micros(0),
+impl Ended {
+    pub fn of(item: &Claimed) -> Self {
+        Self {
+            shard: item.shard,
+            lane_id: item.lane_id,
+            operation_id: item.operation_id,
+            run_at: item.run_at,
+            record: item
+                .record_key
+                .filter(|_| !item.behind)
+                .map(|key| (key, item.seq)),
         }
-    }
-
-    fn item(lane: u8, number: u8) -> Claimed {
-        Claimed {
-            shard: 0,
-            lane_id: Uuid::from_u128(u128::from(lane)),
-            run_at: Time::from_micros(0),
-            operation_id: Uuid::from_u128(u128::from(lane) << 8 | u128::from(number)),
-            project_id: Uuid::nil(),
-            attempt: 0,
-            installation_id: Uuid::nil(),
-            config_id: Uuid::nil(),
-            revision_id: Uuid::nil(),
-            object: String::new(),
-            action: "create".to_owned(),
-            request: String::new(),
-            accept_time: Time::from_micros(0),
-            deadline: None,
-            held_from: None,
-            held_until: None,
-            in_doubt_since: None,
-            store_now: Time::from_micros(0),
-        }
-    }
-
-    fn leases() -> HashMap<i16, Held> {
-        let held = Held {
-            lease: crate::store::Lease { shard: 0, epoch: 1 },
-            lost: tokio_util::sync::CancellationToken::new(),
-            leaving: false,
-        };
-        HashMap::from([(0, held)])
-    }
-
-    #[test]
-    fn lanes_take_turns_and_a_full_or_paused_one_is_passed_over() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(2);
-        let (asks, _) = lanes.plan(&[due(1), due(2), due(3)], now);
-        assert_eq!(asks.len(), 3);
-        lanes.add(
-            (1..=4)
-                .map(|n| item(1, n))
-                .chain([item(2, 1), item(3, 1)])
-                .collect(),
-            &leases(),
-        );
-        lanes.pause(Uuid::from_u128(3), now + Duration::from_secs(9));
-        let order: Vec<u128> = std::iter::from_fn(|| lanes.next(now))
-            .map(|item| item.claimed.lane_id.as_u128())
-            .collect();
-        assert_eq!(order, [1, 2, 1], "lane 1 has two slots, lane 3 is paused");
-        lanes.ended(Uuid::from_u128(1));
-        assert_eq!(
-            lanes.next(now).map(|item| item.claimed.lane_id.as_u128()),
-            Some(1)
-        );
-        let (asks, next_due) = lanes.plan(&[due(3)], now);
-        assert!(asks.is_empty(), "a paused lane is not read");
-        assert!(next_due.is_some_and(|wait| wait > Duration::from_secs(8)));
-    }
-
-    #[test]
-    fn a_held_lane_is_neither_read_nor_run() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(2);
-        lanes.plan(&[due(1)], now);
-        lanes.add(vec![item(1, 1)], &leases());
-        lanes.hold(Uuid::from_u128(1));
-        assert!(lanes.next(now).is_none());
-        let held = DueLane {
-            hold_reason: Some("authorization".to_owned()),
-            ..due(1)
-        };
-        assert!(lanes.plan(&[held], now).0.is_empty());
-    }
-
-    #[test]
-    fn what_was_read_under_a_lost_lease_is_forgotten() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(2);
-        lanes.plan(&[due(1)], now);
-        lanes.add(vec![item(1, 1)], &leases());
-        let mut regained = leases();
-        regained.get_mut(&0).expect("held").lease.epoch = 3;
-        lanes.keep_only(&regained);
-        assert!(lanes.next(now).is_none());
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Held {
     pub lost: CancellationToken,
     /// True while the shard is being handed over: nothing new of it starts.
     pub leaving: bool,
+    /// When it was taken.
+    pub since: Instant,
 }
 
 /// The shards of one worker.
@@ -52,6 +54,9 @@ impl Shards {
 
     /// The shards whose work may be started, with the leases under which it is claimed.
     pub fn startable(&self) -> HashMap<i16, Held> {
+        if self.left().is_none_or(|left| left.is_zero()) {
+            return HashMap::new();
+        }
         self.held()
             .iter()
             .filter(|(_, held)| !held.leaving)
@@ -160,6 +165,7 @@ impl Shards {
                 lease: *lease,
                 lost: CancellationToken::new(),
                 leaving: false,
+                since: Instant::now(),
             });
         }
         let staying = held.values().filter(|held| !held.leaving).count();

@@ -1,4 +1,4 @@
-//! The loop that starts due items, and what follows each of them.
+//! The loop that reads what is due, starts it, and takes note of what follows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +12,31 @@ use uuid::Uuid;
 
 use super::conclude::LaneEffect;
 use super::item::{Attempted, Holder, Unsent, after_panic, attempt};
-use super::lane::{Item, Lanes};
+use super::lane::{Ended, Item, Left};
+use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
+use super::wake;
 use crate::clock::SharedClock;
-use crate::store::{Ending, Settle, StoreError};
+use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
 use crate::writes::Writes;
+use crate::writes::bell::Inbox;
 
-/// The longest time between two looks at the store: the safety net under every wake-up.
+/// The shortest time between two searches for lanes with work: the safety net under every wake-up.
 const POLL: Duration = Duration::from_secs(1);
+/// A search may take this part of the time at most, so that many lanes make it rare and not dear.
+const POLL_SHARE: u32 = 20;
+/// How often every lane is read from its beginning: nothing may be overlooked for ever.
+const FROM_START: Duration = Duration::from_secs(60);
 /// The wait after the store failed.
 const STORE_DOWN_WAIT: Duration = Duration::from_millis(500);
 /// How long reading the queue may take before the store counts as down.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(25);
 /// The shortest time between two looks at the store, so that many small wake-ups share one.
 const BREATH: Duration = Duration::from_millis(2);
+/// Items past their deadline that are ended at the same time; they make no calls and take no slots.
+const ENDINGS: usize = 16;
+/// Items past their deadline that are read of one lane at a time.
+const SWEEP: usize = 64;
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -34,16 +45,27 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// Calls at the same time.
     pub concurrency: usize,
-    /// Calls at the same time per lane.
+    /// Calls at the same time per lane, at most; a provider's own limit may be lower.
     pub lane_concurrency: usize,
+    /// Whether the providers' own limits are kept.
+    pub provider_limits: bool,
+    /// The lanes that get more than one start in their turn.
+    pub lane_weights: HashMap<Uuid, u32>,
     /// The first wait of the backoff.
     pub retry_base: Duration,
     /// How long a stop may wait for what is in flight.
     pub shutdown: Duration,
 }
 
-/// The tasks that are running, each with its lane and its operation.
-type Running = HashMap<tokio::task::Id, (Uuid, Uuid)>;
+/// The tasks that are running.
+type Running = HashMap<tokio::task::Id, InHand>;
+
+/// What a running task performs.
+#[derive(Debug)]
+struct InHand {
+    item: Ended,
+    overdue: bool,
+}
 
 /// One worker of the queue.
 #[derive(Debug)]
@@ -55,10 +77,34 @@ pub struct Worker {
 }
 
 /// What a finished task tells the loop.
-struct Ended {
-    lane_id: Uuid,
+struct Outcome {
+    left: Left,
     effect: LaneEffect,
     dead_credential: bool,
+}
+
+/// What a search for lanes has found.
+struct Search {
+    shards: Vec<(i16, Lease)>,
+    found: Result<Vec<DueLane>, StoreError>,
+    from_start: bool,
+    took: Duration,
+}
+
+/// What one run of the loop keeps.
+struct State {
+    scheduler: Scheduler,
+    inbox: Arc<Inbox>,
+    tasks: JoinSet<Outcome>,
+    running: Running,
+    /// Tasks among the running that end items past their deadline.
+    endings: usize,
+    search: JoinSet<Search>,
+    next_look: Instant,
+    /// The next look waits for room.
+    full: bool,
+    next_search: Instant,
+    next_from_start: Instant,
 }
 
 impl Worker {
@@ -84,11 +130,28 @@ impl Worker {
         let _stop_keeper = keeper_stop.clone().drop_guard();
         tracing::info!(worker.id = %self.shards.worker, "the worker has started");
 
-        let mut lanes = Lanes::new(self.options.lane_concurrency);
-        let mut tasks: JoinSet<Ended> = JoinSet::new();
-        let mut running = Running::new();
-        let mut next_look = Instant::now();
+        let inbox = self.writes.bell.subscribe();
+        // Ends with this function.
+        let mut listening = JoinSet::new();
+        listening.spawn(wake::listen(self.writes.store().clone(), Arc::clone(&inbox)));
+        let now = Instant::now();
+        let mut state = State {
+            scheduler: Scheduler::new(LaneOptions {
+                concurrency: self.options.lane_concurrency,
+                weights: self.options.lane_weights.clone(),
+            }),
+            inbox,
+            tasks: JoinSet::new(),
+            running: Running::new(),
+            endings: 0,
+            search: JoinSet::new(),
+            next_look: now,
+            full: false,
+            next_search: now,
+            next_from_start: now + FROM_START,
+        };
         loop {
+            let sleep_until = state.wake_at();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -97,155 +160,300 @@ impl Worker {
                     self.shards.drop_all();
                     return;
                 }
-                Some(ended) = tasks.join_next_with_id() => {
-                    self.note(ended, &mut lanes, &mut running);
-                    while let Some(ended) = tasks.try_join_next_with_id() {
-                        self.note(ended, &mut lanes, &mut running);
-                    }
-                    self.start(&mut lanes, &mut tasks, &mut running);
-                    // While every slot is taken nothing could start; the store is looked at all the same when it is due.
-                    if (!lanes.wants_more() || tasks.len() >= self.options.concurrency) && Instant::now() < next_look {
-                        continue;
+                () = wake.notified() => self.take_leases(&mut state),
+                Some(ended) = state.tasks.join_next_with_id() => {
+                    state.note(ended);
+                    while let Some(ended) = state.tasks.try_join_next_with_id() {
+                        state.note(ended);
                     }
                 }
-                () = wake.notified() => {}
-                () = self.writes.accepted.notified() => {}
-                () = tokio::time::sleep_until(next_look.into()) => {}
+                Some(search) = state.search.join_next() => state.note_search(search),
+                () = state.inbox.bell.notified() => self.take_inbox(&mut state),
+                () = self.writes.accepted.notified() => state.next_search = Instant::now(),
+                () = tokio::time::sleep_until(sleep_until.into()) => {}
             }
-            tokio::time::sleep(BREATH).await;
-            next_look = Instant::now() + self.look(&mut lanes, &running).await;
-            self.start(&mut lanes, &mut tasks, &mut running);
-            self.hand_over(&mut lanes).await;
+            let now = Instant::now();
+            state.scheduler.fire(now);
+            self.start(&mut state);
+            if state.next_look <= now && state.scheduler.wants_reading() {
+                self.look(&mut state).await;
+                self.start(&mut state);
+            }
+            if state.next_search <= now {
+                self.search(&mut state, now);
+            }
+            self.sweep(&mut state).await;
+            self.hand_over(&mut state).await;
         }
+        state.inbox.own(std::iter::empty());
 
         tracing::info!(
-            in_flight = tasks.len(),
+            in_flight = state.tasks.len(),
             "the worker stops: no new work is started"
         );
-        let finished = async { while tasks.join_next().await.is_some() {} };
+        let finished = async { while state.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.options.shutdown, finished)
             .await
             .is_err()
         {
             tracing::warn!(
-                in_flight = tasks.len(),
+                in_flight = state.tasks.len(),
                 "the time to stop is over: what is in flight is left to the next worker"
             );
         }
         keeper_stop.cancel();
-        tasks.shutdown().await;
+        state.tasks.shutdown().await;
         // A panic in the keeper has been logged by the runtime; there is nothing left to keep.
         let _ = keeper.await;
         self.shards.retire().await;
+        // What arrived meanwhile is for whoever takes the shards: they look for lanes when they do.
         tracing::info!("the worker has stopped");
     }
 
-    /// Reads lanes and items from the store. Answers how long to wait until the next look, at most.
-    async fn look(&self, lanes: &mut Lanes, running: &Running) -> Duration {
+    /// Takes over what the keeper of the leases says.
+    fn take_leases(&self, state: &mut State) {
         let leases = self.shards.startable();
-        lanes.keep_only(&leases);
-        if leases.is_empty() || !lanes.wants_more() {
-            return POLL;
+        state.inbox.own(leases.keys().copied());
+        state.scheduler.set_leases(leases);
+        // Shards that are new are searched at once.
+        if !state.scheduler.unexplored().is_empty() {
+            state.next_search = Instant::now();
         }
-        match tokio::time::timeout(LOOK_TIMEOUT, self.read(lanes, running, &leases)).await {
-            Ok(Ok(next_due)) => next_due.unwrap_or(POLL).clamp(BREATH, POLL),
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the queue could not be read; trying again"
-                );
-                STORE_DOWN_WAIT
+    }
+
+    /// Takes in what has arrived, and sends on what is not for this worker any more.
+    fn take_inbox(&self, state: &mut State) {
+        let arrived = state.inbox.take();
+        if arrived.everything || !arrived.shards.is_empty() {
+            state.next_search = Instant::now();
+        }
+        for lane_id in state.scheduler.arrived(arrived, Instant::now()) {
+            self.writes.bell.tell_others(lane_id, false);
+        }
+    }
+
+    /// Reads the lanes that want it.
+    async fn look(&self, state: &mut State) {
+        let asks = state.scheduler.asks(Instant::now());
+        state.next_look = Instant::now() + BREATH;
+        if asks.is_empty() {
+            // No room: it comes when something in memory starts or ends.
+            state.next_look = Instant::now() + POLL;
+            state.full = true;
+            return;
+        }
+        let store = self.writes.store();
+        let max_bytes = state.scheduler.room_bytes();
+        let claimed = tokio::time::timeout(LOOK_TIMEOUT, store.claim(&asks, max_bytes)).await;
+        let now = Instant::now();
+        match claimed {
+            Ok(Ok(claim)) => {
+                let limits = |provider: &str| match self.options.provider_limits {
+                    true => self.writes.limits_of(provider),
+                    false => None,
+                };
+                state.scheduler.add(claim, limits, now);
+                state.next_look = now + BREATH;
             }
-            Err(_) => {
-                tracing::warn!("reading the queue takes too long; trying again");
-                STORE_DOWN_WAIT
+            failed => {
+                say_store_failed(failed.map(|claim| claim.map(|_| ())));
+                state.scheduler.ask_again(&asks, now);
+                state.next_look = now + STORE_DOWN_WAIT;
             }
         }
     }
 
-    /// Reads what the lanes ask for. Answers the time until the next one becomes due.
-    async fn read(
-        &self,
-        lanes: &mut Lanes,
-        running: &Running,
-        leases: &HashMap<i16, Held>,
-    ) -> Result<Option<Duration>, StoreError> {
-        let store = self.writes.store();
-        let shards: Vec<i16> = leases.keys().copied().collect();
-        let due = store.due_lanes(&shards).await?;
-        let (asks, next_due) = lanes.plan(&due, Instant::now());
-        if !asks.is_empty() {
-            let in_memory = lanes.in_memory(running.values().map(|(_, operation)| *operation));
-            let claimed = store.claim(&asks, &in_memory).await?;
-            lanes.add(claimed, leases);
+    /// Looks for lanes with work, beside everything else.
+    fn search(&self, state: &mut State, now: Instant) {
+        if !state.search.is_empty() {
+            // It may have begun too early to see what is looked for now.
+            state.next_search = now + BREATH;
+            return;
         }
-        Ok(next_due)
+        state.next_search = now + POLL;
+        let from_start = state.next_from_start <= now;
+        let new = state.scheduler.unexplored();
+        let shards = if from_start || new.is_empty() {
+            state.scheduler.shards()
+        } else {
+            // Everything else has been searched lately; what is new must not wait for it.
+            state.next_search = now;
+            new
+        };
+        if shards.is_empty() {
+            state.next_search = now + POLL;
+            return;
+        }
+        if from_start {
+            state.next_from_start = now + FROM_START;
+        }
+        let store = self.writes.store().clone();
+        state.search.spawn(async move {
+            let started = Instant::now();
+            let ids: Vec<i16> = shards.iter().map(|(shard, _)| *shard).collect();
+            let found = tokio::time::timeout(LOOK_TIMEOUT, store.due_lanes(&ids)).await;
+            Search {
+                shards,
+                found: found.unwrap_or(Err(StoreError::Busy)),
+                from_start,
+                took: started.elapsed(),
+            }
+        });
+    }
+
+    /// Reads items past their deadline, wherever they stand.
+    async fn sweep(&self, state: &mut State) {
+        let now = Instant::now();
+        let asks = state.scheduler.sweeps(now);
+        if asks.is_empty() {
+            return;
+        }
+        let store = self.writes.store();
+        let expired = store.claim_expired(&asks, SWEEP, READ_AHEAD_BYTES / 4);
+        let now = Instant::now();
+        match tokio::time::timeout(LOOK_TIMEOUT, expired).await {
+            Ok(Ok(items)) => {
+                state.scheduler.add_overdue(items, now);
+                self.start(state);
+            }
+            failed => {
+                say_store_failed(failed.map(|items| items.map(|_| ())));
+                state.scheduler.sweep_again(&asks, now + STORE_DOWN_WAIT, now);
+            }
+        }
     }
 
     /// Starts as many items as there are slots.
-    fn start(&self, lanes: &mut Lanes, tasks: &mut JoinSet<Ended>, running: &mut Running) {
-        while tasks.len() < self.options.concurrency {
-            let Some(item) = lanes.next(Instant::now()) else {
+    fn start(&self, state: &mut State) {
+        while state.endings < ENDINGS
+            && let Some(item) = state.scheduler.next_overdue()
+        {
+            self.spawn(state, item);
+        }
+        while state.tasks.len() - state.endings < self.options.concurrency {
+            let Some(item) = state.scheduler.next(Instant::now()) else {
                 return;
             };
-            let (lane_id, operation_id) = (item.claimed.lane_id, item.claimed.operation_id);
-            if !self.shards.may_start(item.held.lease) {
-                // The shard went away since the item was read; its owner reads it again.
-                lanes.ended(lane_id);
-                continue;
-            }
-            let task = tasks.spawn(run_item(
-                Arc::clone(&self.writes),
-                Arc::clone(&self.shards),
-                self.clock.clone(),
-                self.options.retry_base,
-                item,
-            ));
-            running.insert(task.id(), (lane_id, operation_id));
+            self.spawn(state, item);
         }
     }
 
-    fn note(
-        &self,
-        ended: Result<(tokio::task::Id, Ended), tokio::task::JoinError>,
-        lanes: &mut Lanes,
-        running: &mut Running,
-    ) {
-        match ended {
-            Ok((id, ended)) => {
-                running.remove(&id);
-                lanes.ended(ended.lane_id);
-                if ended.dead_credential {
-                    lanes.hold(ended.lane_id);
-                }
-                if let LaneEffect::Pause(pause) = ended.effect {
-                    lanes.pause(ended.lane_id, Instant::now() + pause);
-                }
-            }
-            Err(error) => {
-                // The item stays in the queue and comes again; a panic is a defect that must be seen.
-                if let Some((lane_id, operation_id)) = running.remove(&error.id()) {
-                    lanes.ended(lane_id);
-                    if error.is_panic() {
-                        tracing::error!(operation.id = %operation_id, "performing an operation panicked: a defect; the lane pauses");
-                        lanes.pause(lane_id, Instant::now() + Duration::from_secs(30));
-                    }
-                }
-            }
+    fn spawn(&self, state: &mut State, item: Item) {
+        let in_hand = InHand {
+            item: Ended::of(&item.claimed),
+            overdue: item.overdue,
+        };
+        if !self.shards.may_start(item.held.lease) {
+            // The shard went away since the item was read; its owner reads it again.
+            let now = Instant::now();
+            state.scheduler.ended(&in_hand.item, Left::Untouched, now);
+            self.take_leases(state);
+            return;
         }
+        state.endings += usize::from(item.overdue);
+        let task = state.tasks.spawn(run_item(
+            Arc::clone(&self.writes),
+            Arc::clone(&self.shards),
+            self.clock.clone(),
+            self.options.retry_base,
+            item,
+        ));
+        state.running.insert(task.id(), in_hand);
     }
 
     /// Hands over surplus shards of which nothing is running any more.
-    async fn hand_over(&self, lanes: &mut Lanes) {
-        let idle: Vec<i16> = self
-            .shards
-            .leaving()
-            .into_iter()
-            .filter(|shard| !lanes.is_running(*shard))
-            .collect();
+    async fn hand_over(&self, state: &mut State) {
+        let mut idle = self.shards.leaving();
+        if idle.is_empty() {
+            return;
+        }
+        idle.retain(|shard| !state.running.values().any(|running| running.item.shard == *shard));
         if !idle.is_empty() {
             self.shards.release(&idle).await;
         }
+    }
+}
+
+impl State {
+    /// When the loop must turn again, if nothing happens before.
+    fn wake_at(&self) -> Instant {
+        let look = self.scheduler.wants_reading().then_some(self.next_look);
+        [Some(self.next_search), look, self.scheduler.next_timer()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_search)
+    }
+
+    fn note(&mut self, ended: Result<(tokio::task::Id, Outcome), tokio::task::JoinError>) {
+        let now = Instant::now();
+        if std::mem::take(&mut self.full) {
+            self.next_look = now;
+        }
+        match ended {
+            Ok((id, outcome)) => {
+                let Some(InHand { item, overdue }) = self.running.remove(&id) else {
+                    return;
+                };
+                self.endings -= usize::from(overdue);
+                if outcome.dead_credential {
+                    self.scheduler.hold(item.lane_id, now);
+                }
+                if let LaneEffect::Pause(pause) = outcome.effect {
+                    self.scheduler.pause(item.lane_id, now + pause, now);
+                }
+                self.scheduler.ended(&item, outcome.left, now);
+            }
+            Err(error) => {
+                // The item stays in the queue and comes again; a panic is a defect that must be seen.
+                let Some(InHand { item, overdue }) = self.running.remove(&error.id()) else {
+                    return;
+                };
+                self.endings -= usize::from(overdue);
+                if error.is_panic() {
+                    tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; the lane pauses");
+                    self.scheduler
+                        .pause(item.lane_id, now + Duration::from_secs(30), now);
+                }
+                self.scheduler.ended(&item, Left::Untouched, now);
+            }
+        }
+    }
+
+    fn note_search(&mut self, search: Result<Search, tokio::task::JoinError>) {
+        let now = Instant::now();
+        let Ok(search) = search else {
+            // A panic has been logged by the runtime; the next search follows.
+            return;
+        };
+        match search.found {
+            Ok(lanes) => {
+                self.scheduler
+                    .found(&search.shards, &lanes, search.from_start, now);
+                let rest = search.took * POLL_SHARE;
+                if self.next_search > now {
+                    self.next_search = self.next_search.max(now + rest);
+                }
+            }
+            Err(error) => {
+                say_store_failed(Ok(Err(error)));
+                self.next_search = now + STORE_DOWN_WAIT;
+                if search.from_start {
+                    self.next_from_start = now;
+                }
+            }
+        }
+    }
+}
+
+fn say_store_failed(result: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the queue could not be read; trying again"
+        ),
+        Err(_) => tracing::warn!("reading the queue takes too long; trying again"),
     }
 }
 
@@ -255,10 +463,15 @@ async fn run_item(
     shards: Arc<Shards>,
     clock: SharedClock,
     base: Duration,
-    Item { claimed: item, held }: Item,
-) -> Ended {
-    let mut ended = Ended {
-        lane_id: item.lane_id,
+    Item {
+        claimed: item,
+        held,
+        read_at,
+        overdue,
+    }: Item,
+) -> Outcome {
+    let mut ended = Outcome {
+        left: Left::Untouched,
         effect: LaneEffect::None,
         dead_credential: false,
     };
@@ -267,9 +480,10 @@ async fn run_item(
         worker: shards.worker,
         lease: held.lease,
         attempt_id: clock.new_id(),
+        overdue,
     };
     let attempting =
-        std::panic::AssertUnwindSafe(attempt(&writes, &item, started, base, &holder)).catch_unwind();
+        std::panic::AssertUnwindSafe(attempt(&writes, &item, read_at, base, &holder)).catch_unwind();
     let attempted = tokio::select! {
         biased;
         () = held.lost.cancelled() => return ended,
@@ -283,10 +497,10 @@ async fn run_item(
             ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT);
             return ended;
         }
-        Ok(Err(Unsent::Lost)) => return ended,
+        Ok(Err(Unsent::Lost | Unsent::NotYet)) => return ended,
         Err(_) => {
             tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
-            after_panic(&item, started)
+            after_panic(&item, read_at)
         }
     };
     let Attempted {
@@ -325,19 +539,26 @@ async fn run_item(
         attempt,
         ending,
     };
-    settle_until_done(&writes, &shards, &held, settle).await;
+    let left = match settle.ending {
+        Ending::Finish(_) => Left::Finished,
+        Ending::Retry { delay, .. } => Left::PutOff(delay),
+    };
+    if settle_until_done(&writes, &shards, &held, settle).await {
+        ended.left = left;
+    }
     ended
 }
 
 /// The provider has answered: the outcome is stored however long the store takes, as long as the shard is ours.
-async fn settle_until_done(writes: &Writes, shards: &Shards, held: &Held, settle: Settle) {
+/// False when that has not happened: then the item is as another worker, or its end, left it.
+async fn settle_until_done(writes: &Writes, shards: &Shards, held: &Held, settle: Settle) -> bool {
     let mut wait = Duration::from_millis(20);
     loop {
         match writes.settle(settle.clone()).await {
-            Ok(true) => return,
+            Ok(true) => return true,
             Ok(false) => {
                 tracing::warn!(operation.id = %settle.operation_id, "another worker has this operation by now: the outcome is kept as an attempt only");
-                return;
+                return false;
             }
             Err(error) => {
                 tracing::warn!(operation.id = %settle.operation_id, error = &error as &dyn std::error::Error,
@@ -345,7 +566,7 @@ async fn settle_until_done(writes: &Writes, shards: &Shards, held: &Held, settle
             }
         }
         if !shards.holds(held.lease) {
-            return;
+            return false;
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(2));

@@ -4,6 +4,7 @@
 //! One contract suite (`tests/it/store_contract`) runs on both. No method is ever held open across a call to a provider.
 
 pub mod batcher;
+mod claim;
 mod connect;
 mod migrations;
 mod model;
@@ -309,6 +310,13 @@ pub trait OperationStore: Send + Sync {
     ) -> Result<Vec<Operation>>;
 }
 
+/// What other processes tell.
+#[async_trait]
+pub trait Listener: Send + std::fmt::Debug {
+    /// The next message; `None` when some may have been lost meanwhile.
+    async fn next(&mut self) -> Result<Option<String>>;
+}
+
 /// Live work: shards, lanes and items.
 #[async_trait]
 pub trait QueueStore: Send + Sync {
@@ -318,11 +326,19 @@ pub trait QueueStore: Send + Sync {
     async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
     /// Gives everything back: the worker leaves.
     async fn retire_worker(&self, worker: Uuid) -> Result<()>;
-    /// The lanes of these shards that have items, each with the time of its earliest.
+    /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
     async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
-    /// Reads due items, the earliest of each lane first; changes nothing. Leaves out `in_flight`, and items behind an earlier
-    /// one of the same record.
-    async fn claim(&self, asks: &[LaneAsk], in_flight: &[Uuid]) -> Result<Vec<Claimed>>;
+    /// Reads due items, the earliest of each lane first; changes nothing. Leaves out what the asks know already, and items
+    /// behind an earlier one of the same record. Requests of about `max_bytes` in all are read, but always one.
+    async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim>;
+    /// Reads items past their deadline, wherever they stand in their lanes, `limit` per lane at most; changes nothing.
+    /// The clock of a held lane stands still: it has none.
+    async fn claim_expired(&self, asks: &[ExpireAsk], limit: usize, max_bytes: usize)
+    -> Result<Vec<Claimed>>;
+    /// Tells every process that listens. What is sent while nobody listens is lost.
+    async fn notify(&self, messages: &[String]) -> Result<()>;
+    /// Listens to what other processes tell; `None` where there are no others.
+    async fn listen(&self) -> Result<Option<Box<dyn Listener>>>;
     /// Appends attempts: durable before requests leave that must not be repeated blindly. False for each whose lease is
     /// no longer the worker's: nothing is appended, and nothing may be sent.
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>>;

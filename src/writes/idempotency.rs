@@ -220,8 +220,10 @@ impl Writes {
         let (lane_id, object) = (operation.connection_id, operation.object.clone());
         let hold = self.outbound.timeout() + GRACE;
         let must_not_repeat = job.is_unsafe_to_repeat();
+        let record = record_key(job, operation.installation_id, operation.client_ref.as_deref());
+        let has_record = record.is_some();
         let accept = AcceptOperation {
-            record_key: record_key(job, operation.installation_id, operation.client_ref.as_deref()),
+            record_key: record,
             operation: operation.clone(),
             deadline: hold + RECOVERY,
             key: Some(key),
@@ -281,10 +283,16 @@ impl Writes {
         };
         let stored = match self.finish_patiently(finish).await {
             Ok(true) if handed_over => {
-                self.accepted.notify_one();
+                self.bell.changed(lane_id);
                 Stored::HandedOver
             }
-            Ok(true) => Stored::Yes,
+            Ok(true) => {
+                // Writes to the same record may have waited for this one.
+                if has_record {
+                    self.bell.changed(lane_id);
+                }
+                Stored::Yes
+            }
             Ok(false) => {
                 tracing::warn!(operation.id = %operation_id, "the queue has taken a synchronous write over: its outcome is kept as an attempt only");
                 Stored::Failed

@@ -1,6 +1,7 @@
 //! Writes: accepted or performed at once, and how they end. Knows the store, the rules, the connectors and outbound; knows
 //! neither HTTP requests of the app nor the queue's order.
 
+pub mod bell;
 pub mod derive;
 pub mod fields;
 pub mod idempotency;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::action::Action;
 use crate::clock::{SharedClock, Time};
-use crate::connectors::{Outcome, ProviderError, Refusal, SharedCatalog};
+use crate::connectors::{Limits, Outcome, ProviderError, Refusal, SharedCatalog};
 use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
@@ -29,6 +30,7 @@ use crate::store::{
     NewIdempotencyKey, NewOperation, NewResult, RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::{Vault, sha256};
+use bell::Bell;
 use idempotency::Stored;
 use perform::{Job, Performed};
 pub use reconcile::Found;
@@ -54,7 +56,9 @@ pub struct Writes {
     record: Batcher<RecordOperation, ()>,
     settle: Batcher<Settle, bool>,
     attempts: Batcher<BeginAttempt, bool>,
-    /// Rung when work has been accepted on this node.
+    /// Tells workers of new work.
+    pub bell: Arc<Bell>,
+    /// Rung when lanes or work may have changed in a way that the bell was not told of.
     pub accepted: Arc<Notify>,
 }
 
@@ -176,6 +180,8 @@ impl Writes {
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
         let finish = store.clone();
+        let bell = Arc::new(Bell::start(store.clone()));
+        let accepted_bell = Arc::clone(&bell);
         Self {
             routes: Routes::new(store.clone(), catalog, vault),
             clock,
@@ -184,8 +190,13 @@ impl Writes {
             accept: Batcher::start(
                 writers,
                 Arc::new(move |members: &[AcceptOperation]| {
-                    let store = accept.clone();
-                    Box::pin(async move { store.accept_operations(members).await })
+                    let (store, bell) = (accept.clone(), Arc::clone(&accepted_bell));
+                    Box::pin(async move {
+                        let begun = std::time::Instant::now();
+                        let times = store.accept_operations(members).await?;
+                        bell.accepted(members, &times, begun);
+                        Ok(times)
+                    })
                 }),
             ),
             finish: Batcher::start(
@@ -221,6 +232,7 @@ impl Writes {
                     Box::pin(async move { store.begin_attempts(members).await })
                 }),
             ),
+            bell,
             accepted: Arc::new(Notify::new()),
             store,
         }
@@ -230,6 +242,12 @@ impl Writes {
     #[must_use]
     pub fn store(&self) -> &SharedStore {
         &self.store
+    }
+
+    /// How much a provider takes from one connection; `None` for one that is not in the catalogue.
+    #[must_use]
+    pub fn limits_of(&self, provider: &str) -> Option<Limits> {
+        self.routes.limits_of(provider)
     }
 
     /// The time now, by this process's clock.
@@ -327,7 +345,6 @@ impl Writes {
                     Accepted::At(_) => {}
                     Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
                 }
-                self.accepted.notify_one();
                 Ok(Written {
                     trace,
                     ..Written::new(operation_id, None)

@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::connectors::{Connector, SharedCatalog};
+use crate::connectors::{Connector, Limits, SharedCatalog};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
@@ -223,6 +223,11 @@ impl Routes {
             generation: AtomicU64::new(0),
             heard_at: Mutex::new(None),
         }
+    }
+
+    /// How much a provider takes from one connection.
+    pub(super) fn limits_of(&self, provider: &str) -> Option<Limits> {
+        self.catalog.get(provider).map(|connector| connector.limits())
     }
 
     /// Asks the store once whether something changed.

@@ -41,6 +41,10 @@ impl PostgresStore {
                 ("statement_timeout", "20s"),
                 ("lock_timeout", "15s"),
                 ("idle_in_transaction_session_timeout", "30s"),
+                // Every statement goes by an index, in its order. Before the first ANALYZE of a table that has grown the
+                // planner would think otherwise, and read a million rows to sort them.
+                ("enable_seqscan", "off"),
+                ("enable_bitmapscan", "off"),
             ]);
         // The pool would only say that it timed out; a single connection says why.
         let first = sqlx::PgConnection::connect_with(&options);

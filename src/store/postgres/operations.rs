@@ -225,11 +225,12 @@ impl OperationStore for PostgresStore {
         let accepted = insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
         // The sequence is read row by row in the order of the arrays: earlier in the batch, earlier in the order.
         sqlx::query(
-            "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt)
+            "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline)
              SELECT o.shard, o.lane_id, now() + o.hold_us * INTERVAL '1 microsecond', o.operation_id, o.project_id,
-                    nextval('queue_seq'), o.record_key, o.attempt
-             FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[])
-                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, position)
+                    nextval('queue_seq'), o.record_key, o.attempt, now() + o.deadline_us * INTERVAL '1 microsecond'
+             FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[],
+                                          $8::bigint[])
+                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, deadline_us, position)
                    ORDER BY n.position) AS o",
         )
         .bind(column(&fresh, |o| shard_of(o.operation.connection_id)))
@@ -239,6 +240,7 @@ impl OperationStore for PostgresStore {
         .bind(column(&fresh, |o| o.record_key))
         .bind(column(&fresh, |o| o.performing.as_ref().map_or(0, |p| micros(p.hold))))
         .bind(column(&fresh, |o| i32::from(o.performing.is_some())))
+        .bind(&deadlines)
         .execute(&mut *transaction)
         .await?;
         let sent: Vec<&NewAttempt> = fresh

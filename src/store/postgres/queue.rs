@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use uuid::Uuid;
 
-use super::PostgresStore;
 use super::operations::{insert_attempts, insert_results};
+use super::{ACQUIRE_TIMEOUT, PostgresStore};
+use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::{
-    BeginAttempt, Claimed, DueLane, Ending, LaneAsk, Lease, Leases, NewAttempt, QueueStore, Result, SHARDS,
-    Settle,
+    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, Lease, Leases, Listener, NewAttempt,
+    QueueStore, Result, SHARDS, Settle,
 };
+
+/// Where processes tell each other which lanes have new work.
+const CHANNEL: &str = "amp_write_lanes";
 
 /// A duration as the microseconds that SQL multiplies an interval with.
 fn micros(duration: Duration) -> i64 {
@@ -45,6 +50,65 @@ async fn fence(
         }
     }
     Ok(valid)
+}
+
+/// Reads the chosen items with their requests, as many as fit into `max_bytes`, but always the first.
+async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize) -> Result<Vec<Claimed>> {
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_as(
+        "SELECT * FROM (
+             SELECT i.shard, i.lane_id, i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.behind, i.attempt,
+                    c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
+                    o.deadline, lanes.held_from, lanes.held_until,
+                    -- A request that left and whose answer was never stored.
+                    (SELECT min(s.start_time) FROM attempts s
+                     WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
+                       AND NOT EXISTS (SELECT 1 FROM attempts a
+                                       WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
+                                         AND a.id = s.id AND a.state = 'answered'
+                                        -- A success that lies here beside its item came from a worker that had lost it.
+                                        AND a.class IS DISTINCT FROM 'success')) AS in_doubt_since,
+                    now() AS store_now, i.position,
+                    -- The length is known without reading a long request.
+                    sum(octet_length(o.request)) OVER (ORDER BY i.position) AS bytes
+             FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[],
+                         $8::boolean[], $9::int[]) WITH ORDINALITY
+                  AS i (shard, lane_id, run_at, operation_id, project_id, seq, record_key, behind, attempt, position)
+             JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
+             LEFT JOIN lanes ON lanes.lane_id = i.lane_id
+             LEFT JOIN connections c ON c.project_id = i.project_id AND c.id = i.lane_id) AS found
+         WHERE found.bytes <= $10 OR found.position = 1
+         ORDER BY found.position",
+    )
+    .bind(chosen.iter().map(|item| item.shard).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.lane_id).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.run_at).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.operation_id).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.project_id).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.seq).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.record_key).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.behind).collect::<Vec<_>>())
+    .bind(chosen.iter().map(|item| item.attempt).collect::<Vec<_>>())
+    .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Listens on a connection of its own.
+#[derive(Debug)]
+struct PostgresListener(PgListener);
+
+#[async_trait]
+impl Listener for PostgresListener {
+    async fn next(&mut self) -> Result<Option<String>> {
+        Ok(self
+            .0
+            .try_recv()
+            .await?
+            .map(|notification| notification.payload().to_owned()))
+    }
 }
 
 #[async_trait]
@@ -146,7 +210,9 @@ impl QueueStore for PostgresStore {
                  CROSS JOIN LATERAL (SELECT q.lane_id, q.run_at FROM queue_items q
                                      WHERE q.shard = l.shard AND q.lane_id > l.lane_id
                                      ORDER BY q.lane_id, q.run_at LIMIT 1) AS n)
-             SELECT lane.shard, lane.lane_id, lane.run_at, lanes.hold_reason, lanes.paused_until, now() AS store_now
+             SELECT lane.shard, lane.lane_id, lane.run_at, lanes.hold_reason, lanes.paused_until, now() AS store_now,
+                    (SELECT q.deadline FROM queue_items q WHERE q.lane_id = lane.lane_id
+                     ORDER BY q.deadline LIMIT 1) AS deadline
              FROM lane LEFT JOIN lanes ON lanes.lane_id = lane.lane_id",
         )
         .bind(shards)
@@ -154,40 +220,129 @@ impl QueueStore for PostgresStore {
         .await?)
     }
 
-    async fn claim(&self, asks: &[LaneAsk], in_flight: &[Uuid]) -> Result<Vec<Claimed>> {
-        Ok(sqlx::query_as(
-            "SELECT i.shard, i.lane_id, i.run_at, i.operation_id, i.project_id, i.attempt,
-                    o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time, o.deadline,
-                    lanes.held_from, lanes.held_until,
-                    -- A request that left and whose answer was never stored.
-                    (SELECT min(s.start_time) FROM attempts s
-                     WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
-                       AND NOT EXISTS (SELECT 1 FROM attempts a
-                                       WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                         AND a.id = s.id AND a.state = 'answered'
-                                        -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND a.class IS DISTINCT FROM 'success')) AS in_doubt_since,
-                    now() AS store_now
-             FROM UNNEST($1::smallint[], $2::uuid[], $3::bigint[]) AS ask (shard, lane_id, wanted)
-             CROSS JOIN LATERAL (
-                 SELECT q.* FROM queue_items q
-                 WHERE q.shard = ask.shard AND q.lane_id = ask.lane_id AND q.run_at <= now()
-                   AND q.operation_id <> ALL($4)
-                   -- Writes to one record run singly, in the order they were accepted.
-                   AND (q.record_key IS NULL OR NOT EXISTS (
-                        SELECT 1 FROM queue_items e
-                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key
-                          AND (e.seq < q.seq OR e.operation_id = ANY($4))))
-                 ORDER BY q.run_at, q.operation_id LIMIT ask.wanted) AS i
-             JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
-             LEFT JOIN lanes ON lanes.lane_id = i.lane_id",
+    async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim> {
+        if asks.is_empty() {
+            return Ok(Claim::default());
+        }
+        let mut connection = self.pool.acquire().await?;
+        // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
+        let looked: Vec<Looked> = sqlx::query_as(
+            "SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
+                    q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                    -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
+                    -- before is the one that is found soonest.
+                    q.record_key IS NOT NULL AND q.run_at <= now() AND
+                    (SELECT e.seq FROM queue_items e
+                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                     ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
+             FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
+                  AS ask (shard, lane_id, after_run_at, after_id, scan, position)
+             LEFT JOIN lanes ON lanes.lane_id = ask.lane_id
+             LEFT JOIN LATERAL (
+                 SELECT i.* FROM queue_items i
+                 WHERE i.shard = ask.shard AND i.lane_id = ask.lane_id
+                   AND (i.run_at, i.operation_id) > (ask.after_run_at, ask.after_id)
+                 ORDER BY i.run_at, i.operation_id LIMIT ask.scan) AS q ON true
+             ORDER BY ask.position, q.run_at, q.operation_id",
         )
         .bind(asks.iter().map(|ask| ask.shard).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.lane_id).collect::<Vec<_>>())
-        .bind(asks.iter().map(|ask| ask.limit).collect::<Vec<_>>())
-        .bind(in_flight)
-        .fetch_all(&self.pool)
-        .await?)
+        .bind(asks.iter().map(|ask| ask.after.run_at).collect::<Vec<_>>())
+        .bind(asks.iter().map(|ask| ask.after.operation_id).collect::<Vec<_>>())
+        .bind(asks.iter().map(|ask| ask.scan).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?;
+        let ended: Vec<(i64, &LaneAsk, (i64, i64))> = (1_i64..)
+            .zip(asks)
+            .flat_map(|(position, ask)| ask.next_of.iter().map(move |ended| (position, ask, *ended)))
+            .collect();
+        let next: Vec<Looked> = if ended.is_empty() {
+            Vec::new()
+        } else {
+            sqlx::query_as(
+                "SELECT ended.position, NULL::text AS hold_reason, NULL::timestamptz AS paused_until, now() AS store_now,
+                        q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt, false AS blocked
+                 FROM UNNEST($1::bigint[], $2::smallint[], $3::uuid[], $4::bigint[], $5::bigint[])
+                      AS ended (position, shard, lane_id, record_key, seq)
+                 CROSS JOIN LATERAL (
+                     SELECT i.* FROM queue_items i
+                     WHERE i.shard = ended.shard AND i.lane_id = ended.lane_id AND i.record_key = ended.record_key
+                       AND i.seq > ended.seq
+                     ORDER BY i.seq LIMIT 1) AS q",
+            )
+            .bind(ended.iter().map(|(position, ..)| *position).collect::<Vec<_>>())
+            .bind(ended.iter().map(|(_, ask, _)| ask.shard).collect::<Vec<_>>())
+            .bind(ended.iter().map(|(_, ask, _)| ask.lane_id).collect::<Vec<_>>())
+            .bind(ended.iter().map(|(.., ended)| ended.0).collect::<Vec<_>>())
+            .bind(ended.iter().map(|(.., ended)| ended.1).collect::<Vec<_>>())
+            .fetch_all(&mut *connection)
+            .await?
+        };
+        let (chosen, mut lanes) = pick(asks, &looked, &next);
+        let items = load(&mut connection, &chosen, max_bytes).await?;
+        cut(&chosen, &items, &mut lanes);
+        Ok(Claim { items, lanes })
+    }
+
+    async fn claim_expired(
+        &self,
+        asks: &[ExpireAsk],
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Claimed>> {
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut connection = self.pool.acquire().await?;
+        let looked: Vec<Looked> = sqlx::query_as(
+            "SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
+                    q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                    q.record_key IS NOT NULL AND
+                    (SELECT e.seq FROM queue_items e
+                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                     ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
+             FROM UNNEST($1::smallint[], $2::uuid[]) WITH ORDINALITY AS ask (shard, lane_id, position)
+             LEFT JOIN lanes ON lanes.lane_id = ask.lane_id
+             CROSS JOIN LATERAL (
+                 SELECT i.* FROM queue_items i
+                 WHERE i.shard = ask.shard AND i.lane_id = ask.lane_id AND i.deadline <= now()
+                   AND i.operation_id <> ALL($3)
+                 ORDER BY i.deadline LIMIT $4) AS q
+             JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
+             WHERE lanes.hold_reason IS NULL
+               -- While the lane was held the clock stood still, for work that was accepted before.
+               AND q.deadline + COALESCE(GREATEST(lanes.held_until - GREATEST(lanes.held_from, o.accept_time), INTERVAL '0'),
+                                         INTERVAL '0') <= now()
+             ORDER BY ask.position, q.deadline",
+        )
+        .bind(asks.iter().map(|ask| ask.shard).collect::<Vec<_>>())
+        .bind(asks.iter().map(|ask| ask.lane_id).collect::<Vec<_>>())
+        .bind(asks.iter().flat_map(|ask| ask.known.iter().copied()).collect::<Vec<_>>())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+        let chosen = expired(asks, &looked);
+        load(&mut connection, &chosen, max_bytes).await
+    }
+
+    async fn notify(&self, messages: &[String]) -> Result<()> {
+        sqlx::query("SELECT pg_notify($1, message) FROM UNNEST($2::text[]) AS message")
+            .bind(CHANNEL)
+            .bind(messages)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    async fn listen(&self) -> Result<Option<Box<dyn Listener>>> {
+        // A connection of its own: the pool is for statements, and this one waits for ever.
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with((*self.pool.connect_options()).clone());
+        let mut listener = PgListener::connect_with(&own).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Some(Box::new(PostgresListener(listener))))
     }
 
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>> {

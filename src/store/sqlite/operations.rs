@@ -168,8 +168,8 @@ impl OperationStore for SqliteStore {
                     .fetch_one(&mut *transaction)
                     .await?;
             sqlx::query(
-                "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(shard_of(operation.connection_id))
             .bind(operation.connection_id)
@@ -179,6 +179,7 @@ impl OperationStore for SqliteStore {
             .bind(seq)
             .bind(record_key)
             .bind(i32::from(performing.is_some()))
+            .bind(time.after(*deadline))
             .execute(&mut *transaction)
             .await?;
             if let Some(sent) = performing.as_ref().and_then(|p| p.sent.as_ref()) {

@@ -1,14 +1,18 @@
 //! Live work: shards, lanes and items.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::operations::{insert_attempt, insert_result};
+use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::{
-    BeginAttempt, Claimed, DueLane, Ending, LaneAsk, Lease, Leases, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, Lease, Leases, Listener, QueueStore,
+    Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -20,6 +24,61 @@ fn micros(duration: Duration) -> i64 {
 fn json_list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     format!("[{}]", items.join(","))
+}
+
+/// Reads the chosen items with their requests, as many as fit into `max_bytes`, but always the first.
+async fn load(
+    connection: &mut SqliteConnection,
+    chosen: &[Chosen],
+    max_bytes: usize,
+) -> Result<Vec<Claimed>> {
+    let mut items: Vec<Claimed> = Vec::with_capacity(chosen.len());
+    let mut bytes = 0;
+    for item in chosen {
+        let found: Option<Claimed> = sqlx::query_as(
+            "SELECT $1 AS shard, $2 AS lane_id, $3 AS run_at, $4 AS operation_id, $5 AS project_id, $6 AS seq,
+                    $7 AS record_key, $8 AS behind, $9 AS attempt,
+                    c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
+                    o.deadline, lanes.held_from, lanes.held_until,
+                    -- A request that left and whose answer was never stored.
+                    (SELECT min(s.start_time) FROM attempts s
+                     WHERE s.project_id = $5 AND s.operation_id = $4 AND s.state = 'sent'
+                       AND NOT EXISTS (SELECT 1 FROM attempts a
+                                       WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
+                                         AND a.id = s.id AND a.state = 'answered'
+                                        -- A success that lies here beside its item came from a worker that had lost it.
+                                        AND a.class IS NOT 'success')) AS in_doubt_since,
+                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+             FROM operations o
+             LEFT JOIN lanes ON lanes.lane_id = $2
+             LEFT JOIN connections c ON c.project_id = $5 AND c.id = $2
+             -- The length is known without reading a long request.
+             WHERE o.project_id = $5 AND o.id = $4 AND (octet_length(o.request) <= $10 OR $11)",
+        )
+        .bind(item.shard)
+        .bind(item.lane_id)
+        .bind(item.run_at)
+        .bind(item.operation_id)
+        .bind(item.project_id)
+        .bind(item.seq)
+        .bind(item.record_key)
+        .bind(item.behind)
+        .bind(item.attempt)
+        .bind(i64::try_from(max_bytes.saturating_sub(bytes)).unwrap_or(i64::MAX))
+        .bind(items.is_empty())
+        .fetch_optional(&mut *connection)
+        .await?;
+        match found {
+            Some(found) => {
+                bytes += found.request.len();
+                items.push(found);
+            }
+            // The first is read in any case: what is not found even so is not there.
+            None if items.is_empty() => {}
+            None => break,
+        }
+    }
+    Ok(items)
 }
 
 #[async_trait]
@@ -96,7 +155,8 @@ impl QueueStore for SqliteStore {
                  FROM lane l WHERE l.lane_id IS NOT NULL)
              SELECT lane.shard, lane.lane_id,
                     (SELECT min(q.run_at) FROM queue_items q WHERE q.shard = lane.shard AND q.lane_id = lane.lane_id) AS run_at,
-                    lanes.hold_reason, lanes.paused_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+                    lanes.hold_reason, lanes.paused_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
+                    (SELECT min(q.deadline) FROM queue_items q WHERE q.lane_id = lane.lane_id) AS deadline
              FROM lane LEFT JOIN lanes ON lanes.lane_id = lane.lane_id
              WHERE lane.lane_id IS NOT NULL",
         )
@@ -105,47 +165,110 @@ impl QueueStore for SqliteStore {
         .await?)
     }
 
-    async fn claim(&self, asks: &[LaneAsk], in_flight: &[Uuid]) -> Result<Vec<Claimed>> {
-        let in_flight = json_list(in_flight.iter().map(|id| format!("\"{}\"", id.simple())));
+    async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim> {
         let mut connection = self.readers.acquire().await?;
-        let mut claimed = Vec::new();
-        for ask in asks {
-            let items: Vec<Claimed> = sqlx::query_as(
-                "SELECT i.shard, i.lane_id, i.run_at, i.operation_id, i.project_id, i.attempt,
-                        o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
-                        o.deadline, lanes.held_from, lanes.held_until,
-                        -- A request that left and whose answer was never stored.
-                        (SELECT min(s.start_time) FROM attempts s
-                         WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
-                           AND NOT EXISTS (SELECT 1 FROM attempts a
-                                           WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                             AND a.id = s.id AND a.state = 'answered'
-                                        -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND a.class IS NOT 'success')) AS in_doubt_since,
-                        CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
-                 FROM (SELECT q.* FROM queue_items q
-                       WHERE q.shard = $1 AND q.lane_id = $2
-                         AND q.run_at <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                         AND lower(hex(q.operation_id)) NOT IN (SELECT value FROM json_each($4))
-                         -- Writes to one record run singly, in the order they were accepted.
-                         AND (q.record_key IS NULL OR NOT EXISTS (
-                              SELECT 1 FROM queue_items e
-                              WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key
-                          AND (e.seq < q.seq OR lower(hex(e.operation_id)) IN (SELECT value FROM json_each($4)))))
-                       ORDER BY q.run_at, q.operation_id LIMIT $3) AS i
-                 JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
-                 LEFT JOIN lanes ON lanes.lane_id = i.lane_id
-                 ORDER BY i.run_at, i.operation_id",
+        let (mut looked, mut next) = (Vec::new(), Vec::new());
+        for (position, ask) in (1_i64..).zip(asks) {
+            // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
+            let rows: Vec<Looked> = sqlx::query_as(
+                "SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
+                        q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                        -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
+                        -- before is the one that is found soonest.
+                        CASE WHEN q.record_key IS NULL OR q.run_at > clock.now THEN 0 ELSE
+                             EXISTS (SELECT 1 FROM queue_items e
+                                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                        END AS blocked
+                 FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
+                 LEFT JOIN lanes ON lanes.lane_id = $3
+                 LEFT JOIN (SELECT i.* FROM queue_items i
+                            WHERE i.shard = $2 AND i.lane_id = $3 AND (i.run_at, i.operation_id) > ($4, $5)
+                            ORDER BY i.run_at, i.operation_id LIMIT $6) AS q ON true
+                 ORDER BY q.run_at, q.operation_id",
             )
+            .bind(position)
             .bind(ask.shard)
             .bind(ask.lane_id)
-            .bind(ask.limit)
-            .bind(&in_flight)
+            .bind(ask.after.run_at)
+            .bind(ask.after.operation_id)
+            .bind(ask.scan)
             .fetch_all(&mut *connection)
             .await?;
-            claimed.extend(items);
+            looked.extend(rows);
+            for (record_key, seq) in &ask.next_of {
+                let row: Option<Looked> = sqlx::query_as(
+                    "SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
+                            CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
+                            i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.attempt, 0 AS blocked
+                     FROM queue_items i
+                     WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5
+                     ORDER BY i.seq LIMIT 1",
+                )
+                .bind(position)
+                .bind(ask.shard)
+                .bind(ask.lane_id)
+                .bind(record_key)
+                .bind(seq)
+                .fetch_optional(&mut *connection)
+                .await?;
+                next.extend(row);
+            }
         }
-        Ok(claimed)
+        let (chosen, mut lanes) = pick(asks, &looked, &next);
+        let items = load(&mut connection, &chosen, max_bytes).await?;
+        cut(&chosen, &items, &mut lanes);
+        Ok(Claim { items, lanes })
+    }
+
+    async fn claim_expired(
+        &self,
+        asks: &[ExpireAsk],
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Claimed>> {
+        let mut connection = self.readers.acquire().await?;
+        let mut looked = Vec::new();
+        for (position, ask) in (1_i64..).zip(asks) {
+            let known: HashSet<Uuid> = ask.known.iter().copied().collect();
+            let rows: Vec<Looked> = sqlx::query_as(
+                "SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
+                        q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                        CASE WHEN q.record_key IS NULL THEN 0 ELSE
+                             EXISTS (SELECT 1 FROM queue_items e
+                                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                        END AS blocked
+                 FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
+                 JOIN (SELECT i.* FROM queue_items i
+                       WHERE i.shard = $2 AND i.lane_id = $3
+                         AND i.deadline <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                       ORDER BY i.deadline LIMIT $4) AS q
+                 LEFT JOIN lanes ON lanes.lane_id = q.lane_id
+                 JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
+                 WHERE lanes.hold_reason IS NULL
+                   -- While the lane was held the clock stood still, for work that was accepted before.
+                   AND q.deadline + COALESCE(max(lanes.held_until - max(lanes.held_from, o.accept_time), 0), 0) <= clock.now
+                 ORDER BY q.deadline",
+            )
+            .bind(position)
+            .bind(ask.shard)
+            .bind(ask.lane_id)
+            .bind(i64::try_from(limit.saturating_add(known.len())).unwrap_or(i64::MAX))
+            .fetch_all(&mut *connection)
+            .await?;
+            let unknown = |row: &Looked| row.operation_id.is_some_and(|id| !known.contains(&id));
+            looked.extend(rows.into_iter().filter(unknown).take(limit));
+        }
+        let chosen = expired(asks, &looked);
+        load(&mut connection, &chosen, max_bytes).await
+    }
+
+    async fn notify(&self, _messages: &[String]) -> Result<()> {
+        // One process has the file: there is nobody to tell.
+        Ok(())
+    }
+
+    async fn listen(&self) -> Result<Option<Box<dyn Listener>>> {
+        Ok(None)
     }
 
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>> {

@@ -53,6 +53,8 @@ pub fn tuning(sandbox: &Sandbox) -> TuningArgs {
             ("hubspot".to_owned(), sandbox.hubspot_url()),
             ("salesforce".to_owned(), sandbox.salesforce_url()),
         ],
+        // Tests of a few hundred writes shall not take minutes.
+        provider_limits: false,
         retry_base_ms: 20,
         lease_seconds: 3,
         shutdown_seconds: 5,

@@ -31,23 +31,24 @@ on_both_stores!(
     lanes_are_found_in_every_shard,
 );
 
+const BYTES: usize = 1 << 20;
+
 /// Every due item of every lane.
 pub(super) async fn claim_all(world: &World) -> Vec<Claimed> {
     claim_without(world, &[]).await
 }
 
-async fn claim_without(world: &World, in_flight: &[Uuid]) -> Vec<Claimed> {
+async fn claim_without(world: &World, known: &[Uuid]) -> Vec<Claimed> {
     let shards: Vec<i16> = (0..SHARDS).collect();
     let due = world.store.due_lanes(&shards).await.unwrap();
     let asks: Vec<LaneAsk> = due
         .iter()
         .map(|lane| LaneAsk {
-            shard: lane.shard,
-            lane_id: lane.lane_id,
-            limit: 100,
+            known: known.to_vec(),
+            ..LaneAsk::first(lane.shard, lane.lane_id, 100)
         })
         .collect();
-    world.store.claim(&asks, in_flight).await.unwrap()
+    world.store.claim(&asks, BYTES).await.unwrap().items
 }
 
 /// Leases everything for a worker, and answers the lease of the world's lane.

@@ -125,6 +125,6 @@ pub async fn update_connection(
         .await?
         .ok_or_else(not_found)?;
     app.changed();
-    app.writes.accepted.notify_one();
+    app.writes.bell.changed(connection_id);
     Ok(Json(Connection::from(&changed)))
 }

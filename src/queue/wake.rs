@@ -1,0 +1,42 @@
+//! Hears what other processes tell of new work, for as long as the worker runs. A lost connection is made again; what may
+//! have been missed meanwhile is looked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::{SharedStore, StoreError};
+use crate::writes::bell::Inbox;
+
+/// The wait after listening has failed, at first and at most.
+const WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Listens for ever; ends only where there are no other processes.
+pub(super) async fn listen(store: SharedStore, inbox: Arc<Inbox>) {
+    let mut wait = WAIT.0;
+    loop {
+        match hear(&store, &inbox, &mut wait).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "other processes cannot be heard; new work of theirs is found by looking for it, meanwhile"
+            ),
+        }
+        tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        wait = (wait * 2).min(WAIT.1);
+    }
+}
+
+async fn hear(store: &SharedStore, inbox: &Inbox, wait: &mut Duration) -> Result<(), StoreError> {
+    let Some(mut listener) = store.listen().await? else {
+        return Ok(());
+    };
+    *wait = WAIT.0;
+    // Whatever was told before this moment was not heard.
+    inbox.lost();
+    loop {
+        match listener.next().await? {
+            Some(message) => inbox.hear(&message),
+            None => inbox.lost(),
+        }
+    }
+}
