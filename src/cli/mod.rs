@@ -3,6 +3,7 @@
 pub mod connectors;
 mod deploy;
 mod dev;
+mod lanes;
 mod migrate;
 mod project;
 mod remote;
@@ -44,6 +45,8 @@ enum Command {
     Deploy(deploy::DeployArgs),
     /// Write a record through a running server, or preview the write
     Write(write::WriteArgs),
+    /// Show the lanes of the queue: how deep each is, and what keeps it from starting
+    Lanes(lanes::LanesArgs),
     /// Check a manifest and print what is wrong with it, like a compiler
     Validate(validate::ValidateArgs),
     Connectors(connectors::ConnectorsArgs),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Project(args) => project::run(args).await,
             Command::Deploy(args) => deploy::run(args).await,
             Command::Write(args) => write::run(args).await,
+            Command::Lanes(args) => lanes::run(args).await,
             Command::Validate(args) => validate::run(&args),
             Command::Connectors(args) => {
                 let now = SystemClock.now().to_timestamp();

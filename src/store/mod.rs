@@ -347,6 +347,8 @@ pub trait QueueStore: Send + Sync {
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
     /// Pauses a lane, from the store's now.
     async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()>;
+    /// Every lane with work, of one project when given, the deepest first. Counts every item: for people, not for the queue.
+    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>>;
     /// How many items wait in all; for tests, metrics and shutdown reports.
     async fn queue_depth(&self) -> Result<i64>;
 }

@@ -314,6 +314,36 @@ row! {
 }
 
 row! {
+    /// A lane with work, as people look at it.
+    pub struct LaneStatus {
+        /// The shard of the lane.
+        pub shard: i16,
+        /// The lane: the connection's id.
+        pub lane_id: Uuid,
+        /// The project's name.
+        pub project: Option<String>,
+        /// The connection's provider; absent, like its group, when the connection is gone.
+        pub provider: Option<String>,
+        /// The customer.
+        pub group_ref: Option<String>,
+        /// How many items wait or run.
+        pub depth: i64,
+        /// When its earliest item may run, or was to run.
+        pub run_at: Time,
+        /// Set while the lane is held.
+        pub hold_reason: Option<String>,
+        /// Since when, while it is held.
+        pub held_from: Option<Time>,
+        /// Set when a rate limit has paused the lane.
+        pub paused_until: Option<Time>,
+        /// Whether a worker has the shard.
+        pub has_worker: bool,
+        /// The store's clock at the time of the read.
+        pub store_now: Time,
+    }
+}
+
+row! {
     /// A due item with all that performing it takes.
     pub struct Claimed {
         /// The shard.

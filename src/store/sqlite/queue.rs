@@ -11,8 +11,8 @@ use super::SqliteStore;
 use super::operations::{insert_attempt, insert_result};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, Lease, Leases, Listener, QueueStore,
-    Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
+    QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -365,6 +365,26 @@ impl QueueStore for SqliteStore {
         .await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
+        Ok(sqlx::query_as(
+            "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
+                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
+                    COALESCE(s.owner IS NOT NULL AND s.lease_until > CAST(unixepoch('subsec') * 1000000 AS INTEGER), 0)
+                        AS has_worker,
+                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
+                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
+             LEFT JOIN projects p ON p.id = q.project_id
+             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
+             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
+             LEFT JOIN shards s ON s.id = q.shard
+             ORDER BY q.depth DESC, q.lane_id",
+        )
+        .bind(project_id)
+        .fetch_all(&self.readers)
+        .await?)
     }
 
     async fn queue_depth(&self) -> Result<i64> {

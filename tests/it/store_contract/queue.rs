@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use amp_write::store::{
-    AttemptState, BeginAttempt, Claimed, EndState, Ending, LaneAsk, Lease, NewAttempt, SHARDS, Settle,
-    shard_of,
+    AttemptState, BeginAttempt, Claimed, EndState, Ending, ExpireAsk, LaneAsk, Lease, NewAttempt, SHARDS,
+    Settle, shard_of,
 };
 use uuid::Uuid;
 
@@ -29,6 +29,11 @@ on_both_stores!(
     a_held_lane_says_so_and_remembers_how_long_it_stood_still,
     a_paused_lane_says_until_when_and_a_shorter_pause_does_not_shorten_it,
     lanes_are_found_in_every_shard,
+    a_lane_is_read_on_from_where_it_was_read_and_nothing_is_left_out,
+    a_flood_of_one_record_is_passed_over_in_steps_and_the_next_of_it_is_found_at_once,
+    a_claim_reads_no_more_bytes_than_asked_for_but_always_one_item,
+    an_item_past_its_deadline_is_found_wherever_it_stands_unless_the_clock_stood_still,
+    lanes_are_listed_with_what_keeps_them_from_starting,
 );
 
 const BYTES: usize = 1 << 20;
@@ -554,4 +559,296 @@ async fn lanes_are_found_in_every_shard(kind: Kind) {
     assert_eq!(found, lanes, "each lane once, however many items it has");
     let none: Vec<i16> = Vec::new();
     assert!(world.store.due_lanes(&none).await.unwrap().is_empty());
+}
+
+fn only(world: &World) -> LaneAsk {
+    LaneAsk::first(shard_of(world.connection), world.connection, 100)
+}
+
+async fn a_lane_is_read_on_from_where_it_was_read_and_nothing_is_left_out(kind: Kind) {
+    let world = World::new(kind).await;
+    // Each batch has one and the same time: the place of an item is more than its time.
+    let mut wanted = Vec::new();
+    for _ in 0..3 {
+        let batch: Vec<_> = (0..10).map(|_| world.accept()).collect();
+        wanted.extend(batch.iter().map(|accept| accept.operation.id));
+        world.store.accept_operations(&batch).await.unwrap();
+    }
+    let mut ask = LaneAsk {
+        limit: 4,
+        scan: 5,
+        ..only(&world)
+    };
+    let mut found = Vec::new();
+    loop {
+        let claim = world
+            .store
+            .claim(std::slice::from_ref(&ask), BYTES)
+            .await
+            .unwrap();
+        let read = &claim.lanes[0];
+        found.extend(claim.items.iter().map(|item| item.operation_id));
+        if !read.more {
+            // What is recent is read again: a commit may have been late.
+            assert!(read.store_now.since(read.after.run_at) >= Duration::from_secs(10));
+            assert_eq!(read.next_due, None);
+            break;
+        }
+        assert!(read.after > ask.after, "reading gets on");
+        ask.after = read.after;
+    }
+    found.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+}
+
+async fn a_flood_of_one_record_is_passed_over_in_steps_and_the_next_of_it_is_found_at_once(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let keyed = |key: i64| amp_write::store::AcceptOperation {
+        record_key: Some(key),
+        ..world.accept()
+    };
+    let flood: Vec<_> = (0..50).map(|_| keyed(1)).collect();
+    world.store.accept_operations(&flood).await.unwrap();
+    let first = world
+        .store
+        .claim(&[only(&world)], BYTES)
+        .await
+        .unwrap()
+        .items
+        .remove(0);
+    assert_eq!(first.operation_id, flood[0].operation.id);
+    let later = Ending::Retry {
+        delay: Duration::from_secs(3600),
+        attempt: 1,
+    };
+    world
+        .store
+        .settle(&[settle(worker, lease, &first, later)])
+        .await
+        .unwrap();
+    let behind = keyed(2);
+    world
+        .store
+        .accept_operations(std::slice::from_ref(&behind))
+        .await
+        .unwrap();
+    let mut ask = LaneAsk {
+        limit: 5,
+        scan: 20,
+        ..only(&world)
+    };
+    let mut looks = 0;
+    let read = loop {
+        let claim = world
+            .store
+            .claim(std::slice::from_ref(&ask), BYTES)
+            .await
+            .unwrap();
+        let read = claim.lanes[0].clone();
+        looks += 1;
+        assert!(read.blocked || !claim.items.is_empty());
+        if let Some(item) = claim.items.first() {
+            assert_eq!(
+                item.operation_id, behind.operation.id,
+                "another record does not wait"
+            );
+            break read;
+        }
+        assert!(read.more);
+        ask.after = read.after;
+    };
+    assert!(looks <= 3, "49 are passed over 20 at a time: {looks}");
+    let due = read.next_due.expect("the first is tried again");
+    assert!(due.since(read.store_now) > Duration::from_secs(3500));
+
+    // The first ends: the next of its record is found without reading the lane again.
+    let moved = Claimed { run_at: due, ..first };
+    let failed = Ending::Finish(result(EndState::Failed));
+    assert_eq!(
+        world
+            .store
+            .settle(&[settle(worker, lease, &moved, failed)])
+            .await
+            .unwrap(),
+        [true]
+    );
+    let next = LaneAsk {
+        limit: 1,
+        scan: 1,
+        after: read.after,
+        known: vec![behind.operation.id],
+        next_of: vec![(1, moved.seq)],
+        ..only(&world)
+    };
+    let items = world.store.claim(&[next], BYTES).await.unwrap().items;
+    assert_eq!(items.len(), 1);
+    assert_eq!(
+        items[0].operation_id, flood[1].operation.id,
+        "in the order of acceptance"
+    );
+    assert!(items[0].seq > moved.seq && !items[0].behind);
+}
+
+async fn a_claim_reads_no_more_bytes_than_asked_for_but_always_one_item(kind: Kind) {
+    let world = World::new(kind).await;
+    let batch: Vec<_> = (0..5)
+        .map(|_| {
+            let mut accept = world.accept();
+            accept.operation.request = format!("\"{}\"", "x".repeat(100_000));
+            accept
+        })
+        .collect();
+    world.store.accept_operations(&batch).await.unwrap();
+    let mut ask = only(&world);
+    let mut found = 0;
+    for (budget, wanted) in [(1_000, 1), (250_000, 2), (BYTES, 2)] {
+        let claim = world
+            .store
+            .claim(std::slice::from_ref(&ask), budget)
+            .await
+            .unwrap();
+        assert_eq!(claim.items.len(), wanted, "{budget}");
+        found += wanted;
+        assert_eq!(claim.lanes[0].more, found < 5, "what did not fit comes next time");
+        ask.known.extend(claim.items.iter().map(|item| item.operation_id));
+        ask.after = claim.lanes[0].after;
+    }
+}
+
+async fn an_item_past_its_deadline_is_found_wherever_it_stands_unless_the_clock_stood_still(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    let with = |key: Option<i64>, deadline: Duration| amp_write::store::AcceptOperation {
+        record_key: key,
+        deadline,
+        ..world.accept()
+    };
+    let hour = Duration::from_secs(3600);
+    let head = with(Some(1), hour);
+    let late = with(Some(1), Duration::ZERO);
+    store
+        .accept_operations(&[head.clone(), late.clone(), with(None, hour)])
+        .await
+        .unwrap();
+    let lane = store
+        .due_lanes(&[shard_of(world.connection)])
+        .await
+        .unwrap()
+        .remove(0);
+    assert!(
+        lane.deadline.unwrap() <= lane.store_now,
+        "the lane says that something is"
+    );
+    let ask = |known: Vec<Uuid>| ExpireAsk {
+        shard: shard_of(world.connection),
+        lane_id: world.connection,
+        known,
+    };
+    let expired = async |known: Vec<Uuid>| store.claim_expired(&[ask(known)], 10, BYTES).await.unwrap();
+    let found = expired(Vec::new()).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].operation_id, found[0].behind),
+        (late.operation.id, true)
+    );
+    assert!(
+        expired(vec![late.operation.id]).await.is_empty(),
+        "it is being ended"
+    );
+    // While the lane is held its clock stands still; what was accepted before gets that time on top.
+    store
+        .set_connection_works(project, world.connection, 1, false)
+        .await
+        .unwrap();
+    assert!(expired(Vec::new()).await.is_empty());
+    let soon = with(None, Duration::from_millis(1));
+    store
+        .accept_operations(std::slice::from_ref(&soon))
+        .await
+        .unwrap();
+    store
+        .set_connection_works(project, world.connection, 1, true)
+        .await
+        .unwrap();
+    let started = std::time::Instant::now();
+    while expired(Vec::new()).await.len() < 2 {
+        assert!(started.elapsed() < crate::harness::client::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn lanes_are_listed_with_what_keeps_them_from_starting(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    assert!(store.list_lanes(None).await.unwrap().is_empty());
+    store
+        .accept_operations(&[world.accept(), world.accept()])
+        .await
+        .unwrap();
+    let lane = store.list_lanes(Some(project)).await.unwrap().remove(0);
+    assert_eq!(
+        (lane.lane_id, lane.depth, lane.has_worker),
+        (world.connection, 2, false)
+    );
+    assert_eq!(
+        (
+            lane.project.as_deref(),
+            lane.provider.as_deref(),
+            lane.group_ref.as_deref()
+        ),
+        (Some("demo"), Some("hubspot"), Some("g"))
+    );
+    assert!(lane.run_at <= lane.store_now && lane.hold_reason.is_none());
+    store.lease_shards(id(), LEASE).await.unwrap();
+    store
+        .pause_lane(project, world.connection, Duration::from_secs(100))
+        .await
+        .unwrap();
+    store
+        .set_connection_works(project, world.connection, 1, false)
+        .await
+        .unwrap();
+    let lane = store.list_lanes(None).await.unwrap().remove(0);
+    assert!(lane.has_worker && lane.held_from.is_some());
+    assert_eq!(lane.hold_reason.as_deref(), Some("authorization"));
+    assert!(lane.paused_until.unwrap() > lane.store_now);
+    assert!(
+        store.list_lanes(Some(id())).await.unwrap().is_empty(),
+        "of another project"
+    );
+}
+
+#[tokio::test]
+async fn sqlite_has_no_other_processes_to_listen_to() {
+    let world = World::new(Kind::Sqlite).await;
+    assert!(world.store.listen().await.unwrap().is_none());
+    world.store.notify(&["0:*".to_owned()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn on_postgres_what_one_process_tells_another_hears() {
+    let database = crate::harness::Database::create(Kind::Postgres).await;
+    let (one, other) = (database.store().await, database.store().await);
+    let mut listener = one.listen().await.unwrap().expect("there may be others");
+    let messages = ["0:*".to_owned(), "7:x".to_owned()];
+    other.notify(&messages).await.unwrap();
+    let heard = [listener.next().await.unwrap(), listener.next().await.unwrap()];
+    assert_eq!(heard, messages.map(Some));
+    // A connection that is cut is made again, and says that something may have been lost.
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&database.url)
+        .await
+        .unwrap();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(listener.next().await.unwrap(), None);
+    other.notify(&["9:*".to_owned()]).await.unwrap();
+    assert_eq!(listener.next().await.unwrap().as_deref(), Some("9:*"));
 }
