@@ -27,4 +27,5 @@ pub use contract::{
     RefusalKind, RetryClass, RetryHint, Step,
 };
 pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
+pub use declarative::quota_exhausted;
 pub use reads::Found;

@@ -286,6 +286,7 @@ impl Connector {
             response,
             parsed.as_ref(),
             default,
+            now,
         );
         Some(outcome(failure, response, now, true))
     }

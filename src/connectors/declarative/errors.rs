@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::hint::hint;
+use super::hint::{exhausted, hint, window};
 use super::interpret::find_id;
 use super::json_path::{JsonPath, scalar};
 use super::plan::ErrorPlan;
@@ -30,6 +30,7 @@ pub fn classify(
     response: &ProviderResponse,
     body: Option<&Value>,
     default: Option<ErrorClass>,
+    now: Timestamp,
 ) -> Failure {
     let codes = body.map(|body| texts(&plan.code, body)).unwrap_or_default();
     let own_text = body.and_then(|body| {
@@ -60,6 +61,7 @@ pub fn classify(
     });
     let class = rule.map(|rule| rule.class);
     let class = class
+        .or_else(|| limited(status, response, now))
         .or_else(|| by_status(status))
         .or(default)
         .unwrap_or(ErrorClass::Unknown);
@@ -172,6 +174,13 @@ fn shortened(text: &str) -> String {
     }
 }
 
+/// Some providers refuse with 403 what is over a limit (GitHub): then the answer says when to come back, or that no call is
+/// left. A refusal for good says neither.
+fn limited(status: u16, response: &ProviderResponse, now: Timestamp) -> Option<ErrorClass> {
+    let told = || response.header("retry-after").is_some() && hint(response, now).is_some();
+    (status == 403 && (told() || exhausted(response, now).is_some())).then_some(ErrorClass::RateLimited)
+}
+
 /// What an HTTP status means when the provider says nothing better.
 const fn by_status(status: u16) -> Option<ErrorClass> {
     Some(match status {
@@ -211,6 +220,8 @@ pub fn outcome(failure: Failure, response: &ProviderResponse, now: Timestamp, re
         ErrorClass::Maintenance => RetryClass::Maintenance,
     };
     let told = hint(response, now);
-    let after = told.or_else(|| wait_seconds.map(|s| RetryHint::After(std::time::Duration::from_secs(s))));
+    let after = told
+        .or_else(|| wait_seconds.map(|s| RetryHint::After(std::time::Duration::from_secs(s))))
+        .or_else(|| window(response));
     Outcome::Retry { error, class, after }
 }

@@ -19,27 +19,135 @@ const RESET_HEADERS: [&str; 9] = [
     "rate-limit-reset",
 ];
 
+/// Headers that say in milliseconds how long to wait.
+const MILLISECOND_HEADERS: [&str; 3] = ["retry-after-ms", "x-ms-retry-after-ms", "x-retry-after-ms"];
+
+/// Headers that say how many calls are left.
+const REMAINING_HEADERS: [&str; 6] = [
+    "x-ratelimit-remaining",
+    "x-rate-limit-remaining",
+    "ratelimit-remaining",
+    "rate-limit-remaining",
+    "x-ratelimit-requests-remaining",
+    "x-hubspot-ratelimit-remaining",
+];
+
+/// The pause when a quota is used up that is counted over a day, and nobody says when it ends.
+const DAY_QUOTA_PAUSE: Duration = Duration::from_secs(60);
+
 /// The wait that an answer asks for.
 #[must_use]
 pub fn hint(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
-    if let Some(hint) = response.header("retry-after").and_then(|value| parse(value, now)) {
-        return Some(hint);
+    let milliseconds = MILLISECOND_HEADERS.iter().find_map(|name| {
+        let wait: f64 = response.header(name)?.trim().parse().ok()?;
+        after(wait / 1_000.0)
+    });
+    milliseconds
+        .or_else(|| parse(response.header("retry-after")?, now))
+        .or_else(|| {
+            RESET_HEADERS
+                .iter()
+                .find_map(|name| parse(response.header(name)?, now))
+        })
+        .or_else(|| structured(response.header("ratelimit")?, now))
+        .or_else(|| per_endpoint(response, now))
+}
+
+/// The wait that follows from the headers of any answer, a success too: the quota that they tell of is used up. Nothing
+/// while something is left, or when they do not say.
+#[must_use]
+pub fn exhausted(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
+    let none_left = |name: &&str| response.header(name).is_some_and(|left| left.trim() == "0");
+    if REMAINING_HEADERS.iter().any(none_left) {
+        return hint(response, now).or_else(|| window(response));
     }
-    let reset = RESET_HEADERS
+    let zero =
+        |value: &str| members(value).any(|(name, left)| matches!(name, "remaining" | "r") && left == "0");
+    if let Some(value) = response.header("ratelimit").filter(|value| zero(value)) {
+        return structured(value, now);
+    }
+    per_endpoint(response, now).or_else(|| day_quota(response))
+}
+
+/// The window that a provider counts its calls in, when it tells no end of it.
+#[must_use]
+pub fn window(response: &ProviderResponse) -> Option<RetryHint> {
+    let left = response.header("x-hubspot-ratelimit-remaining")?;
+    let window = response.header("x-hubspot-ratelimit-interval-milliseconds")?;
+    (left.trim() == "0").then(|| after(window.trim().parse::<f64>().ok()? / 1_000.0))?
+}
+
+/// `RateLimit: limit=100, remaining=0, reset=7`, and the later `RateLimit: "burst";r=0;t=7, "day";r=900;t=3600`: of several
+/// the one that is used up counts, else the first.
+fn structured(value: &str, now: Timestamp) -> Option<RetryHint> {
+    if let Some((_, reset)) = members(value).find(|(name, _)| *name == "reset") {
+        return parse(reset, now);
+    }
+    let time = |policy: &str| {
+        members(policy)
+            .find(|(name, _)| *name == "t")
+            .map(|(_, t)| t.to_owned())
+    };
+    let used_up = value
+        .split(',')
+        .find(|policy| members(policy).any(|(name, left)| name == "r" && left == "0"));
+    parse(&time(used_up.or_else(|| value.split(',').next())?)?, now)
+}
+
+/// Zendesk limits some endpoints apart: `zendesk-ratelimit-tickets: total=100; remaining=0; resets=41`.
+fn per_endpoint(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
+    response
+        .headers
         .iter()
-        .find_map(|name| parse(response.header(name)?, now));
-    reset.or_else(|| ietf_reset(response.header("ratelimit")?, now))
+        .filter(|(name, _)| name.starts_with("zendesk-ratelimit-"))
+        .filter(|(_, value)| members(value).any(|(name, left)| name == "remaining" && left == "0"))
+        .find_map(|(_, value)| parse(members(value).find(|(name, _)| *name == "resets")?.1, now))
 }
 
-/// `RateLimit: limit=100, remaining=0, reset=7`.
-fn ietf_reset(value: &str, now: Timestamp) -> Option<RetryHint> {
-    let part = value
+/// Salesforce tells how much of the day's calls is used: `Sforce-Limit-Info: api-usage=100000/100000`.
+fn day_quota(response: &ProviderResponse) -> Option<RetryHint> {
+    let (_, usage) = members(response.header("sforce-limit-info")?).find(|(name, _)| *name == "api-usage")?;
+    let (used, limit) = usage.split_once('/')?;
+    let (used, limit): (u64, u64) = (used.trim().parse().ok()?, limit.trim().parse().ok()?);
+    (limit > 0 && used >= limit).then_some(RetryHint::After(DAY_QUOTA_PAUSE))
+}
+
+/// The members `name=value` of a header.
+fn members(value: &str) -> impl Iterator<Item = (&str, &str)> {
+    value
         .split([',', ';'])
-        .find_map(|part| part.trim().strip_prefix("reset="))?;
-    parse(part, now)
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// Reads an integer, a decimal number, an HTTP date or an ISO 8601 time. A number over 10¹² is epoch milliseconds, over
+fn after(seconds: f64) -> Option<RetryHint> {
+    Duration::try_from_secs_f64(seconds).ok().map(RetryHint::After)
+}
+
+/// `1m30s`, `200ms`, `7s`: numbers with units.
+fn spelled(value: &str) -> Option<RetryHint> {
+    let mut rest = value;
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total += number
+            * match &rest[..end] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3_600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+        rest = &rest[end..];
+    }
+    after(total)
+}
+
+/// Reads an integer, a decimal number, numbers with units, an HTTP date or an ISO 8601 time. A number over 10¹² is epoch milliseconds, over
 /// 10⁹ epoch seconds, else seconds left. A time that has passed means now.
 fn parse(value: &str, now: Timestamp) -> Option<RetryHint> {
     let value = value.trim().trim_matches('"');
@@ -53,7 +161,12 @@ fn parse(value: &str, now: Timestamp) -> Option<RetryHint> {
         if number > 1e9 {
             return at(Timestamp::from_second(number as i64).ok()?, now);
         }
-        return Some(RetryHint::After(Duration::from_secs_f64(number)));
+        return after(number);
+    }
+    if !value.is_empty()
+        && let Some(hint) = spelled(value)
+    {
+        return Some(hint);
     }
     if let Ok(time) = value.parse::<Timestamp>() {
         return at(time, now);
@@ -70,15 +183,28 @@ fn at(time: Timestamp, now: Timestamp) -> Option<RetryHint> {
 mod tests {
     use super::*;
 
-    fn wait(name: &str, value: &str) -> Option<u64> {
-        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let response = ProviderResponse {
+    fn now() -> Timestamp {
+        "2026-11-23T12:00:00Z".parse().unwrap()
+    }
+
+    fn answer(headers: &[(&str, &str)]) -> ProviderResponse {
+        ProviderResponse {
             status: 429,
-            headers: vec![(name.into(), value.into())],
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
             body: Vec::new(),
             truncated: false,
-        };
-        hint(&response, now).map(|hint| hint.wait(now).as_secs())
+        }
+    }
+
+    fn wait(name: &str, value: &str) -> Option<u64> {
+        hint(&answer(&[(name, value)]), now()).map(|hint| hint.wait(now()).as_secs())
+    }
+
+    fn pause(headers: &[(&str, &str)]) -> Option<u64> {
+        exhausted(&answer(headers), now()).map(|hint| hint.wait(now()).as_secs())
     }
 
     #[test]
@@ -91,6 +217,17 @@ mod tests {
         assert_eq!(wait("x-ratelimit-requests-reset", "1795435210000"), Some(10));
         assert_eq!(wait("x-ratelimit-reset", "30"), Some(30));
         assert_eq!(wait("ratelimit", "limit=100, remaining=0, reset=5"), Some(5));
+        assert_eq!(wait("ratelimit", r#""burst";r=0;t=6"#), Some(6));
+        assert_eq!(wait("ratelimit", r#""day";r=9;t=3600, "burst";r=0;t=6"#), Some(6));
+        assert_eq!(wait("retry-after-ms", "2500"), Some(2));
+        assert_eq!(wait("x-ms-retry-after-ms", "7000"), Some(7));
+        assert_eq!(wait("x-ratelimit-reset-requests", "1m30s"), Some(90));
+        assert_eq!(wait("x-ratelimit-reset-requests", "6h0m1.5s"), Some(21_601));
+        assert_eq!(wait("retry-after", "12s"), Some(12));
+        assert_eq!(
+            wait("zendesk-ratelimit-tickets", "total=100; remaining=0; resets=41"),
+            Some(41)
+        );
     }
 
     #[test]
@@ -100,5 +237,66 @@ mod tests {
         assert_eq!(wait("retry-after", "soon"), None);
         assert_eq!(wait("retry-after", "NaN"), None);
         assert_eq!(wait("retry-after", "1e300"), None);
+        for nonsense in [
+            "",
+            "s",
+            "1x",
+            "1.2.3s",
+            "1s soon",
+            "999999999999999999999999h",
+            "ü7s",
+        ] {
+            assert_eq!(wait("retry-after", nonsense), None, "{nonsense}");
+        }
+        assert_eq!(wait("retry-after-ms", "inf"), None);
+        assert_eq!(wait("ratelimit", "remaining"), None);
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_asks_for_a_pause_and_one_that_is_not_does_not() {
+        assert_eq!(
+            pause(&[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1795435210")
+            ]),
+            Some(10)
+        );
+        assert_eq!(
+            pause(&[
+                ("x-ratelimit-remaining", "1"),
+                ("x-ratelimit-reset", "1795435210")
+            ]),
+            None
+        );
+        let hubspot = |left| {
+            pause(&[
+                ("x-hubspot-ratelimit-remaining", left),
+                ("x-hubspot-ratelimit-interval-milliseconds", "10000"),
+            ])
+        };
+        assert_eq!(hubspot("0"), Some(10));
+        assert_eq!(hubspot("100"), None);
+        assert_eq!(pause(&[("ratelimit", "limit=9, remaining=0, reset=5")]), Some(5));
+        assert_eq!(pause(&[("ratelimit", "limit=9, remaining=3, reset=5")]), None);
+        assert_eq!(pause(&[("ratelimit", r#""burst";r=0;t=6"#)]), Some(6));
+        assert_eq!(
+            pause(&[("sforce-limit-info", "api-usage=15000/15000; api-bursts=1/9")]),
+            Some(60)
+        );
+        assert_eq!(pause(&[("sforce-limit-info", "api-usage=10018/100000")]), None);
+        assert_eq!(
+            pause(&[("zendesk-ratelimit-tickets", "total=100; remaining=7; resets=41")]),
+            None
+        );
+        assert_eq!(
+            pause(&[("x-ratelimit-remaining", "0")]),
+            None,
+            "nobody says for how long"
+        );
+        assert_eq!(
+            pause(&[("retry-after", "7")]),
+            None,
+            "a wait alone is not a quota"
+        );
     }
 }

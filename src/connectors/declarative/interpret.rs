@@ -27,7 +27,7 @@ pub fn interpret(
     let safe = repeat_safe(plan, action, command.idempotency_key);
     let parsed = parse(response);
     let fail = |body: Option<&Value>, default: Option<ErrorClass>| -> Failure {
-        classify(&module.errors, scope, action, response, body, default)
+        classify(&module.errors, scope, action, response, body, default, now)
     };
     if !(200..300).contains(&response.status) {
         let body = parsed.ok().flatten();

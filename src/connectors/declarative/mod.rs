@@ -20,3 +20,5 @@ pub(in crate::connectors) mod scope;
 mod template;
 pub(in crate::connectors) mod text;
 pub(in crate::connectors) mod url;
+
+pub use hint::exhausted as quota_exhausted;
