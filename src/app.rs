@@ -12,18 +12,24 @@ use crate::connectors::{Catalog, LoadError, SharedCatalog};
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::queue::WorkerOptions;
 use crate::settings::TuningArgs;
-use crate::store::{ApiKey, Project, SharedStore};
+use crate::store::{ApiKey, Expired, Project, SharedStore};
 use crate::vault::Vault;
 use crate::writes::Writes;
 use crate::writes::route::POLL;
 
 /// Keys kept in memory.
 const KEY_CAPACITY: usize = 10_000;
-/// How often partitions for the coming days are looked after.
+/// How often the history is looked after: partitions for the coming days, and what leaves by age.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
 /// So many old idempotency keys are removed in one statement.
 const KEYS_AT_ONCE: i64 = 1_000;
+/// How often the queue is counted, at most. Counting a large one takes longer, and is done less often: it takes a twentieth
+/// of the time.
+const SURVEY_EVERY: Duration = Duration::from_secs(5);
+const SURVEY_SHARE: u32 = 20;
+/// How often writes are looked for that have waited for credentials for too long.
+const HOLDS_EVERY: Duration = Duration::from_secs(60);
 
 /// A key with its project, and the generation of the caches that it was read in.
 type CachedKey = (u64, Arc<(ApiKey, Project)>);
@@ -97,6 +103,7 @@ impl App {
             Arc::clone(&vault),
             outbound,
             clock.clone(),
+            tuning.queue_limits(),
         ));
         Ok(Arc::new(Self {
             tuning,
@@ -124,35 +131,112 @@ impl App {
         }
     }
 
-    /// Keeps the caches honest and the history's partitions ahead, until `stop`. Errors are logged and never end it.
+    /// Everything that is done beside the requests, until `stop`. Errors are logged and never end it.
     pub async fn housekeeping(self: Arc<Self>, stop: CancellationToken) {
-        let mut history = tokio::time::interval(HISTORY_EVERY);
-        let mut poll = tokio::time::interval(POLL);
-        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let work = async {
+            tokio::join!(
+                self.keep_caches_honest(),
+                self.keep_history(),
+                self.keep_count(),
+                self.keep_holds_short()
+            )
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = work => {}
+        }
+    }
+
+    async fn keep_caches_honest(&self) {
+        let mut poll = every(POLL);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = poll.tick() => {
-                    if let Err(error) = self.writes.routes.poll().await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "the store does not say whether something changed");
-                    }
+            poll.tick().await;
+            if let Err(error) = self.writes.routes.poll().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the store does not say whether something changed"
+                );
+            }
+        }
+    }
+
+    /// A few at a time: nobody shall wait for it.
+    async fn forget_keys(&self) {
+        loop {
+            match self.store.forget_idempotency_keys(KEYS_AT_ONCE).await {
+                Ok(0) => return,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "old idempotency keys could not be removed; trying again in an hour"
+                    );
+                    return;
                 }
-                _ = history.tick() => {
-                    if let Err(error) = self.store.prepare_history(self.clock.now()).await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "the partitions of the coming days could not be made");
-                    }
-                    // A few at a time: nobody shall wait for it.
-                    loop {
-                        match self.store.forget_idempotency_keys(KEYS_AT_ONCE).await {
-                            Ok(0) => break,
-                            Ok(_) => tokio::task::yield_now().await,
-                            Err(error) => {
-                                tracing::warn!(error = &error as &dyn std::error::Error, "old idempotency keys could not be removed");
-                                break;
-                            }
-                        }
-                    }
-                }
+            }
+        }
+    }
+
+    /// Partitions for the coming days, and what leaves by age.
+    async fn keep_history(&self) {
+        let mut history = every(HISTORY_EVERY);
+        loop {
+            history.tick().await;
+            if let Err(error) = self.store.prepare_history(self.clock.now()).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the partitions of the coming days could not be made"
+                );
+            }
+            self.forget_keys().await;
+            match self.store.expire_history(self.tuning.retention()).await {
+                Ok(expired) if expired == Expired::default() => {}
+                Ok(Expired {
+                    operations,
+                    payloads,
+                    partitions,
+                }) => tracing::info!(
+                    operations,
+                    payloads,
+                    partitions,
+                    "history that was too old is gone"
+                ),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "history that is too old could not be removed; trying again in an hour"
+                ),
+            }
+        }
+    }
+
+    /// What waits, for the limits and the metrics.
+    async fn keep_count(&self) {
+        loop {
+            let started = std::time::Instant::now();
+            let done = async {
+                self.writes.survey().await?;
+                self.writes.tell_new_holds().await
+            };
+            if let Err(error) = done.await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the queue could not be counted; the old figures go on"
+                );
+            }
+            tokio::time::sleep(SURVEY_EVERY.max(started.elapsed() * SURVEY_SHARE)).await;
+        }
+    }
+
+    async fn keep_holds_short(&self) {
+        let limit = Duration::from_secs(self.tuning.max_hold_hours * 3_600);
+        let mut holds = every(HOLDS_EVERY);
+        loop {
+            holds.tick().await;
+            if let Err(error) = self.writes.end_long_holds(limit).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "writes that have waited for credentials for too long could not be ended; trying again"
+                );
             }
         }
     }
@@ -176,4 +260,10 @@ impl App {
     pub fn changed(&self) {
         self.writes.routes.clear();
     }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
 }

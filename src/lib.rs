@@ -22,7 +22,7 @@
 //! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
 //! * [`store`] — Postgres and SQLite, mirrored, behind one trait; group commit
-//! * [`vault`], [`clock`], [`json`], [`settings`], [`telemetry`], [`lifecycle`] — what everything stands on
+//! * [`vault`], [`clock`], [`json`], [`settings`], [`telemetry`], [`metrics`], [`lifecycle`] — what everything stands on
 //!
 //! # The words
 //! **project, integration, revision, installation, config, connection, provider, object, record, operation, attempt, lane,
@@ -38,6 +38,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod manifest;
 pub mod mapping;
+pub mod metrics;
 pub mod outbound;
 pub mod queue;
 pub mod sandbox;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
+use crate::store::Retention;
 use crate::vault::Secret;
+use crate::writes::backlog::QueueLimits;
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
@@ -170,6 +172,36 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_RETRY_BASE_MS", default_value_t = 1000, value_name = "MS",
           value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub retry_base_ms: u64,
+
+    /// How long finished operations are kept, in days
+    #[arg(long, env = "AMP_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub retention_days: u32,
+
+    /// How long the stored requests of finished operations are kept, in days; without them an operation stays visible, but
+    /// cannot be replayed [default: as long as the operations]
+    #[arg(long, env = "AMP_PAYLOAD_RETENTION_DAYS", value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub payload_retention_days: Option<u32>,
+
+    /// Asynchronous writes that may wait for one customer's connection; more are refused with 429
+    #[arg(long, env = "AMP_QUEUE_LIMIT_INSTALLATION", default_value_t = 1_000_000, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub queue_limit_installation: u64,
+
+    /// Asynchronous writes that may wait in one project; more are refused with 429
+    #[arg(long, env = "AMP_QUEUE_LIMIT_PROJECT", default_value_t = 5_000_000, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub queue_limit_project: u64,
+
+    /// How long asynchronous writes wait for a customer with dead credentials to reconnect, in hours; then they fail
+    #[arg(long, env = "AMP_MAX_HOLD_HOURS", default_value_t = 168, value_name = "HOURS",
+          value_parser = clap::value_parser!(u64).range(1..=87_600))]
+    pub max_hold_hours: u64,
+
+    /// An address of its own for /metrics [default: beside the API]
+    #[arg(long, env = "AMP_METRICS_LISTEN", value_name = "HOST:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl TuningArgs {
@@ -190,6 +222,12 @@ impl TuningArgs {
             lease_seconds: 15,
             shutdown_seconds: 25,
             retry_base_ms: 1000,
+            retention_days: 30,
+            payload_retention_days: None,
+            queue_limit_installation: 1_000_000,
+            queue_limit_project: 5_000_000,
+            max_hold_hours: 168,
+            metrics_listen: None,
         }
     }
 
@@ -197,6 +235,26 @@ impl TuningArgs {
     #[must_use]
     pub fn provider_urls(&self) -> BTreeMap<String, String> {
         self.provider_urls.iter().cloned().collect()
+    }
+
+    /// How long history is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
+        let payloads = self.payload_retention_days.unwrap_or(self.retention_days);
+        Retention {
+            history: days(self.retention_days),
+            payloads: days(payloads.min(self.retention_days)),
+        }
+    }
+
+    /// How many asynchronous writes may wait.
+    #[must_use]
+    pub const fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            installation: self.queue_limit_installation,
+            project: self.queue_limit_project,
+        }
     }
 
     /// The lease.

@@ -27,6 +27,7 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
         .extensions()
         .get::<MatchedPath>()
         .map_or("none".to_owned(), |route| route.as_str().to_owned());
+    let started = std::time::Instant::now();
     let mut response = next.run(request).await;
     if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() {
         // A panic that was caught, or a response that no handler made.
@@ -61,8 +62,30 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
         }
         response = rendered;
     }
+    let method = known(&method);
+    let metrics = &app.writes.metrics;
+    metrics
+        .http_requests
+        .increment(&[method, &route, response.status().as_str()]);
+    metrics
+        .http_seconds
+        .observe(&[method, &route], started.elapsed().as_secs_f64());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The method as a label: a client can make up any word.
+fn known(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }

@@ -7,8 +7,9 @@ mod docs;
 pub mod extract;
 mod health;
 pub mod layer;
+mod metrics;
 pub mod problem;
 mod router;
 pub mod v1;
 
-pub use router::{health_router, openapi, router};
+pub use router::{health_router, metrics_router, openapi, router};

@@ -47,6 +47,8 @@ pub enum Code {
     CredentialDead,
     /// The provider's rate limit.
     ProviderRateLimit,
+    /// So many asynchronous writes wait that no more are taken.
+    QueueFull,
     /// The provider did not answer, or failed.
     ProviderFailed,
     /// The provider answered, but the outcome could not be stored.
@@ -76,6 +78,7 @@ impl Code {
             Self::InvalidManifest => "invalid-manifest",
             Self::CredentialDead => "credential-dead",
             Self::ProviderRateLimit => "provider-rate-limit",
+            Self::QueueFull => "queue-full",
             Self::ProviderFailed => "provider-failed",
             Self::OutcomeNotStored => "outcome-not-stored",
             Self::Unusable => "installation-unusable",
@@ -97,7 +100,7 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidManifest | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
-            Self::ProviderRateLimit => StatusCode::TOO_MANY_REQUESTS,
+            Self::ProviderRateLimit | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::OutcomeNotStored | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unusable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -107,7 +110,7 @@ impl Code {
     const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::StoreUnavailable | Self::ProviderRateLimit | Self::KeyInUse
+            Self::StoreUnavailable | Self::ProviderRateLimit | Self::KeyInUse | Self::QueueFull
         )
     }
 }

@@ -16,7 +16,7 @@ use super::v1::{
     api_keys, connections, installations, integrations, object_metadata, operations, projects, providers,
     uploads, writes,
 };
-use super::{auth, docs, health, layer};
+use super::{auth, docs, health, layer, metrics};
 use crate::app::AppState;
 
 #[derive(OpenApi)]
@@ -125,7 +125,8 @@ pub fn router(app: AppState) -> Router {
                 "/openapi.json",
                 get(move || async move { ([(http::header::CONTENT_TYPE, "application/json")], json) }),
             )
-            .route("/docs", get(move || async move { axum::response::Html(page) })),
+            .route("/docs", get(move || async move { axum::response::Html(page) }))
+            .merge(own_metrics(&app)),
         app,
     )
 }
@@ -134,8 +135,22 @@ pub fn router(app: AppState) -> Router {
 pub fn health_router(app: AppState) -> Router {
     let router = Router::new()
         .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz));
+        .route("/readyz", get(health::readyz))
+        .merge(own_metrics(&app));
     around(router, app)
+}
+
+/// Only the metrics, for an address of their own.
+pub fn metrics_router(app: AppState) -> Router {
+    around(Router::new().route("/metrics", get(metrics::metrics)), app)
+}
+
+/// The metrics beside the rest, unless they have an address of their own.
+fn own_metrics(app: &AppState) -> Router<AppState> {
+    match app.tuning.metrics_listen {
+        Some(_) => Router::new(),
+        None => Router::new().route("/metrics", get(metrics::metrics)),
+    }
 }
 
 /// What stands around every answer, errors too: the request id, problems as JSON, CORS, and a net under panics.

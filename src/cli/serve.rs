@@ -63,6 +63,18 @@ pub(super) async fn serve(
     {
         tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
+    if let Some(address) = app.tuning.metrics_listen {
+        let listener = listen(address).await?;
+        let stop = stop.clone();
+        let metrics = api::metrics_router(app.clone());
+        tracing::info!(%address, "serving /metrics");
+        tokio::spawn(async move {
+            let serving = axum::serve(listener, metrics).with_graceful_shutdown(stop.cancelled_owned());
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "serving the metrics failed");
+            }
+        });
+    }
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {
         let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());

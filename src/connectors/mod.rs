@@ -26,6 +26,6 @@ pub use contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
     RefusalKind, RetryClass, RetryHint, Step,
 };
-pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
 pub use declarative::quota_exhausted;
+pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
 pub use reads::Found;

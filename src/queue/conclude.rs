@@ -158,6 +158,16 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
     }
 }
 
+/// An answer of any kind can tell that the quota is used up: then the lane pauses before the provider has to refuse.
+pub(super) fn with_quota(effect: LaneEffect, used_up_for: Option<Duration>) -> LaneEffect {
+    match (effect, used_up_for) {
+        (LaneEffect::None, Some(wait)) if !wait.is_zero() => {
+            LaneEffect::Pause(wait.clamp(MIN_PAUSE, MAX_PAUSE))
+        }
+        (effect, _) => effect,
+    }
+}
+
 /// The next attempt by the backoff, or the end.
 pub(super) fn again(situation: &Situation<'_>, end: impl FnOnce() -> Ending) -> Ending {
     let spent = u32::try_from(situation.spent).unwrap_or(1);
@@ -246,6 +256,26 @@ mod tests {
             }
         );
         assert_eq!(effect, LaneEffect::Pause(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_pauses_the_lane_after_a_success_too() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(with_quota(LaneEffect::None, None), LaneEffect::None);
+        assert_eq!(
+            with_quota(LaneEffect::None, Some(Duration::ZERO)),
+            LaneEffect::None
+        );
+        assert_eq!(
+            with_quota(LaneEffect::None, Some(Duration::from_secs(7))),
+            LaneEffect::Pause(Duration::from_secs(7))
+        );
+        assert_eq!(
+            with_quota(LaneEffect::None, Some(hour)),
+            LaneEffect::Pause(MAX_PAUSE)
+        );
+        let told = LaneEffect::Pause(Duration::from_secs(3));
+        assert_eq!(with_quota(told, Some(hour)), told, "the refusal itself says more");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up};
+use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up, with_quota};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome};
@@ -111,6 +111,15 @@ pub(super) async fn attempt(
         && result.state == EndState::Failed
     {
         result.state = EndState::NeedsReview;
+    }
+    if let Ending::Finish(result) = &attempted.ending {
+        let route = writes
+            .routes
+            .find_pinned(item.project_id, item.config_id, item.revision_id, item.lane_id)
+            .await;
+        let provider = route.as_ref().map_or("none", |route| route.connector.provider());
+        let labels = [provider, &item.action, result.state.as_str(), attempted.class];
+        writes.metrics.operations_ended.increment(&labels);
     }
     Ok(attempted)
 }
@@ -260,6 +269,7 @@ async fn perform(
         message: None,
         latency_us: None,
         skipped: None,
+        excerpt: None,
     };
     let performed: Performed = writes
         .perform(&mut job, async |sent| {
@@ -282,6 +292,7 @@ async fn perform(
     let current = writes.note_credentials(&route, &performed.outcome).await;
     let hint = hint_of(&performed.outcome, writes.now());
     let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint, can_resolve));
+    let effect = with_quota(effect, performed.pause);
     let dead_credential = matches!(performed.outcome, Outcome::Unauthorized(_)) && current;
     // An earlier attempt that got no answer may be the very record that this one collides with.
     if let (Outcome::Rejected(error), Some(since)) = (&performed.outcome, item.in_doubt_since)

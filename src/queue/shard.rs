@@ -1,12 +1,14 @@
 //! Leases of shards: taken, renewed at a third of their time, given back; a lost one cancels its calls.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::metrics::Metrics;
 use crate::store::{Lease, Leases, SharedStore, StoreError};
 
 /// A shard that this worker holds.
@@ -32,18 +34,20 @@ pub(super) struct Shards {
     held: Mutex<HashMap<i16, Held>>,
     /// Until when the leases last, by this process's own clock.
     valid_until: Mutex<Option<Instant>>,
+    metrics: Arc<Metrics>,
     /// Leasing and releasing take turns.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Shards {
-    pub fn new(store: SharedStore, worker: Uuid, lease: Duration) -> Self {
+    pub fn new(store: SharedStore, worker: Uuid, lease: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             worker,
             lease,
             held: Mutex::new(HashMap::new()),
             valid_until: Mutex::new(None),
+            metrics,
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -177,6 +181,7 @@ impl Shards {
             known.leaving = true;
             surplus -= 1;
         }
+        self.count(held.len());
     }
 
     /// The shards that are to be handed over.
@@ -197,6 +202,7 @@ impl Shards {
                 for shard in shards {
                     held.remove(shard);
                 }
+                self.count(held.len());
             }
             // They stay leaving, and are offered again.
             Err(error) => {
@@ -214,6 +220,12 @@ impl Shards {
         for (_, held) in self.held().drain() {
             held.lost.cancel();
         }
+        self.count(0);
+    }
+
+    fn count(&self, shards: usize) {
+        let shards = i64::try_from(shards).unwrap_or(i64::MAX);
+        self.metrics.shards_owned.store(shards, Ordering::Relaxed);
     }
 
     /// Leaves for good: others take over at once.

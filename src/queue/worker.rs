@@ -111,7 +111,8 @@ impl Worker {
     /// A worker with its own id.
     #[must_use]
     pub fn new(writes: Arc<Writes>, clock: SharedClock, options: WorkerOptions) -> Self {
-        let shards = Arc::new(Shards::new(writes.store().clone(), clock.new_id(), options.lease));
+        let (store, metrics) = (writes.store().clone(), Arc::clone(&writes.metrics));
+        let shards = Arc::new(Shards::new(store, clock.new_id(), options.lease, metrics));
         Self {
             writes,
             clock,

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Result, StoreError};
+use crate::metrics::{Metrics, seconds};
 
 /// So many members share one commit at most.
 const MAX_BATCH: usize = 100;
@@ -46,10 +47,26 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts `writers` tasks that commit with `flush`. One is right for SQLite, two for Postgres.
     #[must_use]
     pub fn start(writers: usize, flush: Flush<T, R>) -> Self {
+        Self::start_measured(writers, flush, "other", Arc::default())
+    }
+
+    /// As [`Batcher::start`], with the commits counted and timed as this `kind`.
+    #[must_use]
+    pub fn start_measured(
+        writers: usize,
+        flush: Flush<T, R>,
+        kind: &'static str,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..writers.max(1) {
-            tokio::spawn(run(Arc::clone(&receiver), Arc::clone(&flush)));
+            tokio::spawn(run(
+                Arc::clone(&receiver),
+                Arc::clone(&flush),
+                kind,
+                Arc::clone(&metrics),
+            ));
         }
         Self { sender }
     }
@@ -72,7 +89,12 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
 
 type Waiting<T, R> = (T, oneshot::Sender<Result<R>>);
 
-async fn run<T, R>(receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<T, R>>>>, flush: Flush<T, R>) {
+async fn run<T, R>(
+    receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<T, R>>>>,
+    flush: Flush<T, R>,
+    kind: &'static str,
+    metrics: Arc<Metrics>,
+) {
     loop {
         let mut waiting = Vec::new();
         // The lock is let go before the commit, so that a second writer collects meanwhile.
@@ -81,11 +103,15 @@ async fn run<T, R>(receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<T, R>
         }
         let (members, replies): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
         // A server that has vanished must not hold up everyone for as long as the network takes to notice.
-        let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(&members));
-        match flushed
+        let started = std::time::Instant::now();
+        let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(&members))
             .await
-            .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
-        {
+            .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
+        metrics
+            .commit_seconds
+            .observe(&[kind], seconds(started.elapsed()));
+        metrics.commit_members.observe(&[kind], members.len() as f64);
+        match flushed {
             Ok(results) => {
                 for (reply, result) in replies.into_iter().zip(results) {
                     // A requester that has gone away needs no answer; its row is committed all the same.

@@ -11,6 +11,7 @@ mod model;
 pub mod postgres;
 pub mod sqlite;
 mod time;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub use connect::{ConnectError, connect, describe_url};
 pub use model::*;
+pub use upkeep::*;
 
 use crate::clock::Time;
 
@@ -115,6 +117,8 @@ pub trait Store:
     + InstallationStore
     + OperationStore
     + QueueStore
+    + RetentionStore
+    + BacklogStore
     + std::fmt::Debug
 {
     /// `postgres` or `sqlite`, for logs and `/readyz`.

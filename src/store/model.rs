@@ -254,6 +254,8 @@ row! {
         pub latency_us: Option<i64>,
         /// The fields that were left out because the provider had a value: a JSON list of names.
         pub skipped: Option<String>,
+        /// The beginning of the provider's answer to an attempt that failed, without secrets.
+        pub excerpt: Option<String>,
     }
 }
 
@@ -765,6 +767,8 @@ pub struct NewAttempt {
     pub latency_us: Option<i64>,
     /// The fields that were left out because the provider had a value: a JSON list of names.
     pub skipped: Option<String>,
+    /// The beginning of the provider's answer to an attempt that failed, without secrets.
+    pub excerpt: Option<String>,
 }
 
 impl NewAttempt {
@@ -783,6 +787,7 @@ impl NewAttempt {
             message: None,
             latency_us: None,
             skipped: None,
+            excerpt: None,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Writes: accepted or performed at once, and how they end. Knows the store, the rules, the connectors and outbound; knows
 //! neither HTTP requests of the app nor the queue's order.
 
+pub mod backlog;
 pub mod bell;
 pub mod derive;
+mod excerpt;
 pub mod fields;
 pub mod idempotency;
 pub mod perform;
@@ -11,6 +13,7 @@ mod reconcile;
 mod record;
 pub mod request;
 pub mod route;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +26,15 @@ use crate::action::Action;
 use crate::clock::{SharedClock, Time};
 use crate::connectors::{Limits, Outcome, ProviderError, Refusal, SharedCatalog};
 use crate::mapping::{ApplyError, Plan, PlanError, TraceEntry};
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, AttemptState, BeginAttempt, EndState, FinishOperation, NewAttempt,
+    AcceptOperation, Accepted, AttemptState, BeginAttempt, EndState, Ending, FinishOperation, NewAttempt,
     NewIdempotencyKey, NewOperation, NewResult, RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::{Vault, sha256};
+use backlog::{Backlog, QueueFull, QueueLimits};
 use bell::Bell;
 use idempotency::Stored;
 use perform::{Job, Performed};
@@ -58,6 +63,10 @@ pub struct Writes {
     attempts: Batcher<BeginAttempt, bool>,
     /// Tells workers of new work.
     pub bell: Arc<Bell>,
+    /// What waits, and the limits to it.
+    pub backlog: Backlog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Rung when lanes or work may have changed in a way that the bell was not told of.
     pub accepted: Arc<Notify>,
 }
@@ -126,6 +135,9 @@ pub enum WriteError {
     /// The credentials are known to be dead.
     #[error("the provider no longer accepts the credentials of this connection")]
     DeadCredential,
+    /// So many writes wait that no more are taken.
+    #[error(transparent)]
+    QueueFull(#[from] QueueFull),
     /// The store failed before anything was sent.
     #[error(transparent)]
     Store(StoreError),
@@ -176,7 +188,9 @@ impl Writes {
         vault: Arc<Vault>,
         outbound: Outbound,
         clock: SharedClock,
+        limits: QueueLimits,
     ) -> Self {
+        let metrics = Arc::new(Metrics::default());
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
         let finish = store.clone();
@@ -187,7 +201,7 @@ impl Writes {
             clock,
             outbound,
             descriptions: fields::Descriptions::new(),
-            accept: Batcher::start(
+            accept: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[AcceptOperation]| {
                     let (store, bell) = (accept.clone(), Arc::clone(&accepted_bell));
@@ -198,15 +212,19 @@ impl Writes {
                         Ok(times)
                     })
                 }),
+                "accept",
+                Arc::clone(&metrics),
             ),
-            finish: Batcher::start(
+            finish: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[FinishOperation]| {
                     let store = finish.clone();
                     Box::pin(async move { store.finish_operations(members).await })
                 }),
+                "finish",
+                Arc::clone(&metrics),
             ),
-            record: Batcher::start(
+            record: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[RecordOperation]| {
                     let store = record.clone();
@@ -217,23 +235,31 @@ impl Writes {
                             .map(|()| vec![(); members.len()])
                     })
                 }),
+                "record",
+                Arc::clone(&metrics),
             ),
-            settle: Batcher::start(
+            settle: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[Settle]| {
                     let store = settle.clone();
                     Box::pin(async move { store.settle(members).await })
                 }),
+                "settle",
+                Arc::clone(&metrics),
             ),
-            attempts: Batcher::start(
+            attempts: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[BeginAttempt]| {
                     let store = attempts.clone();
                     Box::pin(async move { store.begin_attempts(members).await })
                 }),
+                "attempts",
+                Arc::clone(&metrics),
             ),
             bell,
             accepted: Arc::new(Notify::new()),
+            backlog: Backlog::new(limits),
+            metrics,
             store,
         }
     }
@@ -341,10 +367,15 @@ impl Writes {
                     performing: None,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
+                let place = self
+                    .backlog
+                    .reserve(project_id, route.connection.id)
+                    .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
                 match self.accept.submit(accept).await.map_err(WriteError::Store)? {
-                    Accepted::At(_) => {}
+                    Accepted::At(_) => place.take(),
                     Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
                 }
+                self.count_accepted(&route, request.action, "asynchronous");
                 Ok(Written {
                     trace,
                     ..Written::new(operation_id, None)
@@ -364,6 +395,13 @@ impl Writes {
                     Stored::Not(operation) => self.record_end(*operation, &performed).await,
                     stored => stored,
                 };
+                self.count_accepted(&route, request.action, "synchronous");
+                self.metrics.operations_ended.increment(&[
+                    route.connector.provider(),
+                    request.action.as_str(),
+                    end_of_synchronous(object, &performed).state.as_str(),
+                    performed.class(),
+                ]);
                 let written = Written {
                     trace,
                     handed_over: matches!(stored, Stored::HandedOver),
@@ -397,6 +435,11 @@ impl Writes {
                 Stored::Failed
             }
         }
+    }
+
+    fn count_accepted(&self, route: &Route, action: Action, mode: &str) {
+        let labels = [route.connector.provider(), action.as_str(), mode];
+        self.metrics.operations_accepted.increment(&labels);
     }
 
     /// The provider has answered: what it said must not be lost for a short outage of the store.
@@ -442,7 +485,13 @@ impl Writes {
     /// # Errors
     /// When the store fails.
     pub async fn settle(&self, settle: Settle) -> Result<bool, StoreError> {
-        self.settle.submit(settle).await
+        let (project_id, lane_id) = (settle.project_id, settle.lane_id);
+        let finishes = matches!(settle.ending, Ending::Finish(_));
+        let settled = self.settle.submit(settle).await?;
+        if settled && finishes {
+            self.backlog.add(project_id, lane_id, -1);
+        }
+        Ok(settled)
     }
 
     /// Looks for what an earlier attempt may have made; see [`Found`].
@@ -506,6 +555,10 @@ impl Writes {
             message: message_of(performed).map(|text| text.chars().take(MESSAGE_CHARS).collect()),
             latency_us: performed.latency_us,
             skipped: (!performed.skipped.is_empty()).then(|| error_list(&performed.skipped)),
+            excerpt: match performed.outcome {
+                Outcome::Succeeded { .. } => None,
+                _ => performed.raw.as_deref().and_then(excerpt::excerpt),
+            },
         }
     }
 }

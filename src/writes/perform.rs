@@ -1,6 +1,6 @@
 //! One write, from the mapped record to what the provider says: the part that synchronous and asynchronous writes share.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
@@ -11,9 +11,10 @@ use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{
     Command, Connector, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
-    RefusalKind, RetryClass, Step,
+    RefusalKind, RetryClass, Step, quota_exhausted,
 };
 use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use crate::metrics::seconds;
 use crate::outbound::{CredentialError, Credentials, SendError, attach};
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
@@ -59,6 +60,8 @@ pub struct Performed {
     pub answered_at: Time,
     /// The beginning of the provider's answer.
     pub raw: Option<String>,
+    /// The quota is used up by now, whatever became of this write: nothing more should be sent for so long.
+    pub pause: Option<Duration>,
     /// The fields that were left out because the provider had a value.
     pub skipped: Vec<String>,
 }
@@ -79,6 +82,7 @@ impl Performed {
             latency_us: None,
             answered_at,
             raw,
+            pause: None,
             skipped: Vec::new(),
         }
     }
@@ -236,7 +240,24 @@ impl Writes {
             &connection.credentials,
             request,
         )?;
-        Ok(self.outbound.send(wire).await?)
+        let started = Instant::now();
+        let answer = self.outbound.send(wire).await;
+        let kind = match &answer {
+            Ok(response) => match response.status {
+                200..300 => "2xx",
+                300..400 => "3xx",
+                429 => "429",
+                400..500 => "4xx",
+                _ => "5xx",
+            },
+            Err(SendError::Refused(_)) => "refused",
+            Err(SendError::NotSent(_)) => "unreachable",
+            Err(SendError::NoAnswer(_)) => "no_answer",
+        };
+        self.metrics
+            .provider_seconds
+            .observe(&[connector.provider(), kind], seconds(started.elapsed()));
+        Ok(answer?)
     }
 
     pub(super) async fn send(
@@ -307,6 +328,7 @@ impl Writes {
             latency_us: None,
             answered_at: self.clock.now(),
             raw: None,
+            pause: None,
             skipped: Vec::new(),
         })
     }
@@ -340,6 +362,8 @@ impl Writes {
                     job.route
                         .connector
                         .interpret(&job.command(), &response, answered_at.to_timestamp());
+                let now = answered_at.to_timestamp();
+                let pause = quota_exhausted(&response, now).map(|hint| hint.wait(now));
                 let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
                 Performed {
                     outcome: settle_delete(job, outcome),
@@ -349,6 +373,7 @@ impl Writes {
                     answered_at,
                     skipped: std::mem::take(&mut job.skipped),
                     raw: (!raw.is_empty()).then(|| String::from_utf8_lossy(raw).into_owned()),
+                    pause,
                 }
             }
             Err(failure) => {
@@ -363,6 +388,7 @@ impl Writes {
                     answered_at,
                     raw: None,
                     skipped: std::mem::take(&mut job.skipped),
+                    pause: None,
                 }
             }
         };

@@ -198,8 +198,9 @@ impl ConnectionStore for PostgresStore {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         } else {
             sqlx::query(
-                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from) VALUES ($1, $2, 'authorization', now())
+                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', now(), now())
                  ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
+                     hold_began = excluded.hold_began,
                      -- An earlier hold counts on: the clock stood still then, too.
                      held_from = now() - COALESCE(lanes.held_until - lanes.held_from, INTERVAL '0')
                  WHERE lanes.hold_reason IS NULL",

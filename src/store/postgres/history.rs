@@ -5,31 +5,37 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::store::Result;
+use crate::store::upkeep::first_id_of;
 
 /// So many days are made ahead; the default partition catches what is still beyond.
 const DAYS_AHEAD: i64 = 3;
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
+/// The tables of the history, in the order in which readers lock them.
+pub(super) const TABLES: [&str; 3] = ["operations", "operation_results", "attempts"];
 /// One number for all nodes: only one of them makes partitions at a time.
 const ADVISORY_LOCK: i64 = 0x616d_702d_6869_7374;
 
-/// The smallest UUIDv7 of a moment.
-fn first_id_of(time: Time) -> Uuid {
-    let millis = time.as_micros().max(0).unsigned_abs() / 1_000;
-    let mut bytes = [0_u8; 16];
-    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-    Uuid::from_bytes(bytes)
+/// The ids of a day: from the first, to before the second.
+pub(super) fn bounds_of(day: i64) -> (Uuid, Uuid) {
+    (
+        first_id_of(Time::from_micros(day * DAY_MICROS)),
+        first_id_of(Time::from_micros((day + 1) * DAY_MICROS)),
+    )
+}
+
+/// A day in the name of a partition: `20260131`.
+pub(super) fn name_of(day: i64) -> String {
+    let time = Time::from_micros(day * DAY_MICROS).to_string();
+    time.chars().take(10).filter(|c| *c != '-').collect()
 }
 
 /// Makes the partitions from today on. A day whose rows already lie in the default partition is left there.
 pub(super) async fn prepare(pool: &PgPool, now: Time) -> Result<()> {
     let today = now.as_micros().div_euclid(DAY_MICROS);
     for day in today..=today + DAYS_AHEAD {
-        let (from, to) = (
-            Time::from_micros(day * DAY_MICROS),
-            Time::from_micros((day + 1) * DAY_MICROS),
-        );
-        let name: String = from.to_string().chars().take(10).filter(|c| *c != '-').collect();
-        for table in ["operations", "operation_results", "attempts"] {
+        let (from, to) = bounds_of(day);
+        let name = name_of(day);
+        for table in TABLES {
             let mut transaction = pool.begin().await?;
             // Making a partition locks the table for a moment: it must not queue up everybody behind a long reader.
             sqlx::query("SET LOCAL lock_timeout = '1s'")
@@ -49,8 +55,7 @@ pub(super) async fn prepare(pool: &PgPool, now: Time) -> Result<()> {
             // Names and bounds are made here from digits; nothing of a request is in them.
             let made = sqlx::query(AssertSqlSafe(format!(
                 "CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ('{}') TO ('{}')",
-                first_id_of(from),
-                first_id_of(to)
+                from, to
             )))
             .execute(&mut *transaction)
             .await;

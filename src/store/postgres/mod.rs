@@ -1,5 +1,6 @@
 //! The store on Postgres: production, any number of processes.
 
+mod backlog;
 mod connections;
 mod history;
 mod installations;
@@ -7,6 +8,7 @@ mod integrations;
 mod operations;
 mod projects;
 mod queue;
+mod retention;
 
 use std::str::FromStr;
 use std::time::Duration;

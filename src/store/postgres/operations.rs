@@ -100,9 +100,10 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped)
+        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped,
+             excerpt)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::int[],
-                              $8::text[], $9::text[], $10::bigint[], $11::text[])
+                              $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[])
          ON CONFLICT DO NOTHING",
     )
     .bind(column(attempts, |a| a.project_id))
@@ -116,6 +117,7 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
     .bind(column(attempts, |a| a.message.as_deref()))
     .bind(column(attempts, |a| a.latency_us))
     .bind(column(attempts, |a| a.skipped.as_deref()))
+    .bind(column(attempts, |a| a.excerpt.as_deref()))
     .execute(connection)
     .await?;
     Ok(())

@@ -196,8 +196,9 @@ impl ConnectionStore for SqliteStore {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         } else {
             sqlx::query(
-                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from) VALUES ($1, $2, 'authorization', CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', CAST(unixepoch('subsec') * 1000000 AS INTEGER), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
                  ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
+                     hold_began = excluded.hold_began,
                      -- An earlier hold counts on: the clock stood still then, too.
                      held_from = CAST(unixepoch('subsec') * 1000000 AS INTEGER) - COALESCE(lanes.held_until - lanes.held_from, 0)
                  WHERE lanes.hold_reason IS NULL",

@@ -1,11 +1,13 @@
 //! The store on SQLite: embedded, one file, one process, every write on one connection.
 
+mod backlog;
 mod connections;
 mod installations;
 mod integrations;
 mod operations;
 mod projects;
 mod queue;
+mod retention;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -88,8 +88,9 @@ pub(super) async fn insert_result(
 
 pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &NewAttempt) -> Result<()> {
     sqlx::query(
-        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped,
+             excerpt)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT DO NOTHING",
     )
     .bind(attempt.project_id)
@@ -103,6 +104,7 @@ pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &
     .bind(&attempt.message)
     .bind(attempt.latency_us)
     .bind(&attempt.skipped)
+    .bind(&attempt.excerpt)
     .execute(connection)
     .await?;
     Ok(())

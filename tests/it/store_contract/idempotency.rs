@@ -244,7 +244,7 @@ async fn age(world: &World, kind: Kind, by: Duration) {
     for table in ["idempotency_keys", "idempotency_answers"] {
         match kind {
             Kind::Postgres => {
-                let mut connection = sqlx::PgConnection::connect(&world._database.url).await.unwrap();
+                let mut connection = sqlx::PgConnection::connect(&world.database.url).await.unwrap();
                 let text = format!(
                     "UPDATE {table} SET create_time = create_time - {micros} * INTERVAL '1 microsecond'"
                 );
@@ -254,7 +254,7 @@ async fn age(world: &World, kind: Kind, by: Duration) {
                     .unwrap();
             }
             Kind::Sqlite => {
-                let mut connection = sqlx::SqliteConnection::connect(&world._database.url)
+                let mut connection = sqlx::SqliteConnection::connect(&world.database.url)
                     .await
                     .unwrap();
                 let text = format!("UPDATE {table} SET create_time = create_time - {micros}");

@@ -1,9 +1,11 @@
 //! What both stores must do alike. Each story runs on SQLite and on Postgres.
 
+mod backlog;
 mod catalogue;
 mod idempotency;
 mod operations;
 mod queue;
+mod retention;
 
 use amp_write::store::{
     ConnectionFilter, Installation, Integration, NewApiKey, NewConfig, NewConnection, NewInstallation,
@@ -21,7 +23,7 @@ struct World {
     integration: Integration,
     connection: Uuid,
     installation: Installation,
-    _database: Database,
+    database: Database,
 }
 
 fn id() -> Uuid {
@@ -124,7 +126,7 @@ impl World {
             integration,
             connection,
             installation,
-            _database: database,
+            database,
         }
     }
 

@@ -71,6 +71,7 @@ pub(super) fn attempt(project: Uuid, operation: Uuid, attempt: Uuid, state: Atte
         message: None,
         latency_us: Some(1500),
         skipped: None,
+        excerpt: Some("no".to_owned()),
     }
 }
 
@@ -151,6 +152,7 @@ async fn a_recorded_operation_is_there_with_its_result_and_attempt(kind: Kind) {
         (row.start_time, Some(201)),
         "to the microsecond"
     );
+    assert_eq!(attempts[0].excerpt.as_deref(), Some("no"));
     assert_eq!(
         world.store.queue_depth().await.unwrap(),
         0,

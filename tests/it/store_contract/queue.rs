@@ -57,7 +57,7 @@ async fn claim_without(world: &World, known: &[Uuid]) -> Vec<Claimed> {
 }
 
 /// Leases everything for a worker, and answers the lease of the world's lane.
-async fn lease(world: &World, worker: Uuid) -> Lease {
+pub(super) async fn lease(world: &World, worker: Uuid) -> Lease {
     let leases = world.store.lease_shards(worker, LEASE).await.unwrap();
     *leases
         .held
@@ -66,7 +66,7 @@ async fn lease(world: &World, worker: Uuid) -> Lease {
         .expect("the lane's shard is held")
 }
 
-fn settle(worker: Uuid, lease: Lease, item: &Claimed, ending: Ending) -> Settle {
+pub(super) fn settle(worker: Uuid, lease: Lease, item: &Claimed, ending: Ending) -> Settle {
     Settle {
         worker,
         lease,

@@ -117,6 +117,9 @@ pub struct Attempt {
     /// Milliseconds until the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<i64>,
+    /// The beginning of the provider's answer when the attempt failed, without what looks like a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
 }
 
 /// A state of the store as the wire knows it.
@@ -141,6 +144,7 @@ fn merge(rows: Vec<store::Attempt>) -> Vec<Attempt> {
             class: row.class,
             message: row.message,
             latency_ms: row.latency_us.map(|micros| micros / 1_000),
+            excerpt: row.excerpt,
         };
         match merged.iter_mut().find(|(id, _)| *id == row.id) {
             Some((_, known)) if attempt.state == "sent" => known.time = attempt.time,

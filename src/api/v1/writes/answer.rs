@@ -25,6 +25,9 @@ const LOOK_UP_WAIT: Duration = Duration::from_secs(1);
 /// The wait after a rate limit that names no time.
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(10);
 
+/// The wait when the queue is full: it does not empty in a moment.
+const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+
 /// What a write answers. Nothing beyond this is ever in the body.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -203,6 +206,10 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
         WriteError::Unsupported { .. } => Problem::about("type", text),
         WriteError::HeadersNotTaken(_) => Problem::about("headers", text),
         WriteError::AssociationsNotTaken(_) => Problem::about("associations", text),
+        WriteError::QueueFull(full) => Problem::new(Code::QueueFull, text)
+            .retry_after(QUEUE_FULL_WAIT)
+            .context(json!({ "limit": full.limit, "of": full.of }))
+            .remedy("Send it again later: nothing was stored. When it goes on, the customer's provider is down or its credentials are dead, or the limit (AMP_QUEUE_LIMIT_…) is too low."),
         WriteError::DeadCredential => dead_credential(),
         WriteError::KeyReused { operation_id } => Problem::new(Code::KeyReused, text)
             .context(json!({ "operationId": operation_id.to_string() }))

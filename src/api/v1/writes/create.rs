@@ -81,7 +81,7 @@ pub struct Options {
               (status = 409, description = "The first request with this Idempotency-Key is still being performed; `context.operationId` names it."),
               (status = 422, description = "The provider rejects the record. As a problem: the Idempotency-Key was used for another request.", body = WriteResponse),
               (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
-              (status = 429, description = "The provider's rate limit; see Retry-After."),
+              (status = 429, description = "The provider's rate limit, or so many asynchronous writes wait that no more are taken; see Retry-After."),
               (status = 502, description = "The provider failed. `retryable` is true only when the write was certainly not applied."),
               (status = 503, description = "The database does not answer; nothing was sent.")))]
 pub async fn write_records(

@@ -1,0 +1,138 @@
+//! What waits, and for how long.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::operations::insert_results;
+use crate::clock::Time;
+use crate::store::upkeep::first_id_of;
+use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
+
+#[async_trait]
+impl BacklogStore for PostgresStore {
+    async fn backlog(&self) -> Result<Vec<LaneBacklog>> {
+        Ok(sqlx::query_as(
+            "SELECT q.*, l.hold_reason IS NOT NULL AS held, now() AS store_now
+             FROM (SELECT project_id, lane_id, count(*) AS items, min(run_at) AS run_at,
+                          min(operation_id::text COLLATE \"C\")::uuid AS oldest
+                   FROM queue_items GROUP BY project_id, lane_id) AS q
+             LEFT JOIN lanes l ON l.lane_id = q.lane_id",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    async fn health(&self) -> Result<StoreHealth> {
+        let (lanes_held, lanes_paused, shards_free, long_transactions) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM lanes WHERE hold_reason IS NOT NULL),
+                    (SELECT count(*) FROM lanes WHERE paused_until > now()),
+                    (SELECT count(*) FROM shards WHERE owner IS NULL OR lease_until < now()),
+                    (SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND backend_type <> 'autovacuum worker'
+                       AND xact_start < now() - INTERVAL '60 seconds')",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(StoreHealth {
+            lanes_held,
+            lanes_paused,
+            shards_free,
+            long_transactions,
+        })
+    }
+
+    async fn take_new_holds(&self) -> Result<Vec<NewHold>> {
+        Ok(sqlx::query_as(
+            "UPDATE lanes SET hold_told = hold_began
+             WHERE hold_reason IS NOT NULL AND hold_told IS DISTINCT FROM hold_began
+             RETURNING project_id, lane_id, hold_reason AS reason, hold_began AS since",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    async fn long_held(&self, limit: Duration, most: i64) -> Result<Vec<LongHeld>> {
+        let lanes: Vec<(Uuid, Uuid, Time)> = sqlx::query_as(
+            "SELECT project_id, lane_id, now() - $1 * INTERVAL '1 microsecond' FROM lanes
+             WHERE hold_reason = 'authorization' AND hold_began < now() - $1 * INTERVAL '1 microsecond'",
+        )
+        .bind(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut found: Vec<LongHeld> = Vec::new();
+        for (project_id, lane_id, accepted_before) in lanes {
+            let room = most.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+            if room <= 0 {
+                break;
+            }
+            let items: Vec<LongHeld> = sqlx::query_as(
+                "SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.attempt, o.object, o.action,
+                        c.provider, l.hold_began AS since,
+                        EXISTS (SELECT 1 FROM attempts s
+                                WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id AND s.state = 'sent'
+                                  AND NOT EXISTS (SELECT 1 FROM attempts a
+                                                  WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
+                                                    AND a.id = s.id AND a.state = 'answered'
+                                                    AND a.class IS DISTINCT FROM 'success')) AS in_doubt
+                 FROM queue_items q
+                 JOIN lanes l ON l.project_id = q.project_id AND l.lane_id = q.lane_id
+                 JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
+                 LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
+                 WHERE q.project_id = $1 AND q.shard = $2 AND q.lane_id = $3 AND q.operation_id < $4
+                 ORDER BY q.run_at, q.operation_id LIMIT $5",
+            )
+            .bind(project_id)
+            .bind(shard_of(lane_id))
+            .bind(lane_id)
+            .bind(first_id_of(accepted_before))
+            .bind(room)
+            .fetch_all(&self.pool)
+            .await?;
+            found.extend(items);
+        }
+        Ok(found)
+    }
+
+    async fn end_long_held(&self, ends: &[(LongHeld, NewResult)]) -> Result<Vec<bool>> {
+        let mut ended = vec![false; ends.len()];
+        let mut transaction = self.pool.begin().await?;
+        // The lane's row is locked against a reconnect until the items have ended: then they run, or now they do not.
+        let gone: Vec<(i64,)> = sqlx::query_as(
+            "WITH held AS MATERIALIZED (
+                 SELECT l.lane_id FROM lanes l
+                 WHERE (l.project_id, l.lane_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+                   AND l.hold_reason = 'authorization'
+                 FOR SHARE)
+             DELETE FROM queue_items q
+             USING UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::uuid[]) WITH ORDINALITY
+                   AS n (project_id, lane_id, shard, run_at, operation_id, position)
+             WHERE q.project_id = n.project_id AND q.shard = n.shard AND q.lane_id = n.lane_id
+               AND q.run_at = n.run_at AND q.operation_id = n.operation_id
+               AND n.lane_id IN (SELECT lane_id FROM held)
+             RETURNING n.position",
+        )
+        .bind(ends.iter().map(|(item, _)| item.project_id).collect::<Vec<_>>())
+        .bind(ends.iter().map(|(item, _)| item.lane_id).collect::<Vec<_>>())
+        .bind(ends.iter().map(|(item, _)| item.shard).collect::<Vec<_>>())
+        .bind(ends.iter().map(|(item, _)| item.run_at).collect::<Vec<_>>())
+        .bind(ends.iter().map(|(item, _)| item.operation_id).collect::<Vec<_>>())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut results = Vec::with_capacity(gone.len());
+        for index in gone
+            .iter()
+            .filter_map(|(position,)| usize::try_from(position - 1).ok())
+        {
+            if let (Some(slot), Some((item, result))) = (ended.get_mut(index), ends.get(index)) {
+                *slot = true;
+                results.push((item.project_id, item.operation_id, result));
+            }
+        }
+        insert_results(&mut transaction, &results).await?;
+        transaction.commit().await?;
+        Ok(ended)
+    }
+}
