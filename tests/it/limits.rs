@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use amp_write::action::Action;
+use amp_write::clock::{Clock, SystemClock, Time};
 use amp_write::sandbox::{FaultKind, FaultSpec};
 use amp_write::settings::TuningArgs;
+use amp_write::store::{EndState, NewOperation, NewResult, Project, RecordOperation};
 use serde_json::{Value, json};
 
 use crate::harness::client::PATIENCE;
+use crate::harness::process::{Process, free_port, run};
 use crate::harness::service::{GROUP, PLAIN, start_sandbox, tuning};
-use crate::harness::{Kind, Service, on_both_stores};
+use crate::harness::{Client, Database, Kind, Service, on_both_stores};
 
 on_both_stores!(
     a_full_queue_refuses_new_writes_and_takes_them_again_when_it_has_emptied,
@@ -17,6 +21,7 @@ on_both_stores!(
     a_failure_keeps_an_excerpt_of_the_answer_without_secrets,
     a_quota_that_is_used_up_pauses_the_lane_before_the_provider_refuses,
     metrics_tell_what_happened_with_labels_of_closed_sets,
+    a_starting_process_removes_what_is_too_old_and_serves_metrics_on_their_own_address,
 );
 
 async fn service(kind: Kind, change: impl FnOnce(TuningArgs) -> TuningArgs) -> Service {
@@ -311,5 +316,115 @@ async fn metrics_tell_what_happened_with_labels_of_closed_sets(kind: Kind) {
         let (series, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
         assert!(series.starts_with("amp_"), "{line}");
+    }
+}
+
+async fn a_starting_process_removes_what_is_too_old_and_serves_metrics_on_their_own_address(kind: Kind) {
+    let database = Database::create(kind).await;
+    let env = [("DATABASE_URL", database.url.as_str())];
+    let (status, printed, complaint) = run(&["project", "create", "test"], &env);
+    assert!(status.success(), "{complaint}");
+    let key = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("API key"))
+        .unwrap()
+        .trim()
+        .to_owned();
+    let store = database.store().await;
+    let project = store.find_project("test").await.unwrap().unwrap();
+    let (old, young) = (finished(&project, 9), finished(&project, 1));
+    for days in [9, 1] {
+        store.prepare_history(days_ago(days)).await.unwrap();
+    }
+    store
+        .record_operations(&[old.clone(), young.clone()])
+        .await
+        .unwrap();
+    // On SQLite the process needs the file for itself.
+    store.close().await;
+    drop(store);
+    let (listen, metrics) = (
+        format!("127.0.0.1:{}", free_port()),
+        format!("127.0.0.1:{}", free_port()),
+    );
+    let _process = Process::start(
+        &["serve"],
+        &[
+            ("DATABASE_URL", &database.url),
+            ("AMP_LISTEN", &listen),
+            ("AMP_METRICS_LISTEN", &metrics),
+            (
+                "AMP_ENCRYPTION_KEY",
+                "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+            ),
+            ("AMP_RETENTION_DAYS", "7"),
+            ("AMP_LOG", "info"),
+        ],
+    );
+    let client = Client::new(format!("http://{listen}"), key, "test".to_owned());
+    let path = |record: &RecordOperation| client.path(&format!("/operations/{}", record.operation.id));
+    let started = std::time::Instant::now();
+    loop {
+        let request = client.request(http::Method::GET, &path(&old));
+        if client
+            .try_send(request)
+            .await
+            .is_ok_and(|answer| answer.status == 404)
+        {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let request = client.request(http::Method::GET, &path(&young));
+    client.send(request).await.expect(200);
+    let scrape = client.http.get(format!("http://{metrics}/metrics"));
+    assert!(
+        client
+            .send(scrape)
+            .await
+            .expect(200)
+            .body
+            .contains("amp_build_info")
+    );
+    let beside_the_api = client.http.get(format!("http://{listen}/metrics"));
+    client.send(beside_the_api).await.problem(404);
+}
+
+fn days_ago(days: i64) -> Time {
+    Time::from_micros(SystemClock.now().as_micros() - days * 86_400_000_000)
+}
+
+/// A synchronous write that ended so many days ago.
+fn finished(project: &Project, days: i64) -> RecordOperation {
+    #[derive(Debug)]
+    struct At(Time);
+    impl Clock for At {
+        fn now(&self) -> Time {
+            self.0
+        }
+    }
+    let id = uuid::Uuid::new_v4();
+    RecordOperation {
+        operation: NewOperation {
+            id: At(days_ago(days)).new_id(),
+            project_id: project.id,
+            integration_id: id,
+            installation_id: id,
+            config_id: id,
+            revision_id: id,
+            connection_id: id,
+            object: "contacts".to_owned(),
+            action: Action::Create,
+            request: "{}".to_owned(),
+        },
+        result: NewResult {
+            state: EndState::Succeeded,
+            summary: "done".to_owned(),
+            record_id: None,
+            errors: "[]".to_owned(),
+            attempts: 1,
+        },
+        attempt: None,
     }
 }

@@ -69,7 +69,7 @@ impl BacklogStore for SqliteStore {
         let lanes: Vec<(Uuid, Uuid, Time)> = sqlx::query_as(
             "SELECT project_id, lane_id, CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1 FROM lanes
              WHERE hold_reason = 'authorization'
-               AND hold_began < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1",
+               AND COALESCE(hold_began, held_from) < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1",
         )
         .bind(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
@@ -82,7 +82,7 @@ impl BacklogStore for SqliteStore {
             }
             let items: Vec<LongHeld> = sqlx::query_as(
                 "SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.attempt, o.object, o.action,
-                        c.provider, l.hold_began AS since,
+                        c.provider, COALESCE(l.hold_began, l.held_from) AS since,
                         EXISTS (SELECT 1 FROM attempts s
                                 WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id AND s.state = 'sent'
                                   AND NOT EXISTS (SELECT 1 FROM attempts a

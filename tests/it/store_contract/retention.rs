@@ -288,3 +288,56 @@ async fn a_reader_of_the_history_is_not_disturbed_and_the_day_leaves_afterwards(
     world.store.expire_history(MONTH).await.unwrap();
     assert!(!world.is_there(old).await);
 }
+
+/// Runs statements on the database of a test.
+async fn sql(world: &World, statements: &[&str]) {
+    let mut connection = sqlx::PgConnection::connect(&world.database.url).await.unwrap();
+    for statement in statements {
+        let statement = statement.replace("DAY", &days_ago(10).to_string()[..10].replace('-', ""));
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+}
+
+const BEGIN_COPY: &str = "CREATE TABLE operations_DAY_bare (LIKE operations_DAY INCLUDING ALL)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_without_payloads_that_was_begun_is_finished_by_the_next_run() {
+    let world = World::new(Kind::Postgres).await;
+    world.store.prepare_history(days_ago(10)).await.unwrap();
+    let old = world.finished(10, 20).await;
+    let half = "INSERT INTO operations_DAY_bare SELECT * FROM operations_DAY ORDER BY project_id, id LIMIT 7";
+    sql(
+        &world,
+        &[BEGIN_COPY, half, "UPDATE operations_DAY_bare SET request = ''"],
+    )
+    .await;
+    let expired = world.store.expire_history(WEEK_OF_PAYLOADS).await.unwrap();
+    assert_eq!(expired.payloads, 20);
+    for id in old {
+        assert!(world.is_there(id).await);
+        assert_eq!(world.request_of(Kind::Postgres, id).await, "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_arrives_behind_the_copy_is_not_lost() {
+    let world = World::new(Kind::Postgres).await;
+    world.store.prepare_history(days_ago(10)).await.unwrap();
+    let old = world.finished(10, 20).await;
+    // The copy has passed the first rows already when they arrive.
+    let last = "INSERT INTO operations_DAY_bare SELECT * FROM operations_DAY ORDER BY project_id DESC, id DESC LIMIT 1";
+    sql(&world, &[BEGIN_COPY, last]).await;
+    let expired = world.store.expire_history(WEEK_OF_PAYLOADS).await.unwrap();
+    assert_eq!(expired.payloads, 0, "the copy is not complete");
+    for id in &old {
+        assert!(world.request_of(Kind::Postgres, *id).await.contains("record"));
+    }
+    let expired = world.store.expire_history(WEEK_OF_PAYLOADS).await.unwrap();
+    assert_eq!(expired.payloads, 20, "the next run begins anew");
+    for id in old {
+        assert!(world.is_there(id).await);
+    }
+}
