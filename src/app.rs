@@ -191,16 +191,7 @@ impl App {
             self.forget_keys().await;
             match self.store.expire_history(self.tuning.retention()).await {
                 Ok(expired) if expired == Expired::default() => {}
-                Ok(Expired {
-                    operations,
-                    payloads,
-                    partitions,
-                }) => tracing::info!(
-                    operations,
-                    payloads,
-                    partitions,
-                    "history that was too old is gone"
-                ),
+                Ok(gone) => tracing::info!(?gone, "what was too old is gone"),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "history that is too old could not be removed; trying again in an hour"

@@ -35,6 +35,29 @@ pub(super) fn first_id_of(time: Time) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
+/// A config or a revision that was replaced may be needed by operations accepted a little later (routes are kept in memory)
+/// and kept a little longer (a day of history leaves whole): it stays so much longer than they do.
+pub(super) const DEFINITIONS_MARGIN: Duration = Duration::from_secs(3 * 86_400);
+
+/// Configs that were replaced before $1, or whose installation is gone; then revisions that no config needs any more.
+pub(super) const EXPIRE_DEFINITIONS: [&str; 2] = [
+    "DELETE FROM configs AS c WHERE c.create_time < $1
+       AND (EXISTS (SELECT 1 FROM configs n
+                    WHERE n.project_id = c.project_id AND n.installation_id = c.installation_id
+                      AND n.create_time > c.create_time AND n.create_time < $1)
+            OR NOT EXISTS (SELECT 1 FROM installations i
+                           WHERE i.project_id = c.project_id AND i.id = c.installation_id))
+       AND NOT EXISTS (SELECT 1 FROM installations i WHERE i.project_id = c.project_id AND i.config_id = c.id)",
+    "DELETE FROM revisions AS r WHERE r.create_time < $1
+       AND (EXISTS (SELECT 1 FROM revisions n
+                    WHERE n.project_id = r.project_id AND n.integration_id = r.integration_id
+                      AND n.create_time > r.create_time AND n.create_time < $1)
+            OR NOT EXISTS (SELECT 1 FROM integrations i
+                           WHERE i.project_id = r.project_id AND i.id = r.integration_id))
+       AND NOT EXISTS (SELECT 1 FROM integrations i WHERE i.project_id = r.project_id AND i.latest_revision_id = r.id)
+       AND NOT EXISTS (SELECT 1 FROM configs c WHERE c.project_id = r.project_id AND c.revision_id = r.id)",
+];
+
 /// How long history is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -53,13 +76,15 @@ pub struct Expired {
     pub payloads: u64,
     /// Partitions dropped whole (Postgres).
     pub partitions: u64,
+    /// Configs and revisions that were replaced long ago.
+    pub definitions: u64,
 }
 
 /// What leaves by age.
 #[async_trait]
 pub trait RetentionStore: Send + Sync {
     /// Removes finished operations, and the payloads of finished operations, that are too old by the store's own clock.
-    /// Work that is still queued stays, however old it is. In small steps: nobody waits for it. Where another node is at
+    /// Work that is still queued stays, however old it is. Configs and revisions leave once nothing that is kept needs them. In small steps: nobody waits for it. Where another node is at
     /// it, nothing happens. Harmless to repeat, and to stop half-way.
     async fn expire_history(&self, retention: Retention) -> Result<Expired>;
 }

@@ -14,15 +14,22 @@ use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Resu
 #[async_trait]
 impl BacklogStore for PostgresStore {
     async fn backlog(&self) -> Result<Vec<LaneBacklog>> {
-        Ok(sqlx::query_as(
+        let mut transaction = self.pool.begin().await?;
+        // It runs beside the requests: one core is enough.
+        sqlx::query("SET LOCAL max_parallel_workers_per_gather = 0")
+            .execute(&mut *transaction)
+            .await?;
+        let lanes = sqlx::query_as(
             "SELECT q.*, l.hold_reason IS NOT NULL AS held, now() AS store_now
              FROM (SELECT project_id, lane_id, count(*) AS items, min(run_at) AS run_at,
                           min(operation_id::text COLLATE \"C\")::uuid AS oldest
                    FROM queue_items GROUP BY project_id, lane_id) AS q
              LEFT JOIN lanes l ON l.lane_id = q.lane_id",
         )
-        .fetch_all(&self.pool)
-        .await?)
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(lanes)
     }
 
     async fn health(&self) -> Result<StoreHealth> {

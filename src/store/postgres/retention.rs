@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::history::{DAY_MICROS, TABLES, bounds_of, name_of};
 use crate::clock::Time;
+use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
 use crate::store::{Expired, Result, Retention, RetentionStore};
 
 /// One number for all nodes: one of them at a time.
@@ -120,6 +121,19 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
              LIMIT $2)",
     ] {
         in_batches(pool, statement, history).await?;
+    }
+    let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
+    let needed: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)")
+            .bind(first_id_of(replaced))
+            .fetch_one(pool)
+            .await?;
+    // Work that is older still may need them.
+    if !needed {
+        for statement in EXPIRE_DEFINITIONS {
+            let gone = sqlx::query(statement).bind(replaced).execute(pool).await?;
+            expired.definitions += gone.rows_affected();
+        }
     }
     Ok(expired)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use crate::clock::Time;
-use crate::store::upkeep::first_id_of;
+use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
 use crate::store::{Expired, Result, Retention, RetentionStore};
 
 /// Operations looked at in one transaction.
@@ -22,11 +22,11 @@ impl RetentionStore for SqliteStore {
             .await?;
         let before = |keep: Duration| {
             let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-            first_id_of(Time::from_micros(now.as_micros().saturating_sub(keep)))
+            Time::from_micros(now.as_micros().saturating_sub(keep))
         };
         let (history, payloads) = (
-            before(retention.history),
-            before(retention.payloads.min(retention.history)),
+            first_id_of(before(retention.history)),
+            first_id_of(before(retention.payloads.min(retention.history))),
         );
         let projects: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM projects")
             .fetch_all(&self.readers)
@@ -35,6 +35,24 @@ impl RetentionStore for SqliteStore {
         for project_id in projects {
             expired.operations += self.expire_operations(project_id, history).await?;
             expired.payloads += self.expire_payloads(project_id, payloads).await?;
+        }
+        let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
+        let needed: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)")
+                .bind(first_id_of(replaced))
+                .fetch_one(&self.readers)
+                .await?;
+        // Work that is older still may need them.
+        if !needed {
+            let mut transaction = self.begin().await?;
+            for statement in EXPIRE_DEFINITIONS {
+                let gone = sqlx::query(statement)
+                    .bind(replaced)
+                    .execute(&mut *transaction)
+                    .await?;
+                expired.definitions += gone.rows_affected();
+            }
+            transaction.commit().await?;
         }
         Ok(expired)
     }

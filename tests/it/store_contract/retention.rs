@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use amp_write::clock::{Clock, SystemClock, Time};
-use amp_write::store::{AcceptOperation, AttemptState, EndState, NewOperation, RecordOperation, Retention};
+use amp_write::store::{
+    AcceptOperation, AttemptState, EndState, InstallationChange, NewConfig, NewOperation, RecordOperation,
+    Retention,
+};
 use sqlx::Connection as _;
 use uuid::Uuid;
 
@@ -27,6 +30,7 @@ on_both_stores!(
     payloads_leave_before_their_operations_and_queued_work_keeps_its_own,
     operations_of_a_day_without_a_partition_leave_too,
     two_runs_at_once_do_no_harm,
+    a_config_that_was_replaced_leaves_when_nothing_can_need_it_and_the_one_in_force_stays,
 );
 
 /// A clock that stands still.
@@ -150,17 +154,7 @@ async fn old_work_that_is_still_queued_stays_and_leaves_once_it_has_ended(kind: 
     let live = world.queued(40).await;
     world.store.expire_history(MONTH).await.unwrap();
     assert!(world.is_there(live).await);
-    let worker = id();
-    let lease = super::queue::lease(&world, worker).await;
-    let item = super::queue::claim_all(&world).await.remove(0);
-    assert_eq!(item.operation_id, live, "it can still be performed");
-    let done = amp_write::store::Ending::Finish(result(EndState::Succeeded));
-    let settled = world
-        .store
-        .settle(&[super::queue::settle(worker, lease, &item, done)])
-        .await
-        .unwrap();
-    assert_eq!(settled, [true]);
+    world.finish(live).await;
     world.store.expire_history(MONTH).await.unwrap();
     assert!(!world.is_there(live).await);
     assert!(!world.is_there(finished).await);
@@ -339,5 +333,109 @@ async fn a_row_that_arrives_behind_the_copy_is_not_lost() {
     assert_eq!(expired.payloads, 20, "the next run begins anew");
     for id in old {
         assert!(world.is_there(id).await);
+    }
+}
+
+async fn a_config_that_was_replaced_leaves_when_nothing_can_need_it_and_the_one_in_force_stays(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    let operation = world.operation();
+    let (first_config, first_revision) = (operation.config_id, operation.revision_id);
+    let pinned = async |config: Uuid, revision: Uuid| {
+        let route = store
+            .find_pinned_route(project, config, revision, world.connection)
+            .await;
+        route.unwrap().is_some()
+    };
+    assert!(pinned(first_config, first_revision).await);
+    let integration = store
+        .deploy(project, &[super::new_integration("hs", "{\"a\":2}")], false)
+        .await
+        .unwrap()
+        .remove(0);
+    let change = InstallationChange {
+        expected_config_id: first_config,
+        connection_id: world.connection,
+        config: NewConfig {
+            id: id(),
+            revision_id: integration.revision_id,
+            content: "{}".to_owned(),
+            created_by: "api:test".to_owned(),
+        },
+    };
+    let second_config = change.config.id;
+    store
+        .update_installation(project, world.installation.id, &change)
+        .await
+        .unwrap();
+    store.expire_history(MONTH).await.unwrap();
+    assert!(
+        pinned(first_config, first_revision).await,
+        "it was replaced just now"
+    );
+    // As if all that had been done long ago.
+    for (table, days) in [("configs", 50_i64), ("revisions", 50)] {
+        for (replaced, days) in [(true, days), (false, days - 5)] {
+            world.age(kind, table, replaced, days).await;
+        }
+    }
+    let live = world.queued(45).await;
+    store.expire_history(MONTH).await.unwrap();
+    assert!(
+        pinned(first_config, first_revision).await,
+        "queued work may need it"
+    );
+    world.finish(live).await;
+    let gone = store.expire_history(MONTH).await.unwrap();
+    assert!(!pinned(first_config, first_revision).await);
+    assert!(gone.definitions >= 1, "{gone:?}");
+    assert!(
+        pinned(second_config, integration.revision_id).await,
+        "it is in force"
+    );
+    assert_eq!(store.expire_history(MONTH).await.unwrap().definitions, 0);
+}
+
+impl World {
+    /// Moves the oldest (or the newest) row of a table into the past.
+    async fn age(&self, kind: Kind, table: &str, oldest: bool, days: i64) {
+        let order = if oldest { "ASC" } else { "DESC" };
+        let time = days_ago(u32::try_from(days).unwrap());
+        let statement = format!(
+            "UPDATE {table} SET create_time = $1 WHERE id = (SELECT id FROM {table} ORDER BY create_time {order}, id {order} LIMIT 1)"
+        );
+        let statement = sqlx::AssertSqlSafe(statement);
+        let changed = match kind {
+            Kind::Postgres => {
+                let mut connection = sqlx::PgConnection::connect(&self.database.url).await.unwrap();
+                sqlx::query(statement)
+                    .bind(time)
+                    .execute(&mut connection)
+                    .await
+                    .unwrap()
+                    .rows_affected()
+            }
+            Kind::Sqlite => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.database.url).await.unwrap();
+                sqlx::query(statement)
+                    .bind(time)
+                    .execute(&mut connection)
+                    .await
+                    .unwrap()
+                    .rows_affected()
+            }
+        };
+        assert_eq!(changed, 1);
+    }
+
+    /// Performs the one item that is queued.
+    async fn finish(&self, operation: Uuid) {
+        let worker = id();
+        let lease = super::queue::lease(self, worker).await;
+        let item = super::queue::claim_all(self).await.remove(0);
+        assert_eq!(item.operation_id, operation);
+        let done = amp_write::store::Ending::Finish(result(EndState::Succeeded));
+        let settle = super::queue::settle(worker, lease, &item, done);
+        assert_eq!(self.store.settle(&[settle]).await.unwrap(), [true]);
     }
 }
