@@ -37,8 +37,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
 
 /// Opens the port, or says why not.
 pub(super) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, String> {
+    bind(address, "--listen (AMP_LISTEN)").await
+}
+
+async fn bind(address: std::net::SocketAddr, setting: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}. Choose another address with --listen (AMP_LISTEN).")
+        format!("cannot listen on {address}: {error}. Choose another address with {setting}.")
     })
 }
 
@@ -64,7 +68,7 @@ pub(super) async fn serve(
         tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
     if let Some(address) = app.tuning.metrics_listen {
-        let listener = listen(address).await?;
+        let listener = bind(address, "--metrics-listen (AMP_METRICS_LISTEN)").await?;
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());
         tracing::info!(%address, "serving /metrics");

@@ -190,16 +190,16 @@ async fn strip(pool: &PgPool, partition: &Partition) -> Result<u64> {
     let full = partition.name();
     let bare = format!("{full}{BARE}");
     let (from, to) = bounds_of(partition.day);
-    let columns: Vec<(String,)> = sqlx::query_as(
-        "SELECT quote_ident(attname) FROM pg_attribute
-         WHERE attrelid = 'operations'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-    )
-    .fetch_all(pool)
-    .await?;
-    let names: Vec<&str> = columns.iter().map(|(name,)| name.as_str()).collect();
+    let names = columns(pool, "operations").await?;
+    let begun = columns(pool, &bare).await?;
+    if !begun.is_empty() && begun != names {
+        // The table has changed since the copy was begun.
+        let drop = format!("DROP TABLE {bare}");
+        sqlx::query(AssertSqlSafe(drop)).execute(pool).await?;
+    }
     let values: Vec<&str> = names
         .iter()
-        .map(|name| if *name == "request" { "''" } else { name })
+        .map(|name| if name == "request" { "''" } else { name })
         .collect();
     sqlx::query(AssertSqlSafe(format!(
         "CREATE TABLE IF NOT EXISTS {bare} (LIKE {full} INCLUDING ALL,
@@ -233,6 +233,17 @@ async fn strip(pool: &PgPool, partition: &Partition) -> Result<u64> {
     }
     let swapped = exclusively(pool, &Change::Swap { full, bare, from, to }).await?;
     Ok(swapped.unwrap_or(0))
+}
+
+/// The columns of a table, by name; none when there is no such table.
+async fn columns(pool: &PgPool, table: &str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT quote_ident(attname) FROM pg_attribute
+         WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attname",
+    )
+    .bind(table)
+    .fetch_all(pool)
+    .await?)
 }
 
 /// What needs the history for itself.

@@ -439,3 +439,18 @@ impl World {
         assert_eq!(self.store.settle(&[settle]).await.unwrap(), [true]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_from_before_a_change_of_the_table_is_begun_anew() {
+    let world = World::new(Kind::Postgres).await;
+    world.store.prepare_history(days_ago(10)).await.unwrap();
+    let old = world.finished(10, 3).await;
+    sql(
+        &world,
+        &[BEGIN_COPY, "ALTER TABLE operations ADD COLUMN later text"],
+    )
+    .await;
+    let expired = world.store.expire_history(WEEK_OF_PAYLOADS).await.unwrap();
+    assert_eq!(expired.payloads, 3);
+    assert!(world.is_there(old[0]).await);
+}
