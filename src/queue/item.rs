@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up, with_quota};
+use super::shard::Shards;
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome};
@@ -62,9 +63,9 @@ fn left(item: &Claimed, claimed_at: Instant) -> Duration {
 
 /// Who performs an item.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Holder {
-    /// The worker.
-    pub worker: Uuid,
+pub(super) struct Holder<'a> {
+    /// The worker's shards.
+    pub shards: &'a Shards,
     /// The lease under which the item was claimed.
     pub lease: Lease,
     /// The id of the attempt.
@@ -99,7 +100,7 @@ pub(super) async fn attempt(
     item: &Claimed,
     claimed_at: Instant,
     base: Duration,
-    holder: &Holder,
+    holder: &Holder<'_>,
 ) -> Result<Attempted, Unsent> {
     // Out of its turn it may only be ended.
     if holder.overdue && !left(item, claimed_at).is_zero() {
@@ -149,7 +150,7 @@ async fn perform(
     item: &Claimed,
     claimed_at: Instant,
     base: Duration,
-    holder: &Holder,
+    holder: &Holder<'_>,
 ) -> Result<Attempted, Unsent> {
     let object = item.object.as_str();
     let situation = |spent: i32, hint: Option<Duration>, can_resolve: bool| Situation {
@@ -273,12 +274,16 @@ async fn perform(
     };
     let performed: Performed = writes
         .perform(&mut job, async |sent| {
+            // Reading what comes before the write took its time, and a process can stand still: the last look.
+            if !holder.shards.may_send(holder.lease) {
+                return Err(Unsent::Lost);
+            }
             if !unsafe_to_repeat {
                 return Ok(());
             }
             // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
             let begin = BeginAttempt {
-                worker: holder.worker,
+                worker: holder.shards.worker,
                 lease: holder.lease,
                 attempt: row(sent),
             };

@@ -78,6 +78,12 @@ impl Shards {
                 .is_some_and(|held| held.lease == lease && !held.leaving)
     }
 
+    /// Whether a request may leave now under this lease: it is held, and has not run out by this process's own clock. A
+    /// process that stood still wakes up in the middle of its work, and learns only here that others have gone on.
+    pub fn may_send(&self, lease: Lease) -> bool {
+        self.left().is_some_and(|left| !left.is_zero()) && self.holds(lease)
+    }
+
     /// Whether this very lease is still held.
     pub fn holds(&self, lease: Lease) -> bool {
         self.held()

@@ -478,7 +478,7 @@ async fn run_item(
     };
     let started = Instant::now();
     let holder = Holder {
-        worker: shards.worker,
+        shards: &shards,
         lease: held.lease,
         attempt_id: clock.new_id(),
         overdue,

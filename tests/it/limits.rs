@@ -417,6 +417,8 @@ fn finished(project: &Project, days: i64) -> RecordOperation {
             object: "contacts".to_owned(),
             action: Action::Create,
             request: "{}".to_owned(),
+            client_ref: None,
+            replay_of: None,
         },
         result: NewResult {
             state: EndState::Succeeded,

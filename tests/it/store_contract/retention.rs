@@ -154,7 +154,7 @@ async fn old_work_that_is_still_queued_stays_and_leaves_once_it_has_ended(kind: 
     let live = world.queued(40).await;
     world.store.expire_history(MONTH).await.unwrap();
     assert!(world.is_there(live).await);
-    world.finish(live).await;
+    world.end_item(live).await;
     world.store.expire_history(MONTH).await.unwrap();
     assert!(!world.is_there(live).await);
     assert!(!world.is_there(finished).await);
@@ -385,7 +385,7 @@ async fn a_config_that_was_replaced_leaves_when_nothing_can_need_it_and_the_one_
         pinned(first_config, first_revision).await,
         "queued work may need it"
     );
-    world.finish(live).await;
+    world.end_item(live).await;
     let gone = store.expire_history(MONTH).await.unwrap();
     assert!(!pinned(first_config, first_revision).await);
     assert!(gone.definitions >= 1, "{gone:?}");
@@ -429,7 +429,7 @@ impl World {
     }
 
     /// Performs the one item that is queued.
-    async fn finish(&self, operation: Uuid) {
+    async fn end_item(&self, operation: Uuid) {
         let worker = id();
         let lease = super::queue::lease(self, worker).await;
         let item = super::queue::claim_all(self).await.remove(0);
