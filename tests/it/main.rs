@@ -13,6 +13,7 @@ mod limits;
 mod manifest;
 mod mapping;
 mod processes;
+mod promises;
 mod queue;
 mod sandbox;
 mod steering;

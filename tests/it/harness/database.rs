@@ -58,6 +58,20 @@ impl Database {
         }
     }
 
+    /// A database that somebody else made and takes away.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            _folder: None,
+            name: None,
+        }
+    }
+
+    /// A connection of the test's own to a Postgres database.
+    pub async fn look(&self) -> sqlx::PgConnection {
+        sqlx::PgConnection::connect(&self.url).await.expect("connected")
+    }
+
     pub async fn store(&self) -> SharedStore {
         connect(&self.url, 8, Arc::new(SystemClock))
             .await

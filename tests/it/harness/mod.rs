@@ -1,7 +1,10 @@
 //! What tests stand on: databases of their own, a service in this process, a client, and real processes.
 
 pub mod client;
+pub mod cluster;
 pub mod database;
+pub mod gate;
+pub mod postgres;
 pub mod process;
 pub mod service;
 

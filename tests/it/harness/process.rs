@@ -54,8 +54,13 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// A signal by its name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .arg(self.child.id().to_string())
+            .args(["-s", name, &self.child.id().to_string()])
             .status()
             .expect("kill runs");
         assert!(status.success());

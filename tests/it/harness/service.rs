@@ -75,7 +75,7 @@ pub async fn start_lenient_sandbox() -> Sandbox {
     .await
 }
 
-async fn start_sandbox_with(options: sandbox::Options) -> Sandbox {
+pub async fn start_sandbox_with(options: sandbox::Options) -> Sandbox {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     sandbox::start(listener, options).expect("the sandbox starts")
 }

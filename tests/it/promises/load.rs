@@ -1,0 +1,324 @@
+//! Apps that write without pause, and remember what they were told.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::Client;
+use crate::harness::cluster::{Addresses, Cluster};
+
+/// The manifest of the loads.
+pub const MANIFEST: &str = r"
+specVersion: 1.0.0
+integrations:
+  - name: hs
+    provider: hubspot
+    write: {objects: [{objectName: contacts}, {objectName: companies}]}
+  - name: sf
+    provider: salesforce
+    write: {objects: [{objectName: Account}, {objectName: Lead}]}
+";
+
+/// What the app knows of a write that it sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was accepted: 200 to an asynchronous write.
+    Accepted,
+    /// It was done: 200 to a synchronous write.
+    Done,
+    /// It was refused, or there was no answer: it may have happened or not, but not twice.
+    Nothing,
+}
+
+/// A write that an app sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Names it in reports.
+    pub name: String,
+    pub told: Told,
+    /// The operation, when the app was told.
+    pub operation: Option<String>,
+    pub account: String,
+    pub object: &'static str,
+    pub action: &'static str,
+    /// The record of an update.
+    pub record: Option<String>,
+    /// What only this write writes.
+    pub mark: Map<String, Value>,
+    /// Its place among the writes to its record.
+    pub order: u64,
+    /// The provider keeps its value unique, so that it can be looked up: doubt is always resolved.
+    pub keyed: bool,
+}
+
+/// A record that is updated again and again.
+#[derive(Debug, Clone)]
+struct Target {
+    group: String,
+    integration: &'static str,
+    object: &'static str,
+    field: &'static str,
+    id: String,
+}
+
+/// How the apps write.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub groups: Vec<String>,
+    /// Apps that make records, each with one request at a time.
+    pub creators: usize,
+    /// The longest pause between two writes of one app, in milliseconds.
+    pub pause_ms: u64,
+    /// Let some creates be synchronous.
+    pub synchronous: bool,
+    /// What the app allows after an unknown outcome.
+    pub on_unknown: &'static str,
+}
+
+impl Options {
+    pub fn new(groups: usize) -> Self {
+        Self {
+            groups: (0..groups).map(|number| format!("group-{number}")).collect(),
+            creators: 4,
+            pause_ms: 40,
+            synchronous: true,
+            on_unknown: "review",
+        }
+    }
+}
+
+struct Shared {
+    client: Client,
+    addresses: Addresses,
+    options: Options,
+    sent: Mutex<Vec<Sent>>,
+    number: AtomicU64,
+    told: AtomicUsize,
+    told_more: Notify,
+    stop: CancellationToken,
+}
+
+/// Apps that write until [`Load::end`].
+pub struct Load {
+    shared: Arc<Shared>,
+    apps: JoinSet<()>,
+}
+
+impl Load {
+    /// Makes the groups' installations and the records to update, then starts the apps.
+    pub async fn start(cluster: &Cluster, options: Options, seed: u64) -> Self {
+        cluster.set_up(MANIFEST, &options.groups).await;
+        Self::start_prepared(cluster, options, seed).await
+    }
+
+    /// As [`Load::start`], with the groups' installations there.
+    pub async fn start_prepared(cluster: &Cluster, options: Options, seed: u64) -> Self {
+        let shared = Arc::new(Shared {
+            client: cluster.template(),
+            addresses: cluster.addresses.clone(),
+            sent: Mutex::default(),
+            number: AtomicU64::new(0),
+            told: AtomicUsize::new(0),
+            told_more: Notify::new(),
+            stop: CancellationToken::new(),
+            options,
+        });
+        let mut apps = JoinSet::new();
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for group in &shared.options.groups {
+            for (integration, object, name, field) in [
+                ("hs", "companies", "name", "city"),
+                ("sf", "Account", "Name", "Description"),
+            ] {
+                let text = format!("target of {group}");
+                let id = cluster
+                    .create(integration, object, group, json!({name: text}))
+                    .await;
+                shared.remember(Sent {
+                    name: format!("{object} {text}"),
+                    told: Told::Done,
+                    operation: None,
+                    account: group.clone(),
+                    object,
+                    action: "create",
+                    record: None,
+                    mark: json!({name: text}).as_object().cloned().expect("an object"),
+                    order: 0,
+                    keyed: false,
+                });
+                let target = Target {
+                    group: group.clone(),
+                    integration,
+                    object,
+                    field,
+                    id,
+                };
+                apps.spawn(Arc::clone(&shared).update(target, rng.fork()));
+            }
+        }
+        for _ in 0..shared.options.creators {
+            apps.spawn(Arc::clone(&shared).create(rng.fork()));
+        }
+        Self { shared, apps }
+    }
+
+    /// How many writes the apps were told about.
+    pub fn told(&self) -> usize {
+        self.shared.told.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the apps were told of that many writes in all.
+    pub async fn wait_told(&self, wanted: usize) {
+        let patience = crate::harness::client::PATIENCE;
+        tokio::time::timeout(patience, async {
+            loop {
+                let more = self.shared.told_more.notified();
+                if self.told() >= wanted {
+                    return;
+                }
+                more.await;
+            }
+        })
+        .await
+        .expect("the apps get on");
+    }
+
+    /// Lets every app end its present request, and answers everything that was sent.
+    pub async fn end(mut self) -> Vec<Sent> {
+        self.shared.stop.cancel();
+        while let Some(ended) = self.apps.join_next().await {
+            ended.expect("an app does not panic");
+        }
+        std::mem::take(&mut *self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shared {
+    fn remember(&self, sent: Sent) {
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sent);
+    }
+
+    /// Updates one record, one request after the other: the order in which they are answered is the order of acceptance.
+    async fn update(self: Arc<Self>, target: Target, mut rng: fastrand::Rng) {
+        let mut order = 1;
+        while self.pause(&mut rng).await {
+            let mark = json!({ target.field: format!("{} {order}", target.group) });
+            let mut record = mark.clone();
+            record["id"] = json!(target.id);
+            let body =
+                json!({"groupRef": target.group, "type": "update", "mode": "asynchronous", "record": record});
+            let sent = Sent {
+                name: format!("{} {} update {order}", target.group, target.object),
+                told: Told::Nothing,
+                operation: None,
+                account: target.group.clone(),
+                object: target.object,
+                action: "update",
+                record: Some(target.id.clone()),
+                mark: mark.as_object().cloned().expect("an object"),
+                order,
+                keyed: true,
+            };
+            self.send(target.integration, target.object, body, sent, &mut rng)
+                .await;
+            order += 1;
+        }
+    }
+
+    /// Makes records: contacts, which HubSpot keeps unique by their email, and others that nobody can look up.
+    async fn create(self: Arc<Self>, mut rng: fastrand::Rng) {
+        while self.pause(&mut rng).await {
+            let number = self.number.fetch_add(1, Ordering::SeqCst);
+            let group = rng.choice(&self.options.groups).expect("a group").clone();
+            let (integration, object, field, keyed) = match rng.u8(..4) {
+                0 | 1 => ("hs", "contacts", "email", true),
+                2 => ("hs", "companies", "name", false),
+                _ => ("sf", "Lead", "LastName", false),
+            };
+            let value = if keyed {
+                format!("n{number}@example.com")
+            } else {
+                format!("n{number}")
+            };
+            let mark = json!({ field: value });
+            let mut record = mark.clone();
+            if object == "Lead" {
+                record["Company"] = json!("Northpeak");
+            }
+            let synchronous = self.options.synchronous && rng.u8(..8) == 0;
+            let mode = if synchronous {
+                "synchronous"
+            } else {
+                "asynchronous"
+            };
+            let body = json!({"groupRef": group, "type": "create", "mode": mode, "record": record,
+                "onUnknown": self.options.on_unknown});
+            let sent = Sent {
+                name: format!("{object} {value}"),
+                told: Told::Nothing,
+                operation: None,
+                account: group,
+                object,
+                action: "create",
+                record: None,
+                mark: mark.as_object().cloned().expect("an object"),
+                order: 0,
+                keyed,
+            };
+            self.send(integration, object, body, sent, &mut rng).await;
+        }
+    }
+
+    /// Waits a moment; false when the load ends.
+    async fn pause(&self, rng: &mut fastrand::Rng) -> bool {
+        let pause = Duration::from_millis(rng.u64(0..=self.options.pause_ms));
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    async fn send(
+        &self,
+        integration: &str,
+        object: &str,
+        body: Value,
+        mut sent: Sent,
+        rng: &mut fastrand::Rng,
+    ) {
+        // Nobody serves just now: this write was never sent.
+        let Some(url) = self.addresses.any(rng.usize(..)) else {
+            return;
+        };
+        let client = Client {
+            url,
+            ..self.client.clone()
+        };
+        let path = client.path(&format!("/integrations/{integration}/objects/{object}"));
+        let request = client
+            .request(http::Method::POST, &path)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        if let Ok(answer) = client.try_send(request).await
+            && answer.status == 200
+        {
+            sent.operation = answer.json()["operationId"].as_str().map(str::to_owned);
+            sent.told = if body["mode"] == "synchronous" {
+                Told::Done
+            } else {
+                Told::Accepted
+            };
+            self.told.fetch_add(1, Ordering::SeqCst);
+        }
+        self.remember(sent);
+        self.told_more.notify_waiters();
+    }
+}
