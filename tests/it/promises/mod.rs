@@ -6,11 +6,12 @@
 //!
 //! | promise | where |
 //! |---|---|
-//! | P1, P2, P3: acknowledged is durable, nothing vanishes, no create is blindly repeated | [`killed`], [`stopped`], [`outages`], [`nodes`] |
+//! | P1, P2, P3: acknowledged is durable, nothing vanishes, no create is blindly repeated | [`killed`], [`stopped`], [`outages`], [`nodes`], [`model`] |
 //! | P4: one record's writes in accepted order | all of these: each load has ordered updates |
 
 mod killed;
 mod load;
+mod model;
 mod nodes;
 mod outages;
 mod stopped;
