@@ -317,9 +317,13 @@ impl<'a> Run<'a> {
                     Action::Update
                 },
                 request: "{}".to_owned(),
+                client_ref: None,
+                replay_of: None,
             },
             record_key: key,
             deadline: LONG,
+            key: None,
+            performing: None,
         };
         self.store.accept_operations(&[accept]).await.expect("accepted");
         let live = Live {
@@ -408,14 +412,18 @@ impl<'a> Run<'a> {
                 return fail(format!("lane {lane}: held is said to be {:?}", found.hold_reason));
             }
             if found.hold_reason.is_none() {
+                let in_memory = || {
+                    let memory = self.workers[worker].memory.iter();
+                    memory.filter(|read| read.lane == lane)
+                };
                 asks.push(LaneAsk {
-                    shard: found.shard,
-                    lane_id: found.lane_id,
-                    limit: 100,
+                    known: in_memory().map(|read| read.claimed.operation_id).collect(),
+                    busy: in_memory().filter_map(|read| read.key).collect(),
+                    ..LaneAsk::first(found.shard, found.lane_id, 100)
                 });
             }
         }
-        let claimed = self.store.claim(&asks, &in_flight).await.expect("claimed");
+        let claimed = self.store.claim(&asks, 1 << 20).await.expect("claimed").items;
         let mut expected: HashSet<Uuid> = HashSet::new();
         for (number, item) in &self.live {
             let shard = shard_of(self.lanes[item.lane].0);
@@ -560,6 +568,8 @@ impl<'a> Run<'a> {
             class: class.map(str::to_owned),
             message: None,
             latency_us: None,
+            skipped: None,
+            excerpt: None,
         }
     }
 
