@@ -13,8 +13,13 @@ use crate::store::{Claimed, LaneAsk, LaneRead, Place};
 
 /// Items of a lane in stock beyond those that run, at most.
 const STOCK: usize = 32;
-/// Rows looked at for a lane in one claim, at first and at most: more while only blocked ones come back.
-const SCAN: (i64, i64) = (32, 1_024);
+/// Rows looked at for a lane in one claim beyond those asked for, at first and at most: more while only blocked ones come
+/// back.
+const SCAN: (i64, i64) = (4, 1_024);
+/// Reading lanes from their beginning may take this part of the time at most.
+const PASS_SHARE: u32 = 20;
+/// A lane that is never read to its end begins anew after this time.
+const UNFINISHED_PASS: Duration = Duration::from_secs(300);
 /// How long a lane without work is remembered.
 const FORGET: Duration = Duration::from_secs(600);
 
@@ -82,6 +87,9 @@ pub(super) struct Lane {
     /// Items were passed over because an earlier one of the same record waits or runs.
     blocked: bool,
     scan: i64,
+    /// When it was last begun to be read from its beginning, and how long it took until everything due had been seen.
+    pass_began: Instant,
+    pass_took: Option<Duration>,
     /// When it was last read, or emptied: what was handed over from before may have been read already.
     pub read_at: Option<Instant>,
     used_at: Instant,
@@ -115,6 +123,8 @@ impl Lane {
             next_of: Vec::new(),
             blocked: false,
             scan: SCAN.0,
+            pass_began: now,
+            pass_took: None,
             read_at: None,
             used_at: now,
             in_ready: false,
@@ -151,6 +161,11 @@ impl Lane {
                 .bucket
                 .as_ref()
                 .is_none_or(|bucket| bucket.ready_at(now) <= now)
+    }
+
+    /// Whether any of it is being performed.
+    pub fn has_calls(&self) -> bool {
+        !self.running.is_empty()
     }
 
     /// Whether the table should be read for it: before it runs dry.
@@ -277,6 +292,8 @@ impl Lane {
             SCAN.0
         };
         if !read.more {
+            self.pass_took
+                .get_or_insert_with(|| now.saturating_duration_since(self.pass_began));
             self.due_at = read.next_due.map(|due| now + due.since(read.store_now));
         }
         self.on_hold = read.hold_reason.is_some();
@@ -286,9 +303,17 @@ impl Lane {
     }
 
     /// The table is read from its beginning: nothing may be overlooked for ever.
-    pub fn read_from_start(&mut self) {
+    pub fn read_from_start(&mut self, now: Instant) {
+        (self.pass_began, self.pass_took) = (now, None);
         self.after = Place::START;
         self.more = true;
+    }
+
+    /// Whether it may be read from its beginning once more: passing over a flood must come to its end, and must not take
+    /// more than a part of the time.
+    pub fn may_read_from_start(&self, now: Instant) -> bool {
+        let wait = self.pass_took.map_or(UNFINISHED_PASS, |took| took * PASS_SHARE);
+        now.saturating_duration_since(self.pass_began) >= wait
     }
 
     /// An item that was in memory is left to the table, and read from there again.

@@ -369,12 +369,22 @@ impl Scheduler {
         self.endings.pop_front()
     }
 
-    /// The next item to run. Each lane starts as many as its weight in its turn, then the next lane has its turn.
-    pub fn next(&mut self, now: Instant) -> Option<Item> {
+    /// The next item to run. Each lane starts as many as its weight in its turn, then the next lane has its turn. While calls
+    /// are `scarce` only a lane that has none open gets one: slow lanes must not use up what all share.
+    pub fn next(&mut self, now: Instant, scarce: bool) -> Option<Item> {
+        let mut passed_over = 0;
         while let Some(id) = self.ready.pop_front() {
             let Some(lane) = self.lanes.get_mut(&id) else {
                 continue;
             };
+            if scarce && lane.has_calls() {
+                self.ready.push_back(id);
+                passed_over += 1;
+                if passed_over >= self.ready.len() {
+                    return None;
+                }
+                continue;
+            }
             lane.in_ready = false;
             if !lane.may_start(now) {
                 lane.turn = 0;
@@ -453,8 +463,8 @@ impl Scheduler {
             let due_in = found.run_at.since(found.store_now);
             if !due_in.is_zero() {
                 lane.due_by(now + due_in);
-            } else if from_start || was_held {
-                lane.read_from_start();
+            } else if was_held || (from_start && lane.may_read_from_start(now)) {
+                lane.read_from_start(now);
             } else if lane.waiting.is_empty() && lane.in_hand().next().is_none() {
                 lane.more = true;
             }
@@ -632,7 +642,7 @@ mod tests {
     }
 
     fn started(scheduler: &mut Scheduler, now: Instant) -> Vec<u128> {
-        std::iter::from_fn(|| scheduler.next(now))
+        std::iter::from_fn(|| scheduler.next(now, false))
             .map(|item| item.claimed.lane_id.as_u128() >> 8)
             .collect()
     }
@@ -668,6 +678,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_calls_are_kept_for_lanes_that_have_none() {
+        let now = Instant::now();
+        let mut scheduler = scheduler(8, &[]);
+        fill(&mut scheduler, &[(1, 4), (2, 2)], &limits(8, None));
+        let next = |scheduler: &mut Scheduler, scarce| {
+            let item = scheduler.next(now, scarce)?;
+            Some(item.claimed.lane_id.as_u128() >> 8)
+        };
+        assert_eq!(next(&mut scheduler, false), Some(1));
+        assert_eq!(next(&mut scheduler, true), Some(2), "lane 1 has one open");
+        assert_eq!(next(&mut scheduler, true), None);
+        assert_eq!(next(&mut scheduler, false), Some(1), "its turn was not lost");
+    }
+
+    #[test]
     fn the_providers_limits_are_kept() {
         let mut scheduler = scheduler(8, &[]);
         fill(&mut scheduler, &[(1, 8)], &limits(5, None));
@@ -689,7 +714,7 @@ mod tests {
         let mut scheduler = scheduler(2, &[]);
         fill(&mut scheduler, &[(1, 2)], &limits(9, None));
         scheduler.hold(lane(1), now);
-        assert!(scheduler.next(now).is_none() && !scheduler.wants_reading());
+        assert!(scheduler.next(now, false).is_none() && !scheduler.wants_reading());
         let shards = scheduler.shards();
         let held = DueLane {
             hold_reason: Some("authorization".to_owned()),
@@ -707,9 +732,13 @@ mod tests {
         let now = Instant::now();
         let mut scheduler = scheduler(1, &[]);
         fill(&mut scheduler, &[(1, 2)], &limits(9, None));
-        let running = scheduler.next(now).expect("it starts").claimed.operation_id;
+        let running = scheduler
+            .next(now, false)
+            .expect("it starts")
+            .claimed
+            .operation_id;
         scheduler.set_leases(leases(3));
-        assert!(scheduler.next(now).is_none());
+        assert!(scheduler.next(now, false).is_none());
         assert_eq!(scheduler.unexplored().len(), 1);
         let shards = scheduler.shards();
         scheduler.found(&shards, &[due(1)], false, now);
@@ -741,13 +770,16 @@ mod tests {
             .expect("a machine that is up");
         assert!(scheduler.arrived(handed(2, before_reading), now).is_empty());
         assert!(
-            scheduler.next(now).is_none(),
+            scheduler.next(now, false).is_none(),
             "a claim since the commit may have read it"
         );
         let asks = scheduler.asks(now);
         assert_eq!(asks.len(), 1, "so the lane is read");
         scheduler.arrived(handed(3, after_reading), now);
-        assert!(scheduler.next(now).is_none(), "there may be more before it");
+        assert!(
+            scheduler.next(now, false).is_none(),
+            "there may be more before it"
+        );
         scheduler.add(
             Claim {
                 items: vec![],
@@ -758,7 +790,7 @@ mod tests {
         );
         scheduler.arrived(handed(4, after_reading), now);
         assert_eq!(
-            scheduler.next(now).map(|item| item.claimed.operation_id),
+            scheduler.next(now, false).map(|item| item.claimed.operation_id),
             Some(item(1, 4).operation_id)
         );
     }
@@ -781,7 +813,7 @@ mod tests {
         fill(&mut scheduler, &numbers, &limits(8, None));
         assert_eq!(scheduler.waiting, READ_AHEAD);
         // Every lane is full with what does not end.
-        while scheduler.next(now).is_some() {}
+        while scheduler.next(now, false).is_some() {}
         assert_eq!(scheduler.waiting, 0);
         for number in 1..=32 {
             scheduler.arrived(
@@ -800,7 +832,7 @@ mod tests {
         let lanes = (1..=32).map(read).collect();
         scheduler.add(Claim { items, lanes }, limits(8, None), now);
         assert_eq!(scheduler.waiting, READ_AHEAD);
-        assert!(scheduler.next(now).is_none(), "all of it is stuck");
+        assert!(scheduler.next(now, false).is_none(), "all of it is stuck");
         let shards = scheduler.shards();
         scheduler.found(&shards, &[due(99)], false, now);
         let asks = scheduler.asks(now);
@@ -815,7 +847,7 @@ mod tests {
         let now = Instant::now();
         let mut scheduler = scheduler(2, &[]);
         fill(&mut scheduler, &[(1, 1)], &limits(9, None));
-        scheduler.next(now);
+        scheduler.next(now, false);
         scheduler.ended(&Ended::of(&item(1, 1)), Left::Finished, now);
         assert_eq!(scheduler.lanes.len(), 1);
         scheduler.fire(now + Duration::from_secs(3600));
@@ -827,7 +859,7 @@ mod tests {
         let now = Instant::now();
         let mut scheduler = scheduler(1, &[]);
         fill(&mut scheduler, &[(1, 2)], &limits(1, None));
-        scheduler.next(now);
+        scheduler.next(now, false);
         let shards = scheduler.shards();
         let past = DueLane {
             deadline: Some(Time::from_micros(900)),

@@ -35,6 +35,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(25);
 const BREATH: Duration = Duration::from_millis(2);
 /// Items past their deadline that are ended at the same time; they make no calls and take no slots.
 const ENDINGS: usize = 16;
+/// This part of the calls is kept for lanes that have none open.
+const KEPT: usize = 4;
 /// Items past their deadline that are read of one lane at a time.
 const SWEEP: usize = 64;
 
@@ -331,8 +333,14 @@ impl Worker {
         {
             self.spawn(state, item);
         }
-        while state.tasks.len() - state.endings < self.options.concurrency {
-            let Some(item) = state.scheduler.next(Instant::now()) else {
+        let total = self.options.concurrency;
+        loop {
+            let used = state.tasks.len() - state.endings;
+            if used >= total {
+                return;
+            }
+            let scarce = used + total / KEPT >= total && total >= 2 * KEPT;
+            let Some(item) = state.scheduler.next(Instant::now(), scarce) else {
                 return;
             };
             self.spawn(state, item);

@@ -17,6 +17,7 @@ on_both_stores!(
     dev_proves_itself_survives_a_kill_and_finds_its_data_again,
     a_graceful_stop_finishes_what_is_in_flight,
     a_first_key_is_printed_once_and_works,
+    the_lanes_of_the_queue_are_shown_as_a_table_and_as_json,
 );
 
 /// A serving process over a database and a sandbox.
@@ -334,6 +335,45 @@ async fn a_first_key_is_printed_once_and_works(kind: Kind) {
     let served = serve(&database, &sandbox, &key).ready().await;
     let project = served.client.get("").await.expect(200).json();
     assert_eq!(project["name"], "test");
+}
+
+async fn the_lanes_of_the_queue_are_shown_as_a_table_and_as_json(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let env = [("DATABASE_URL", database.url.as_str())];
+    let key = create_project(&database);
+    let (status, out, _) = run(&["lanes"], &env);
+    assert!(status.success() && out.contains("no lane has work"), "{out}");
+    let mut served = serve(&database, &sandbox, &key).ready().await;
+    served.set_up().await;
+    let limit = sandbox
+        .fault(FaultSpec {
+            retry_after: Some(600),
+            ..FaultSpec::new(FaultKind::RateLimit)
+        })
+        .expect("a good fault");
+    served.accept("companies", json!({"name": "Acme"})).await;
+    limit.wait_hits(1).await;
+    served.process.terminate();
+    assert!(served.process.wait().success());
+    let (status, out, err) = run(&["lanes", "--project", "test"], &env);
+    assert!(status.success(), "{err}");
+    let row = out.lines().nth(1).expect("one lane");
+    for part in [
+        "test",
+        "hubspot",
+        GROUP,
+        "paused until",
+        "6 at once, 100 per 10 s",
+    ] {
+        assert!(row.contains(part), "`{part}` is missing:\n{out}");
+    }
+    let (_, out, _) = run(&["lanes", "--json"], &env);
+    let lanes: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(lanes[0]["depth"], 1);
+    assert_eq!(lanes[0]["state"], "paused");
+    assert_eq!(lanes[0]["groupRef"], GROUP);
+    let (status, _, err) = run(&["lanes", "--project", "nobody"], &env);
+    assert!(!status.success() && err.contains("no project `nobody`"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

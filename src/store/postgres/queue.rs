@@ -77,8 +77,9 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
                          $8::boolean[], $9::int[]) WITH ORDINALITY
                   AS i (shard, lane_id, run_at, operation_id, project_id, seq, record_key, behind, attempt, position)
              JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
-             LEFT JOIN lanes ON lanes.lane_id = i.lane_id
-             LEFT JOIN connections c ON c.project_id = i.project_id AND c.id = i.lane_id) AS found
+             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = i.lane_id LIMIT 1) AS lanes ON true
+             LEFT JOIN LATERAL (SELECT k.provider FROM connections k
+                                WHERE k.project_id = i.project_id AND k.id = i.lane_id LIMIT 1) AS c ON true) AS found
          WHERE found.bytes <= $10 OR found.position = 1
          ORDER BY found.position",
     )
@@ -213,7 +214,9 @@ impl QueueStore for PostgresStore {
              SELECT lane.shard, lane.lane_id, lane.run_at, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     (SELECT q.deadline FROM queue_items q WHERE q.lane_id = lane.lane_id
                      ORDER BY q.deadline LIMIT 1) AS deadline
-             FROM lane LEFT JOIN lanes ON lanes.lane_id = lane.lane_id",
+             FROM lane
+             -- LIMIT keeps this one probe per lane, also by a plan that was made while the table was empty.
+             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = lane.lane_id LIMIT 1) AS lanes ON true",
         )
         .bind(shards)
         .fetch_all(&self.pool)
@@ -237,7 +240,7 @@ impl QueueStore for PostgresStore {
                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
                   AS ask (shard, lane_id, after_run_at, after_id, scan, position)
-             LEFT JOIN lanes ON lanes.lane_id = ask.lane_id
+             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
              LEFT JOIN LATERAL (
                  SELECT i.* FROM queue_items i
                  WHERE i.shard = ask.shard AND i.lane_id = ask.lane_id
@@ -302,7 +305,7 @@ impl QueueStore for PostgresStore {
                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[]) WITH ORDINALITY AS ask (shard, lane_id, position)
-             LEFT JOIN lanes ON lanes.lane_id = ask.lane_id
+             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
              CROSS JOIN LATERAL (
                  SELECT i.* FROM queue_items i
                  WHERE i.shard = ask.shard AND i.lane_id = ask.lane_id AND i.deadline <= now()

@@ -9,7 +9,7 @@ use amp_write::queue::Worker;
 use amp_write::sandbox::{self, Sandbox};
 use amp_write::settings::TuningArgs;
 use amp_write::store::NewProject;
-use amp_write::vault::{Vault, generate_key};
+use amp_write::vault::{Secret, Vault, generate_key};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,22 @@ pub struct Service {
     pub app: AppState,
     pub client: Client,
     pub sandbox: Sandbox,
-    _database: Database,
+    database: Database,
+    vault_key: Secret,
     stop: CancellationToken,
+}
+
+/// A further process, as it were, on the database of a service. It stops when it is dropped.
+pub struct Node {
+    pub app: AppState,
+    pub client: Client,
+    stop: CancellationToken,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl Drop for Service {
@@ -80,6 +94,22 @@ pub async fn start_sandbox_with(options: sandbox::Options) -> Sandbox {
     sandbox::start(listener, options).expect("the sandbox starts")
 }
 
+/// Serves until `stop`; answers where.
+async fn serve(app: &AppState, works_queue: bool, stop: &CancellationToken) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    app.writes.routes.poll().await.expect("the store answers");
+    tokio::spawn(Arc::clone(app).housekeeping(stop.clone()));
+    if works_queue {
+        let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
+        tokio::spawn(worker.run(stop.clone()));
+    }
+    let server = axum::serve(listener, api::router(app.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::spawn(async move { server.await.expect("it serves") });
+    url
+}
+
 impl Service {
     /// A service with a project and a key, and nothing deployed.
     pub async fn empty(kind: Kind) -> Self {
@@ -99,7 +129,8 @@ impl Service {
         let database = Database::create(kind).await;
         let clock: SharedClock = Arc::new(SystemClock);
         let store = database.store().await;
-        let vault = Vault::from_keys(&generate_key().expect("random")).expect("a key");
+        let vault_key = generate_key().expect("random");
+        let vault = Vault::from_keys(&vault_key).expect("a key");
         let app = App::build(tuning, store, vault, clock).expect("the service is built");
         let (key, new_key) =
             api::v1::api_keys::generate(app.clock.new_id(), "test".to_owned(), "full".to_owned())
@@ -114,25 +145,42 @@ impl Service {
             .create_project(&project, &new_key)
             .await
             .expect("a project");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let stop = CancellationToken::new();
-        app.writes.routes.poll().await.expect("the store answers");
-        tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
-        tokio::spawn(
-            Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options()).run(stop.clone()),
-        );
-        let server = axum::serve(listener, api::router(app.clone()))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::spawn(async move { server.await.expect("it serves") });
+        let url = serve(&app, true, &stop).await;
         let client = Client::new(url, key, "test".to_owned());
         Self {
             app,
             client,
             sandbox,
-            _database: database,
+            database,
+            vault_key,
             stop,
         }
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
+    /// A second one on the same database, with a worker of its own.
+    pub async fn another(&self) -> Node {
+        self.node(true).await
+    }
+
+    /// A second one on the same database that only answers requests.
+    pub async fn without_worker(&self) -> Node {
+        self.node(false).await
+    }
+
+    async fn node(&self, works_queue: bool) -> Node {
+        let vault = Vault::from_keys(&self.vault_key).expect("a key");
+        let store = self.database.store().await;
+        let app = App::build(self.app.tuning.clone(), store, vault, Arc::new(SystemClock))
+            .expect("the service is built");
+        let stop = CancellationToken::new();
+        let url = serve(&app, works_queue, &stop).await;
+        let client = Client::new(url, self.client.key.clone(), self.client.project.clone());
+        Node { app, client, stop }
     }
 
     /// A service with [`PLAIN`] deployed and installed for [`GROUP`], deletes enabled.
