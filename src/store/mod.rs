@@ -300,7 +300,7 @@ pub trait OperationStore: Send + Sync {
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
     /// One operation.
     async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>>;
-    /// What was stored of an operation's request when it came: JSON text.
+    /// What was stored of an operation's request when it came: JSON text. `None` once it has expired.
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>>;
     /// The attempts of an operation, oldest first.
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>>;

@@ -332,12 +332,16 @@ async fn a_starting_process_removes_what_is_too_old_and_serves_metrics_on_their_
         .to_owned();
     let store = database.store().await;
     let project = store.find_project("test").await.unwrap().unwrap();
-    let (old, young) = (finished(&project, 9), finished(&project, 1));
-    for days in [9, 1] {
+    let (old, bare, young) = (
+        finished(&project, 9),
+        finished(&project, 5),
+        finished(&project, 1),
+    );
+    for days in [9, 5, 1] {
         store.prepare_history(days_ago(days)).await.unwrap();
     }
     store
-        .record_operations(&[old.clone(), young.clone()])
+        .record_operations(&[old.clone(), bare.clone(), young.clone()])
         .await
         .unwrap();
     // On SQLite the process needs the file for itself.
@@ -358,6 +362,7 @@ async fn a_starting_process_removes_what_is_too_old_and_serves_metrics_on_their_
                 "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
             ),
             ("AMP_RETENTION_DAYS", "7"),
+            ("AMP_PAYLOAD_RETENTION_DAYS", "3"),
             ("AMP_LOG", "info"),
         ],
     );
@@ -376,8 +381,18 @@ async fn a_starting_process_removes_what_is_too_old_and_serves_metrics_on_their_
         assert!(started.elapsed() < PATIENCE, "it stays");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let request = client.request(http::Method::GET, &path(&young));
-    client.send(request).await.expect(200);
+    let expired = async |record| {
+        let request = client.request(http::Method::GET, &path(record));
+        let operation = client.send(request).await.expect(200).json();
+        assert_eq!(operation["status"], "success");
+        operation["metadata"]["payloadExpired"] == true
+    };
+    // Payloads leave after the operations have left.
+    while !expired(&bare).await {
+        assert!(started.elapsed() < PATIENCE, "the payload stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!expired(&young).await);
     let scrape = client.http.get(format!("http://{metrics}/metrics"));
     assert!(
         client

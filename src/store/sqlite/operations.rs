@@ -307,13 +307,13 @@ impl OperationStore for SqliteStore {
     }
 
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
-        Ok(
-            sqlx::query_scalar("SELECT request FROM operations WHERE project_id = $1 AND id = $2")
-                .bind(project_id)
-                .bind(operation_id)
-                .fetch_optional(&self.readers)
-                .await?,
+        Ok(sqlx::query_scalar(
+            "SELECT request FROM operations WHERE project_id = $1 AND id = $2 AND request <> ''",
         )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_optional(&self.readers)
+        .await?)
     }
 
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>> {

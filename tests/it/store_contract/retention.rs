@@ -175,6 +175,8 @@ async fn payloads_leave_before_their_operations_and_queued_work_keeps_its_own(ki
             world.request_of(kind, id).await,
             amp_write::store::EXPIRED_PAYLOAD
         );
+        let request = world.store.get_request(world.project.id, id).await.unwrap();
+        assert_eq!(request, None, "nothing is left of it");
         assert!(world.is_there(id).await, "the operation itself stays visible");
         assert_eq!(
             world

@@ -45,7 +45,10 @@ pub async fn get_operation(
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
     let derived = app.writes.derive(&row, &skipped).await?;
+    // Only where something is missing is it asked what.
+    let expired = derived.is_none() && app.store.get_request(project_id, row.id).await?.is_none();
     let mut operation = Operation::new(row, attempts);
+    operation.metadata.payload_expired = expired.then_some(true);
     if let Some(derived) = derived {
         operation.metadata.trace = derived.trace.into_iter().map(TraceEntry::from).collect();
         // The request holds the record, which is for the app's backend alone.

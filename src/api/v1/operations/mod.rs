@@ -68,6 +68,9 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Option<Time>,
+    /// True when the stored request is so old that it was removed: the operation can be neither traced nor replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_expired: Option<bool>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
@@ -181,6 +184,7 @@ impl Operation {
                     attempts: count,
                     last_attempt: attempts.last().map(|attempt| attempt.time),
                 }),
+                payload_expired: None,
                 outcome: (state == "needs_review").then_some("unknown"),
                 state,
                 action: row.action,
