@@ -258,13 +258,14 @@ async fn perform(
         return Ok(Attempted::without_call(ending, "deadline"));
     }
 
-    let row = |start_time: Time| NewAttempt {
+    // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
+    let row = || NewAttempt {
         id: holder.attempt_id,
         project_id: item.project_id,
         operation_id: item.operation_id,
         number,
         state: AttemptState::Sent,
-        start_time,
+        start_time: item.store_now.after(claimed_at.elapsed()),
         status: None,
         class: None,
         message: None,
@@ -273,7 +274,7 @@ async fn perform(
         excerpt: None,
     };
     let performed: Performed = writes
-        .perform(&mut job, async |sent| {
+        .perform(&mut job, async |_| {
             // Reading what comes before the write took its time, and a process can stand still: the last look.
             if !holder.shards.may_send(holder.lease) {
                 return Err(Unsent::Lost);
@@ -285,7 +286,7 @@ async fn perform(
             let begin = BeginAttempt {
                 worker: holder.shards.worker,
                 lease: holder.lease,
-                attempt: row(sent),
+                attempt: row(),
             };
             if writes.begin_attempt(begin).await? {
                 Ok(())

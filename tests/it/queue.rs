@@ -489,6 +489,8 @@ async fn many_writes_are_each_performed_once(kind: Kind) {
 async fn accept_untold(service: &Service, record: i64, city: &str, id: &str, deadline: Duration) -> String {
     let (lane, like) = installed(service).await;
     let operation = NewOperation {
+        client_ref: None,
+        replay_of: None,
         id: service.app.clock.new_id(),
         project_id: like.project_id,
         integration_id: like.integration_id,
@@ -501,6 +503,8 @@ async fn accept_untold(service: &Service, record: i64, city: &str, id: &str, dea
         request: json!({"record": {"id": id, "city": city}}).to_string(),
     };
     let accept = AcceptOperation {
+        key: None,
+        performing: None,
         operation,
         record_key: Some(record),
         deadline,

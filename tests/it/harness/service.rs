@@ -8,7 +8,7 @@ use amp_write::clock::{SharedClock, SystemClock};
 use amp_write::queue::Worker;
 use amp_write::sandbox::{self, Sandbox};
 use amp_write::settings::TuningArgs;
-use amp_write::store::NewProject;
+use amp_write::store::{NewProject, SharedStore};
 use amp_write::vault::{Secret, Vault, generate_key};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -36,7 +36,7 @@ pub struct Service {
     pub app: AppState,
     pub client: Client,
     pub sandbox: Sandbox,
-    database: Database,
+    pub database: Arc<Database>,
     vault_key: Secret,
     stop: CancellationToken,
 }
@@ -126,25 +126,51 @@ impl Service {
     }
 
     pub async fn with(kind: Kind, sandbox: Sandbox, tuning: TuningArgs) -> Self {
-        let database = Database::create(kind).await;
-        let clock: SharedClock = Arc::new(SystemClock);
-        let store = database.store().await;
-        let vault_key = generate_key().expect("random");
-        let vault = Vault::from_keys(&vault_key).expect("a key");
-        let app = App::build(tuning, store, vault, clock).expect("the service is built");
+        Self::with_clock(kind, sandbox, tuning, Arc::new(SystemClock)).await
+    }
+
+    /// A service with a clock of its own.
+    pub async fn with_clock(kind: Kind, sandbox: Sandbox, tuning: TuningArgs, clock: SharedClock) -> Self {
+        let database = Arc::new(Database::create(kind).await);
         let (key, new_key) =
-            api::v1::api_keys::generate(app.clock.new_id(), "test".to_owned(), "full".to_owned())
-                .expect("a key");
+            api::v1::api_keys::generate(clock.new_id(), "test".to_owned(), "full".to_owned()).expect("a key");
         let project = NewProject {
-            id: app.clock.new_id(),
+            id: clock.new_id(),
             name: "test".to_owned(),
             app_name: "Test".to_owned(),
-            org_id: app.clock.new_id(),
+            org_id: clock.new_id(),
         };
-        app.store
-            .create_project(&project, &new_key)
-            .await
-            .expect("a project");
+        let store = database.store().await;
+        store.create_project(&project, &new_key).await.expect("a project");
+        let vault_key = generate_key().expect("random");
+        Self::start_node(database, store, sandbox, tuning, clock, key, vault_key).await
+    }
+
+    /// Another node on the same Postgres, with a clock of its own.
+    pub async fn beside(&self, clock: SharedClock) -> Self {
+        Self::start_node(
+            Arc::clone(&self.database),
+            self.database.store().await,
+            self.sandbox.clone(),
+            self.app.tuning.clone(),
+            clock,
+            self.client.key.clone(),
+            self.vault_key.clone(),
+        )
+        .await
+    }
+
+    async fn start_node(
+        database: Arc<Database>,
+        store: SharedStore,
+        sandbox: Sandbox,
+        tuning: TuningArgs,
+        clock: SharedClock,
+        key: String,
+        vault_key: Secret,
+    ) -> Self {
+        let vault = Vault::from_keys(&vault_key).expect("a key");
+        let app = App::build(tuning, store, vault, clock).expect("the service is built");
         let stop = CancellationToken::new();
         let url = serve(&app, true, &stop).await;
         let client = Client::new(url, key, "test".to_owned());
