@@ -123,9 +123,16 @@ impl Connector {
     /// The fields by which a record of this object can be found: the provider keeps their values unique.
     #[must_use]
     pub fn unique_fields(&self, object: &str) -> &[String] {
-        let unique = self.module.reads.as_ref().and_then(|reads| reads.unique.as_ref());
+        let Some(unique) = self.module.reads.as_ref().and_then(|reads| reads.unique.as_ref()) else {
+            return &[];
+        };
+        // Providers take the names of objects in any case, so that apps do too.
         unique
-            .and_then(|unique| unique.objects.get(object))
+            .objects
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(object))
+            .map(|(_, fields)| fields)
+            .or_else(|| unique.objects.get("*"))
             .map_or(&[], Vec::as_slice)
     }
 

@@ -184,7 +184,7 @@ pub struct UniqueDef {
     pub created_at: Option<String>,
     /// The path of the object with its fields.
     pub fields: String,
-    /// Unique fields by object. `*` stands for every object and means that the caller knows which fields are unique.
+    /// Unique fields by object, whose names are compared in any case. `*` stands for every object that is not named.
     #[serde(default)]
     pub objects: Ordered<Vec<String>>,
 }
