@@ -270,7 +270,9 @@ impl QueueStore for PostgresStore {
                  CROSS JOIN LATERAL (
                      SELECT i.* FROM queue_items i
                      WHERE i.shard = ended.shard AND i.lane_id = ended.lane_id AND i.record_key = ended.record_key
-                       AND i.seq > ended.seq
+                       -- Not only what came after it: two commits can become visible in the other order. So far back
+                       -- reaches; the bound spares the rows that a long flood of one record has left behind.
+                       AND i.seq > ended.seq - 100000
                      ORDER BY i.seq LIMIT 1) AS q",
             )
             .bind(ended.iter().map(|(position, ..)| *position).collect::<Vec<_>>())

@@ -201,7 +201,7 @@ impl QueueStore for SqliteStore {
                             CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
                             i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.attempt, 0 AS blocked
                      FROM queue_items i
-                     WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5
+                     WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
                      ORDER BY i.seq LIMIT 1",
                 )
                 .bind(position)

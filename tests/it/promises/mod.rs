@@ -6,14 +6,19 @@
 //!
 //! | promise | where |
 //! |---|---|
-//! | P1, P2, P3: acknowledged is durable, nothing vanishes, no create is blindly repeated | [`killed`], [`stopped`], [`outages`], [`nodes`], [`model`] |
-//! | P4: one record's writes in accepted order | all of these: each load has ordered updates |
+//! | P1, P2, P3: acknowledged is durable, nothing vanishes, no create is blindly repeated | [`killed`], [`stopped`], [`outages`], [`nodes`], [`faults`], [`clocks`], [`model`], [`reconcile`] |
+//! | P4: one record's writes in accepted order | all of these: each has ordered updates |
+//! | P5: one installation does not delay another | [`isolation`] |
 
+mod clocks;
+mod faults;
+mod isolation;
 mod killed;
 mod load;
 mod model;
 mod nodes;
 mod outages;
+mod reconcile;
 mod stopped;
 mod verdict;
 
