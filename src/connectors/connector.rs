@@ -340,7 +340,7 @@ impl Connector {
     #[must_use]
     pub fn interpret(&self, command: &Command<'_>, response: &ProviderResponse, now: Timestamp) -> Outcome {
         let plan = match find_plan(&self.surroundings(), command) {
-            Ok(plan) => plan.for_record(command.record),
+            Ok(plan) => &plan.for_record(command.record),
             // An answer to a command that could not have been prepared: whoever calls has mixed two up.
             Err(refusal) => {
                 return Outcome::Unknown(ProviderError {

@@ -20,7 +20,7 @@ pub mod verify;
 pub use auth::{
     Attach, Auth, Basic, ClientAuth, Grant, Health, Input, Mint, OAuth2, Place, Rotation, Scheme,
 };
-pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse};
+pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse, without_examples};
 pub use connector::{Connector, Discovery, Variable};
 pub use contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,

@@ -13,7 +13,7 @@ use super::connector::Connector;
 use super::declarative::definition::Example;
 use crate::action::Action;
 
-pub use parse::{LoadError, Parsed, parse};
+pub use parse::{LoadError, Parsed, parse, without_examples};
 pub use shared::SharedCatalog;
 
 /// The files of the repository's `connectors/` folder.
@@ -194,14 +194,18 @@ impl Catalog {
             .unwrap_or_default()
     }
 
-    /// The examples of a provider's file.
+    /// The examples of a provider's file. Those of a file that is built in are read only here: writes do not need them.
     #[must_use]
     pub fn examples(&self, provider: &str) -> Vec<Example> {
-        self.entries
-            .get(provider)
-            .and_then(|e| e.parsed())
-            .map(|p| p.examples.clone())
-            .unwrap_or_default()
+        let Some(entry) = self.entries.get(provider) else {
+            return Vec::new();
+        };
+        match entry.source {
+            Source::Builtin(text) => parse("built in", text, None)
+                .map(|p| p.examples)
+                .unwrap_or_default(),
+            Source::User(_) => entry.parsed().map(|p| p.examples.clone()).unwrap_or_default(),
+        }
     }
 
     /// The text of a provider's file, when it is built in.
@@ -251,7 +255,10 @@ impl Entry {
 
     fn parsed(&self) -> Option<&Arc<Parsed>> {
         let parse_builtin = || match &self.source {
-            Source::Builtin(text) => parse("built in", text, self.base_url.clone()).ok().map(Arc::new),
+            Source::Builtin(text) => {
+                let text = without_examples(text);
+                parse("built in", text, self.base_url.clone()).ok().map(Arc::new)
+            }
             Source::User(_) => None,
         };
         self.parsed.get_or_init(parse_builtin).as_ref()

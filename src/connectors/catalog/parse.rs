@@ -84,6 +84,19 @@ pub fn parse(name: &str, text: &str, rebase: Option<String>) -> Result<Parsed, V
         .collect())
 }
 
+/// The text of a file without its examples, where they stand at the end: what a write needs.
+#[must_use]
+pub fn without_examples(text: &str) -> &str {
+    let Some((before, examples)) = text.split_once("\nexamples:\n") else {
+        return text;
+    };
+    // Another key at the start of a line: then they do not stand at the end.
+    let another_key = examples
+        .lines()
+        .any(|line| !line.is_empty() && !line.starts_with([' ', '-', '#']));
+    if another_key { text } else { before }
+}
+
 fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) -> Vec<Arc<Connector>> {
     let auth = file.auth.resolve().unwrap_or_else(|message| {
         problems.push(Problem {

@@ -1,5 +1,7 @@
 //! A compiled request: all that is needed to make it and to read its answer, for one object and action.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::body::Body;
@@ -10,13 +12,35 @@ use super::text::{Source, Text, record_text};
 use crate::action::Action;
 use crate::connectors::contract::ErrorClass;
 
-/// A compiled request.
+/// A compiled request with the names of its object. Cheap to clone: most objects of a file share one request.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What the object is called where.
+    pub names: Arc<Names>,
+    /// The request.
+    pub request: Arc<RequestPlan>,
+}
+
+/// What an object is called where.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
     /// `resource` of the object.
     pub resource: Option<Text>,
     /// `key` of the object.
     pub key: Option<Text>,
+}
+
+impl std::ops::Deref for Plan {
+    type Target = RequestPlan;
+
+    fn deref(&self) -> &RequestPlan {
+        &self.request
+    }
+}
+
+/// A compiled request.
+#[derive(Debug)]
+pub struct RequestPlan {
     /// Whether the file lists the object, so that its name is the file's own text.
     pub listed: bool,
     /// Whether names that are not listed may hold `/`.
@@ -50,12 +74,12 @@ pub struct Plan {
     /// A read that has to come first.
     pub lookup: Option<Lookup>,
     /// Other requests for records with certain contents.
-    pub variants: Vec<(When, Plan)>,
+    pub variants: Vec<(When, Arc<Self>)>,
     /// Reading the answer.
     pub result: ResultPlan,
 }
 
-impl Plan {
+impl RequestPlan {
     /// Whether the address or a header has this variable of the connection in it.
     #[must_use]
     pub fn needs_variable(&self, name: &str) -> bool {
@@ -66,7 +90,6 @@ impl Plan {
         });
         let mut all = texts
             .into_iter()
-            .chain(&self.resource)
             .chain(in_query)
             .chain(self.headers.iter().map(|(_, text)| text))
             .flat_map(Text::sources);
@@ -75,14 +98,25 @@ impl Plan {
             || self.body.as_ref().is_some_and(|body| body.needs_variable(name))
             || self.variants.iter().any(|(_, plan)| plan.needs_variable(name))
     }
+}
 
+impl Plan {
     /// This plan, or the variant that fits the record.
     #[must_use]
-    pub fn for_record(&self, record: &serde_json::Map<String, Value>) -> &Self {
-        self.variants
-            .iter()
-            .find(|(when, _)| when.holds(record))
-            .map_or(self, |(_, plan)| plan)
+    pub fn for_record(&self, record: &serde_json::Map<String, Value>) -> Self {
+        let variant = self.variants.iter().find(|(when, _)| when.holds(record));
+        Self {
+            names: Arc::clone(&self.names),
+            request: Arc::clone(variant.map_or(&self.request, |(_, request)| request)),
+        }
+    }
+
+    /// Whether the request has this variable of the connection in it.
+    #[must_use]
+    pub fn needs_variable(&self, name: &str) -> bool {
+        let mut names = self.names.resource.iter().flat_map(Text::sources);
+        names.any(|source| matches!(source, Source::Conn(own) if own == name))
+            || self.request.needs_variable(name)
     }
 }
 

@@ -71,7 +71,7 @@ pub fn prepare(
     looked_up: &[ProviderResponse],
     id_keys: IdKeys,
 ) -> Result<Step, Refusal> {
-    let plan = find_plan(around, command)?.for_record(command.record);
+    let plan = &find_plan(around, command)?.for_record(command.record);
     let id = command.record_id.filter(|id| !id.is_empty());
     if plan.needs_id && id.is_none() {
         let what = command.action;

@@ -64,11 +64,11 @@ impl<'a> Scope<'a> {
         let found = match source {
             Source::Object => Some(Cow::Borrowed(self.object)),
             Source::Singular => Some(singular(self.object)),
-            Source::Resource => match &self.plan.resource {
+            Source::Resource => match &self.plan.names.resource {
                 Some(text) => return self.name(text),
                 None => Some(Cow::Borrowed(self.object)),
             },
-            Source::Key => match &self.plan.key {
+            Source::Key => match &self.plan.names.key {
                 Some(text) => return self.name(text),
                 None => Some(singular(self.object)),
             },

@@ -162,8 +162,8 @@ impl Text {
                 Part::Place {
                     source: Source::Resource,
                     filters,
-                } if mode == Mode::Path && filters.is_empty() && scope.plan.resource.is_some() => {
-                    if let Some(resource) = &scope.plan.resource {
+                } if mode == Mode::Path && filters.is_empty() && scope.plan.names.resource.is_some() => {
+                    if let Some(resource) = &scope.plan.names.resource {
                         resource.render_into(out, scope, mode)?;
                     }
                 }

@@ -1,7 +1,7 @@
 //! Every built-in file is sound, and does what its examples say.
 
 use amp_write::action::Action;
-use amp_write::connectors::{Catalog, declarative::examples, parse};
+use amp_write::connectors::{Catalog, Command, Step, declarative::examples, parse, without_examples};
 
 fn now() -> jiff::Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
@@ -62,6 +62,64 @@ fn every_action_of_every_module_has_an_example() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn a_file_means_the_same_without_its_examples() {
+    let catalog = Catalog::builtin();
+    for name in catalog.names() {
+        let text = catalog.builtin_text(name).unwrap();
+        let short = without_examples(text);
+        assert!(
+            short.len() < text.len(),
+            "{name}: the examples do not stand at the end"
+        );
+        let (whole, part) = (parse("a", text, None).unwrap(), parse("a", short, None).unwrap());
+        assert_eq!(
+            format!("{:?}", whole.connectors),
+            format!("{:?}", part.connectors),
+            "{name}"
+        );
+    }
+    // Where they stand in the middle everything is read.
+    let middle = "provider: a\nexamples:\n  - {}\nopen: true\n";
+    assert_eq!(without_examples(middle), middle);
+}
+
+#[test]
+fn a_variant_keeps_the_names_of_its_object() {
+    let catalog = Catalog::builtin();
+    let record = serde_json::json!({"patch": [{"op": "replace", "path": "/name", "value": "Acme"}]});
+    let vars = [("region", "api-na"), ("clientId", "0")]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
+    let command = Command {
+        action: Action::Update,
+        object: "companies",
+        record_id: Some("7"),
+        record: record.as_object().unwrap(),
+        associations: &[],
+        headers: &[],
+        vars: &vars,
+        idempotency_key: None,
+        repeated: false,
+    };
+    match catalog
+        .get("connectWise")
+        .unwrap()
+        .prepare(&command, &[])
+        .unwrap()
+    {
+        Step::Send(request) => {
+            assert_eq!(request.method, "PATCH");
+            assert!(
+                request.url.ends_with("/apis/3.0/company/companies/7"),
+                "{}",
+                request.url
+            );
+        }
+        Step::Lookup(_) => panic!("a lookup"),
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The answer half of a plan, and the reads around it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::request::Compiler;
 use crate::connectors::declarative::definition::{
@@ -9,7 +10,8 @@ use crate::connectors::declarative::definition::{
 use crate::connectors::declarative::json_path::JsonPath;
 use crate::connectors::declarative::ordered::Ordered;
 use crate::connectors::declarative::plan::{
-    Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Rename, ResultPlan, Test, When,
+    Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Rename, RequestPlan,
+    ResultPlan, Test, When,
 };
 use crate::connectors::reads::Reads;
 
@@ -157,26 +159,27 @@ impl Compiler<'_> {
         let headers = self.headers("headers", &headers);
         let mut read = |path: &str, text: &str, query: &Ordered<QueryDef>| crate::connectors::reads::Read {
             plan: Plan {
-                resource: None,
-                key: None,
-                listed: false,
-                slashes: false,
-                method: http::Method::GET,
-                base_url: base_url.clone(),
-                base_url_variable: self.base_url_variable.clone(),
-                path: self.text(&format!("{path}.path"), text),
-                query: self.query(&format!("{path}.query"), query),
-                headers: headers.clone(),
-                content_type: String::new(),
-                encode: Encode::Json,
-                body: None,
-                needs_id: false,
-                repeat_id: Vec::new(),
-                idempotency: None,
-                repeat_safe: true,
-                lookup: None,
-                variants: Vec::new(),
-                result: ResultPlan::default(),
+                names: Arc::default(),
+                request: Arc::new(RequestPlan {
+                    listed: false,
+                    slashes: false,
+                    method: http::Method::GET,
+                    base_url: base_url.clone(),
+                    base_url_variable: self.base_url_variable.clone(),
+                    path: self.text(&format!("{path}.path"), text),
+                    query: self.query(&format!("{path}.query"), query),
+                    headers: headers.clone(),
+                    content_type: String::new(),
+                    encode: Encode::Json,
+                    body: None,
+                    needs_id: false,
+                    repeat_id: Vec::new(),
+                    idempotency: None,
+                    repeat_safe: true,
+                    lookup: None,
+                    variants: Vec::new(),
+                    result: ResultPlan::default(),
+                }),
             },
         };
         let current = def

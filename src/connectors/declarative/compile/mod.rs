@@ -5,6 +5,7 @@ mod merge;
 mod request;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use self::merge::{merge_errors, merge_ops, merge_result};
 use self::request::Compiler;
@@ -224,21 +225,21 @@ fn named(cx: &mut Compiler<'_>, defaults: &Plans, def: &ObjectDef) -> Option<Pla
     if !def.is_name_only() {
         return None;
     }
-    let resource = def.resource.as_ref().map(|text| cx.text("resource", text));
+    let names = cx.names(def);
     // What a name takes out of the record has to be left out of the body.
-    if resource
+    if names
+        .resource
         .iter()
         .flat_map(Text::sources)
         .any(|source| matches!(source, Source::Pop(_) | Source::Id))
     {
         return None;
     }
-    let key = def.key.as_ref().map(|text| cx.text("key", text));
+    let names = Arc::new(names);
     let rename = |plan: &Option<Plan>| {
         plan.as_ref().map(|plan| Plan {
-            resource: resource.clone(),
-            key: key.clone(),
-            ..plan.clone()
+            names: Arc::clone(&names),
+            request: Arc::clone(&plan.request),
         })
     };
     Some([rename(&defaults[0]), rename(&defaults[1]), rename(&defaults[2])])

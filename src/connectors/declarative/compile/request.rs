@@ -1,6 +1,7 @@
 //! The request half of a plan.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::merge::{merge_op, merge_result};
 use super::{Problem, op_allows};
@@ -11,7 +12,9 @@ use crate::connectors::declarative::definition::{
 };
 use crate::connectors::declarative::escape::{is_header_name, is_header_value};
 use crate::connectors::declarative::ordered::Ordered;
-use crate::connectors::declarative::plan::{Idempotency, Plan, Query, QueryValue, RepeatId, When};
+use crate::connectors::declarative::plan::{
+    Idempotency, Names, Plan, Query, QueryValue, RepeatId, RequestPlan, When,
+};
 use crate::connectors::declarative::template::Template;
 use crate::connectors::declarative::text::{Source, Text};
 
@@ -101,7 +104,8 @@ impl Compiler<'_> {
             op = merge_op(&op, own);
         }
         op.result = Some(merge_result(result, op.result.as_ref()));
-        let plan = self.op(&path, &op, def, action, listed)?;
+        let names = self.names(def);
+        let mut request = self.op(&path, &op, &names, action, listed)?;
         let variants = op
             .variants
             .iter()
@@ -110,22 +114,32 @@ impl Compiler<'_> {
             .filter_map(|(i, variant)| {
                 let path = format!("{path}.variants.{i}");
                 let op = merge_op(&op, &variant.op);
-                Some((When::of(&variant.when), self.op(&path, &op, def, action, listed)?))
+                let request = self.op(&path, &op, &names, action, listed)?;
+                Some((When::of(&variant.when), Arc::new(request)))
             });
+        request.variants = variants.collect();
         Some(Plan {
-            variants: variants.collect(),
-            ..plan
+            names: Arc::new(names),
+            request: Arc::new(request),
         })
+    }
+
+    /// What an object is called where.
+    pub(super) fn names(&mut self, def: &ObjectDef) -> Names {
+        Names {
+            resource: def.resource.as_ref().map(|text| self.text("resource", text)),
+            key: def.key.as_ref().map(|text| self.text("key", text)),
+        }
     }
 
     pub(super) fn op(
         &mut self,
         path: &str,
         op: &OpDef,
-        def: &ObjectDef,
+        names: &Names,
         action: Action,
         listed: bool,
-    ) -> Option<Plan> {
+    ) -> Option<RequestPlan> {
         let at = |what: &str| format!("{path}.{what}");
         let method = op.method.as_deref().unwrap_or("");
         let Ok(method) = method.parse::<http::Method>() else {
@@ -153,8 +167,7 @@ impl Compiler<'_> {
         } else {
             Encode::Json
         });
-        let resource = def.resource.as_ref().map(|text| self.text(&at("resource"), text));
-        let popped = popped(&url_path, resource.as_ref(), &query, &headers);
+        let popped = popped(&url_path, names.resource.as_ref(), &query, &headers);
         let body = self.body(&at("body"), op, encode, action, &popped);
         let lookup = op
             .lookup
@@ -192,9 +205,7 @@ impl Compiler<'_> {
             );
         }
         let result = self.result(&at("result"), op.result.as_ref().unwrap_or(&ResultDef::default()));
-        Some(Plan {
-            resource,
-            key: def.key.as_ref().map(|text| self.text("key", text)),
+        Some(RequestPlan {
             listed,
             slashes: self.slashes,
             method,
