@@ -31,6 +31,7 @@ on_both_stores!(
     lanes_are_found_in_every_shard,
     a_lane_is_read_on_from_where_it_was_read_and_nothing_is_left_out,
     a_flood_of_one_record_is_passed_over_in_steps_and_the_next_of_it_is_found_at_once,
+    the_next_of_a_record_is_found_also_when_it_became_visible_late,
     a_claim_reads_no_more_bytes_than_asked_for_but_always_one_item,
     an_item_past_its_deadline_is_found_wherever_it_stands_unless_the_clock_stood_still,
     lanes_are_listed_with_what_keeps_them_from_starting,
@@ -851,4 +852,31 @@ async fn on_postgres_what_one_process_tells_another_hears() {
     assert_eq!(listener.next().await.unwrap(), None);
     other.notify(&["9:*".to_owned()]).await.unwrap();
     assert_eq!(listener.next().await.unwrap().as_deref(), Some("9:*"));
+}
+
+/// Two commits can become visible in another order than that of their places: then the one that ended is the later.
+async fn the_next_of_a_record_is_found_also_when_it_became_visible_late(kind: Kind) {
+    let world = World::new(kind).await;
+    let keyed = || amp_write::store::AcceptOperation {
+        record_key: Some(1),
+        ..world.accept()
+    };
+    let (late, ended) = (keyed(), keyed());
+    world
+        .store
+        .accept_operations(&[late.clone(), ended.clone()])
+        .await
+        .unwrap();
+    let looked = claim_all(&world).await;
+    assert_eq!(looked.len(), 1, "one of a record at a time");
+    // As a worker asks that was given the second while the first was not visible yet, and has ended it.
+    let ask = LaneAsk {
+        after: amp_write::store::Place::before(amp_write::clock::Time::from_micros(i64::MAX / 2)),
+        known: vec![ended.operation.id],
+        next_of: vec![(1, looked[0].seq + 1)],
+        ..only(&world)
+    };
+    let claim = world.store.claim(&[ask], BYTES).await.unwrap();
+    let ids: Vec<Uuid> = claim.items.iter().map(|item| item.operation_id).collect();
+    assert_eq!(ids, [late.operation.id]);
 }
