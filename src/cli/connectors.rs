@@ -94,7 +94,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Runs the subcommand and writes to `out`. `now` is the time that examples and recorded answers arrive at. The answer
+/// Runs the subcommand and writes to `out`. `now` is the time that recorded answers arrive at. The answer
 /// says whether all was well: with `false` the process should end with status 1.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ pub fn run(args: &ConnectorsArgs, out: &mut dyn Write, now: jiff::Timestamp) -> 
         ConnectorsCommand::List { markdown: true } => markdown(&catalog, out),
         ConnectorsCommand::List { markdown: false } => list(&catalog, out),
         ConnectorsCommand::Show { provider } => show(&catalog, provider, out),
-        ConnectorsCommand::Check { files } => check(files, out, now),
+        ConnectorsCommand::Check { files } => check(files, out),
         ConnectorsCommand::Try(args) => attempt(&catalog, args, out),
         ConnectorsCommand::Verify { file, connection } => {
             verify_file(&catalog, file, connection.as_deref(), out, now)
@@ -246,7 +246,7 @@ fn show(catalog: &Catalog, provider: &str, out: &mut dyn Write) -> io::Result<bo
     Ok(true)
 }
 
-fn check(files: &[PathBuf], out: &mut dyn Write, now: jiff::Timestamp) -> io::Result<bool> {
+fn check(files: &[PathBuf], out: &mut dyn Write) -> io::Result<bool> {
     let mut well = true;
     for file in files {
         let name = file.display().to_string();
@@ -269,7 +269,7 @@ fn check(files: &[PathBuf], out: &mut dyn Write, now: jiff::Timestamp) -> io::Re
                 let mut bad = 0;
                 for example in &parsed.examples {
                     let found = match parsed.module(example.module.as_deref()) {
-                        Some(connector) => examples::run(connector, example, now),
+                        Some(connector) => examples::run(connector, example),
                         None => vec!["there is no such module".to_owned()],
                     };
                     bad += usize::from(!found.is_empty());
@@ -277,7 +277,14 @@ fn check(files: &[PathBuf], out: &mut dyn Write, now: jiff::Timestamp) -> io::Re
                         writeln!(out, "{name}: example \"{}\": {difference}", example.name)?;
                     }
                 }
-                well &= bad == 0;
+                let missing = parsed.without_example();
+                for action in &missing {
+                    writeln!(
+                        out,
+                        "{name} at examples: there is no example of {action}; add one, with the request that has to come out"
+                    )?;
+                }
+                well &= bad == 0 && missing.is_empty();
                 writeln!(out, "{name}: {} examples, {bad} wrong", parsed.examples.len())?;
             }
         }

@@ -1,6 +1,7 @@
 //! All connectors: those built in, and those of a directory that adds to them or overrides them.
 
 mod parse;
+mod schema;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::connectors::auth::Auth;
 use crate::connectors::connector::{Connector, Discovery, Variable, credential_headers};
-use crate::connectors::declarative::compile::{Problem, compile, limits};
+use crate::connectors::declarative::compile::{ACTIONS, Problem, compile, limits};
 use crate::connectors::declarative::definition::{Example, File};
 
 /// A file, compiled: the provider's connectors by module.
@@ -20,6 +20,28 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// The actions of modules that no example shows.
+    #[must_use]
+    pub fn without_example(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for connector in &self.connectors {
+            let shows = |example: &Example| {
+                let module = example.module.as_deref().or(self.default_module.as_deref());
+                module == connector.module()
+            };
+            for action in ACTIONS
+                .into_iter()
+                .filter(|action| connector.supports_action(*action))
+            {
+                if !self.examples.iter().any(|e| e.action == action && shows(e)) {
+                    let module = connector.module().map(|m| format!(" of the module `{m}`"));
+                    missing.push(format!("{action}{}", module.unwrap_or_default()));
+                }
+            }
+        }
+        missing
+    }
+
     /// The connector of a module; of the default module without a name.
     #[must_use]
     pub fn module(&self, name: Option<&str>) -> Option<&Arc<Connector>> {
@@ -47,15 +69,7 @@ pub struct LoadError {
 /// # Errors
 /// Every problem of the file.
 pub fn parse(name: &str, text: &str, rebase: Option<String>) -> Result<Parsed, Vec<LoadError>> {
-    let file: File = serde_yaml::from_str(text).map_err(|why| {
-        let line = why.location().map(|at| at.line());
-        vec![LoadError {
-            file: name.to_owned(),
-            line,
-            path: String::new(),
-            message: why.to_string(),
-        }]
-    })?;
+    let file: File = serde_yaml::from_str(text).map_err(|why| unreadable(name, text, &why))?;
     let mut problems = Vec::new();
     if let Some(stem) = Path::new(name).file_stem().filter(|_| name.ends_with(".yaml"))
         && stem != file.provider.as_str()
@@ -73,15 +87,38 @@ pub fn parse(name: &str, text: &str, rebase: Option<String>) -> Result<Parsed, V
             examples: file.examples,
         });
     }
-    Err(problems
-        .into_iter()
-        .map(|Problem { path, message }| LoadError {
-            file: name.to_owned(),
-            line: line_of(text, &path),
-            path,
-            message,
-        })
-        .collect())
+    Err(located(name, text, problems))
+}
+
+fn located(name: &str, text: &str, problems: Vec<Problem>) -> Vec<LoadError> {
+    let located = |Problem { path, message }: Problem| LoadError {
+        file: name.to_owned(),
+        line: line_of(text, &path),
+        path,
+        message,
+    };
+    problems.into_iter().map(located).collect()
+}
+
+/// Why a text is no connector file: all that its schema finds, or else what stopped the reader.
+fn unreadable(name: &str, text: &str, why: &serde_yaml::Error) -> Vec<LoadError> {
+    let schema = super::BUILTIN
+        .get_file("schema.json")
+        .and_then(|file| file.contents_utf8());
+    let document = serde_yaml::from_str::<serde_json::Value>(text).ok();
+    if let Some((schema, document)) = schema.zip(document) {
+        let problems = super::schema::problems(schema, &document);
+        if !problems.is_empty() {
+            return located(name, text, problems);
+        }
+    }
+    let line = why.location().map(|at| at.line());
+    vec![LoadError {
+        file: name.to_owned(),
+        line,
+        path: String::new(),
+        message: why.to_string(),
+    }]
 }
 
 /// The text of a file without its examples, where they stand at the end: what a write needs.

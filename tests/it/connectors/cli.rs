@@ -78,6 +78,44 @@ fn check_runs_the_examples_and_says_what_is_wrong() {
     std::fs::write(&path, file).unwrap();
     let (well, text) = call(&["check", path.to_str().unwrap()]);
     assert!(well && text.contains("1 examples, 0 wrong"), "{text}");
+    // Every action is to be shown.
+    let more = file.replace(
+        "  create:",
+        "  delete: {method: DELETE, path: \"/v1/{object}/{id}\"}\n  create:",
+    );
+    std::fs::write(&path, &more).unwrap();
+    let (well, text) = call(&["check", path.to_str().unwrap()]);
+    assert!(
+        !well && text.contains("there is no example of delete; add one"),
+        "{text}"
+    );
+    // All problems are told at once, with line and path.
+    let broken = more
+        .replace("/v1/{object}/{id}", "/v1/{objekt}")
+        .replace("method: POST", "method: \"P T\"");
+    std::fs::write(&path, &broken).unwrap();
+    let (well, text) = call(&["check", path.to_str().unwrap()]);
+    assert!(!well, "{text}");
+    for part in [
+        ":6 at ops.delete.path: `/v1/{objekt}`: unknown place",
+        ":7 at ops.create.method: `P T`",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert_eq!(text.lines().count(), 2, "nothing is told twice:\n{text}");
+    // So are keys and types, which stop the reader.
+    let broken = file
+        .replace("open: true", "opne: true")
+        .replace("method: POST", "method: [POST]");
+    std::fs::write(&path, &broken).unwrap();
+    let (well, text) = call(&["check", path.to_str().unwrap()]);
+    assert!(!well, "{text}");
+    for part in [
+        ":6 at ops.create.method: has to be a text",
+        ":7 at opne: `opne` is not a key here; there are `provider`,",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
     std::fs::write(&path, file.replace("/v1/{object}", "/v2/{object}")).unwrap();
     let (well, text) = call(&["check", path.to_str().unwrap()]);
     assert!(

@@ -150,9 +150,12 @@ impl Compiler<'_> {
             self.problem(&at("path"), "is missing");
         }
         let url_path = self.text(&at("path"), op.path.as_deref().unwrap_or_default());
-        if url_path
-            .leading_literal()
-            .is_none_or(|start| !start.starts_with('/'))
+        // What follows from a path that cannot be read is not told a second time.
+        let path_reads = op.path.as_deref().is_some_and(|path| Text::parse(path).is_ok());
+        if path_reads
+            && url_path
+                .leading_literal()
+                .is_none_or(|start| !start.starts_with('/'))
             && op.path.as_deref() != Some("")
         {
             self.problem(&at("path"), "has to start with `/`");
@@ -196,7 +199,7 @@ impl Compiler<'_> {
             })
             || body.as_ref().is_some_and(Body::carries_id)
             || (body.is_some() && !repeat_id.is_empty());
-        if action != Action::Create && !sends_id && op.id_in_record != Some(true) {
+        if action != Action::Create && path_reads && !sends_id && op.id_in_record != Some(true) {
             self.problem(
                 path,
                 "the request does not carry the record id, so it would act on the wrong record or make a new one; put \
