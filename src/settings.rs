@@ -115,7 +115,7 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_PROVIDER_URLS", value_name = "PROVIDER=URL", value_delimiter = ',', value_parser = provider_url)]
     pub provider_urls: Vec<(String, String)>,
 
-    /// A folder with connector files that add providers to the built-in ones or override them
+    /// A folder with connector files that add providers to the built-in ones or override them; read again on SIGHUP
     #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
     pub connectors_dir: Option<std::path::PathBuf>,
 

@@ -56,7 +56,7 @@ pub(super) struct DevArgs {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
-    /// A folder with connector files that add providers to the built-in ones or override them
+    /// A folder with connector files that add providers to the built-in ones or override them; read again on SIGHUP
     #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
     connectors_dir: Option<PathBuf>,
 
