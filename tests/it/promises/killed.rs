@@ -188,7 +188,7 @@ async fn storm(kind: Kind, nodes: usize, wanted: usize, title: &str) -> Summary 
         }
     }
     let options = Options {
-        pause_ms: if nodes == 1 { 40 } else { 150 },
+        pause_ms: if nodes == 1 { 40 } else { 250 },
         ..Options::new(3)
     };
     let load = Load::start(&cluster, options, storm.rng.u64(..)).await;
