@@ -9,7 +9,7 @@ use super::bucket::Bucket;
 use super::shard::Held;
 use crate::clock::Time;
 use crate::connectors::Limits;
-use crate::store::{Claimed, LaneAsk, LaneRead, Place};
+use crate::store::{Claimed, LATE_COMMIT, LaneAsk, LaneRead, Place};
 
 /// Items of a lane in stock beyond those that run, at most.
 const STOCK: usize = 32;
@@ -75,8 +75,12 @@ pub(super) struct Lane {
 
     /// The table is read from here on.
     after: Place,
+    /// Up to here the table was read so late that nothing can become visible any more: where the next pass begins.
+    floor: Place,
     /// More may be due in the table than is in memory.
     pub more: bool,
+    /// Something has arrived since this pass over the table began: it may stand where the pass has been already.
+    again: bool,
     /// The state of the lane itself may have changed.
     pub recheck: bool,
     due_at: Option<Instant>,
@@ -116,7 +120,9 @@ impl Lane {
             weight,
             turn: 0,
             after: Place::START,
+            floor: Place::START,
             more: false,
+            again: false,
             recheck: false,
             due_at: None,
             overdue_at: None,
@@ -283,8 +289,15 @@ impl Lane {
     pub fn read(&mut self, read: &LaneRead, taken: bool, now: Instant) {
         self.read_at = Some(now);
         self.used_at = now;
-        self.after = read.after;
-        self.more = read.more;
+        let late = Time::from_micros(
+            read.store_now.as_micros() - i64::try_from(LATE_COMMIT.as_micros()).unwrap_or(0),
+        );
+        // What was read earlier in this pass is final only if it was old enough then.
+        if self.floor >= self.after {
+            self.floor = self.floor.max(read.after.min(Place::before(late)));
+        }
+        self.after = if read.more { read.after } else { self.floor };
+        self.more = read.more || std::mem::take(&mut self.again);
         self.blocked |= read.blocked;
         self.scan = if read.more && !taken {
             (self.scan * 4).min(SCAN.1)
@@ -302,10 +315,17 @@ impl Lane {
         }
     }
 
+    /// Something has arrived in the table.
+    pub fn look(&mut self) {
+        self.again = self.more;
+        self.more = true;
+    }
+
     /// The table is read from its beginning: nothing may be overlooked for ever.
     pub fn read_from_start(&mut self, now: Instant) {
         (self.pass_began, self.pass_took) = (now, None);
         self.after = Place::START;
+        self.floor = Place::START;
         self.more = true;
     }
 
@@ -319,6 +339,7 @@ impl Lane {
     /// An item that was in memory is left to the table, and read from there again.
     pub fn rewind(&mut self, run_at: Time) {
         self.after = self.after.min(Place::before(run_at));
+        self.floor = self.floor.min(self.after);
         self.more = true;
     }
 
@@ -425,5 +446,63 @@ impl Ended {
                 .filter(|_| !item.behind)
                 .map(|key| (key, item.seq)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Lease;
+
+    fn lane() -> Lane {
+        let held = Held {
+            lease: Lease { shard: 0, epoch: 1 },
+            lost: tokio_util::sync::CancellationToken::new(),
+            leaving: false,
+            since: Instant::now(),
+        };
+        Lane::new(0, held, 8, 1, Instant::now())
+    }
+
+    fn seconds(seconds: i64) -> Time {
+        Time::from_micros(seconds * 1_000_000)
+    }
+
+    /// A read of the table at `now` that came as far as `to`.
+    fn read(now: i64, to: i64, more: bool) -> LaneRead {
+        let to = if more { to } else { to.min(now - 10) };
+        LaneRead {
+            lane_id: Uuid::nil(),
+            after: Place::before(seconds(to)),
+            more,
+            next_due: None,
+            blocked: false,
+            hold_reason: None,
+            paused_until: None,
+            store_now: seconds(now),
+        }
+    }
+
+    #[test]
+    fn a_pass_that_took_long_begins_again_where_something_could_have_become_visible_behind_it() {
+        let mut lane = lane();
+        lane.more = true;
+        // Old work: final as soon as it is read.
+        lane.read(&read(1_000, 900, true), true, Instant::now());
+        assert_eq!(
+            (lane.after, lane.floor),
+            (Place::before(seconds(900)), Place::before(seconds(900)))
+        );
+        // New work, read while a commit from before may still be on its way.
+        lane.read(&read(1_001, 1_000, true), true, Instant::now());
+        assert_eq!(lane.after, Place::before(seconds(1_000)), "the pass goes on");
+        // The pass ends half a minute later. What became visible meanwhile lies behind it.
+        lane.look();
+        lane.read(&read(1_030, 1_029, false), true, Instant::now());
+        assert_eq!(lane.after, Place::before(seconds(991)));
+        assert!(lane.more, "something has arrived since the pass began");
+        lane.read(&read(1_031, 1_029, false), false, Instant::now());
+        assert_eq!(lane.after, Place::before(seconds(1_021)));
+        assert!(!lane.more);
     }
 }

@@ -488,7 +488,7 @@ impl Scheduler {
         for (lane_id, changed) in arrived.lanes {
             match self.lane(lane_id, now) {
                 Some(lane) => {
-                    lane.more = true;
+                    lane.look();
                     lane.recheck |= changed;
                     self.place(lane_id, now);
                 }
@@ -523,7 +523,7 @@ impl Scheduler {
             self.waiting += 1;
             self.waiting_bytes += bytes;
         } else {
-            lane.more = true;
+            lane.look();
         }
         self.place(lane_id, now);
         true
@@ -780,14 +780,17 @@ mod tests {
             scheduler.next(now, false).is_none(),
             "there may be more before it"
         );
-        scheduler.add(
-            Claim {
-                items: vec![],
-                lanes: vec![read(1)],
-            },
-            limits(9, None),
-            now,
+        let nothing = || Claim {
+            items: vec![],
+            lanes: vec![read(1)],
+        };
+        scheduler.add(nothing(), limits(9, None), now);
+        assert_eq!(
+            scheduler.asks(now).len(),
+            1,
+            "the third came while the lane was read: once more"
         );
+        scheduler.add(nothing(), limits(9, None), now);
         scheduler.arrived(handed(4, after_reading), now);
         assert_eq!(
             scheduler.next(now, false).map(|item| item.claimed.operation_id),

@@ -10,7 +10,7 @@ use super::{Claimed, ExpireAsk, LaneAsk, LaneRead, Place};
 use crate::clock::Time;
 
 /// A commit may become visible this much later than the time it carries: so far back is always read again.
-const LATE_COMMIT: Duration = Duration::from_secs(10);
+pub const LATE_COMMIT: Duration = Duration::from_secs(10);
 
 row! {
     /// A row of the queue without its request, and the state of its lane. Without an item when the lane has none.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use claim::LATE_COMMIT;
 pub use connect::{ConnectError, connect, describe_url};
 pub use model::*;
 pub use upkeep::*;

@@ -7,6 +7,7 @@
 mod check;
 pub mod json_patch;
 pub mod mask;
+mod misplaced;
 mod parse;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 pub use check::check_against;
+pub use misplaced::misplaced;
 
 /// The typed view of `config.content`: what writes need.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -8,6 +8,7 @@ use crate::harness::service::GROUP;
 use crate::harness::{Kind, Service, on_both_stores};
 
 on_both_stores!(
+    a_choice_that_stands_where_it_does_nothing_is_told,
     rule_1_success_is_201_on_create_204_on_delete_and_200_else_for_async_writes_too,
     rule_2_errors_are_problems_and_a_rejected_write_is_plain_json,
     rule_3_accept_is_ignored,
@@ -406,4 +407,27 @@ async fn what_is_not_served_says_so(kind: Kind) {
         .send(client.request(Method::POST, "/v1/projects"))
         .await
         .problem(405);
+}
+
+async fn a_choice_that_stands_where_it_does_nothing_is_told(kind: Kind) {
+    let service = Service::empty(kind).await;
+    service.deploy(crate::harness::service::PLAIN).await;
+    service.connect(GROUP, "hubspot", "test-acme").await;
+    let content = json!({"provider": "hubspot", "write": {"objects": {"contacts": {
+        "objectName": "contacts", "selectedFieldMappings": {"notes": "field_a"}}}}});
+    let body = json!({"groupRef": GROUP, "config": {"content": content}});
+    let made = service
+        .client
+        .post("/integrations/hs/installations", body)
+        .await
+        .expect(201);
+    let told = "no_effect: config.content.write.objects.contacts.selectedFieldMappings acts under read only";
+    assert_eq!(made.header("amp-warnings"), told);
+    let path = format!(
+        "/integrations/hs/installations/{}",
+        made.json()["id"].as_str().unwrap()
+    );
+    let clear = json!({"updateMask": ["config.content.write.objects"], "installation": {"config": {"content": {"write": {"objects": {}}}}}});
+    let cleared = service.client.patch(&path, clear).await.expect(200);
+    assert_eq!(cleared.header("amp-warnings"), "");
 }

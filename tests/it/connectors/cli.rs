@@ -111,7 +111,7 @@ fn check_runs_the_examples_and_says_what_is_wrong() {
     let (well, text) = call(&["check", path.to_str().unwrap()]);
     assert!(!well, "{text}");
     for part in [
-        ":6 at ops.create.method: has to be a text",
+        ":6 at ops.create.method: `[\"POST\"]` has to be one of `GET`,",
         ":7 at opne: `opne` is not a key here; there are `provider`,",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Installation, check_config, find_connection, with_connection};
+use super::{Installation, answer, check_config, find_connection, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
@@ -55,7 +55,7 @@ pub async fn create_installation(
     scope: Scope,
     segments: Segments<(String, String)>,
     JsonBody(request): JsonBody<CreateInstallationRequest>,
-) -> Result<(StatusCode, Json<Installation>), Problem> {
+) -> Result<(StatusCode, HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration)) = segments;
     let project_id = scope.project().id;
     let integration = integrations::find(&app, project_id, &integration).await?;
@@ -87,8 +87,6 @@ pub async fn create_installation(
     };
     let made = app.store.create_installation(project_id, &new).await?;
     app.changed();
-    Ok((
-        StatusCode::CREATED,
-        Json(with_connection(&app, project_id, made).await?),
-    ))
+    let (headers, body) = answer(with_connection(&app, project_id, made).await?);
+    Ok((StatusCode::CREATED, headers, body))
 }

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::update::{state_of, store_change};
-use super::{Installation, find, not_found, with_connection};
+use super::{Installation, answer, find, not_found, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
@@ -44,7 +45,7 @@ pub async fn patch_object_config_content(
     scope: Scope,
     segments: Segments<(String, String, String)>,
     JsonBody(request): JsonBody<PatchObjectRequest>,
-) -> Result<Json<Installation>, Problem> {
+) -> Result<(HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration, object)) = segments;
     let project_id = scope.project().id;
     let integration = integrations::find(&app, project_id, &integration).await?;
@@ -80,5 +81,5 @@ pub async fn patch_object_config_content(
         .map_err(|issues| Problem::issues(Code::InvalidRequest, "the changes cannot be applied", issues))?;
     objects[&object] = patched;
     let updated = store_change(&app, project_id, &integration, &row, &state).await?;
-    Ok(Json(with_connection(&app, project_id, updated).await?))
+    Ok(answer(with_connection(&app, project_id, updated).await?))
 }

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Installation, check_config, find, find_connection, not_found, with_connection};
+use super::{Installation, answer, check_config, find, find_connection, not_found, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
@@ -43,20 +44,20 @@ pub async fn update_installation(
     scope: Scope,
     segments: Segments<(String, String, String)>,
     JsonBody(request): JsonBody<UpdateInstallationRequest>,
-) -> Result<Json<Installation>, Problem> {
+) -> Result<(HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
     let integration = integrations::find(&app, project_id, &integration).await?;
     let row = find(&app, project_id, integration.id, &installation).await?;
     if request.update_mask.is_empty() {
-        return Ok(Json(with_connection(&app, project_id, row).await?));
+        return Ok(answer(with_connection(&app, project_id, row).await?));
     }
     let current = state_of(&row);
     let changed = mask::apply(&current, &request.update_mask, &request.installation).map_err(|issues| {
         Problem::issues(Code::InvalidRequest, "the update mask cannot be applied", issues)
     })?;
     let updated = store_change(&app, project_id, &integration, &row, &changed).await?;
-    Ok(Json(with_connection(&app, project_id, updated).await?))
+    Ok(answer(with_connection(&app, project_id, updated).await?))
 }
 
 /// The part of an installation that can be changed.
