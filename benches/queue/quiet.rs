@@ -46,12 +46,14 @@ async fn start_delay(
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut delays = Vec::new();
     for (number, at) in sent {
+        // One that never starts counts as much as the wait for it.
         let arrived = loop {
-            if let Some(arrived) = provider.arrived(number) {
-                break arrived;
+            let now = Instant::now();
+            match provider.arrived(number) {
+                Some(arrived) => break arrived,
+                None if now >= deadline => break now,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
             }
-            assert!(Instant::now() < deadline, "a quiet write never started");
-            tokio::time::sleep(Duration::from_millis(5)).await;
         };
         delays.push(arrived.saturating_duration_since(at).as_secs_f64() * 1e3);
     }

@@ -40,7 +40,6 @@ impl Served {
             .env("AMP_PROVIDER_URLS", format!("hubspot={}", provider.url))
             .env("AMP_PROVIDER_LIMITS", "false")
             .env("AMP_ROLE", role)
-            .env("AMP_LEASE_SECONDS", "3")
             .env("AMP_SHUTDOWN_SECONDS", "5")
             .env("AMP_LOG", "error")
             .stdin(Stdio::null())

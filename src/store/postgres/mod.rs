@@ -47,6 +47,8 @@ impl PostgresStore {
                 // planner would think otherwise, and read a million rows to sort them.
                 ("enable_seqscan", "off"),
                 ("enable_bitmapscan", "off"),
+                // It compiles by estimates, and a lane that holds a million rows makes a read of fifty look dear.
+                ("jit", "off"),
             ]);
         // The pool would only say that it timed out; a single connection says why.
         let first = sqlx::PgConnection::connect_with(&options);
