@@ -417,6 +417,16 @@ impl Lane {
         }
     }
 
+    /// Whether this operation is in memory.
+    pub fn knows(&self, operation_id: Uuid) -> bool {
+        self.running.contains_key(&operation_id)
+            || self.ending.contains(&operation_id)
+            || self
+                .waiting
+                .iter()
+                .any(|item| item.claimed.operation_id == operation_id)
+    }
+
     /// What is being performed.
     pub fn in_hand(&self) -> impl Iterator<Item = Uuid> {
         self.running.keys().chain(&self.ending).copied()

@@ -76,10 +76,11 @@ impl Scheduler {
 
     /// Takes over the leases: what came under others is forgotten.
     pub fn set_leases(&mut self, leases: HashMap<i16, Held>) {
+        // A lease that ran out and was nobody else's meanwhile comes back as the same, but what was begun under it was cut off.
         let valid = |shard: i16, held: &Held| {
             leases
                 .get(&shard)
-                .is_some_and(|current| current.lease == held.lease)
+                .is_some_and(|current| current.lease == held.lease && !held.lost.is_cancelled())
         };
         let gone: Vec<Uuid> = self
             .lanes
@@ -88,6 +89,7 @@ impl Scheduler {
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
+            self.explored.remove(&shard_of(id));
             self.remove(id);
         }
         self.endings.retain(|item| valid(item.claimed.shard, &item.held));
@@ -215,7 +217,8 @@ impl Scheduler {
                 continue;
             };
             lane.in_hungry = false;
-            if !lane.wants_reading(now) {
+            // A lane that was given up and came back may stand here twice.
+            if !lane.wants_reading(now) || asks.iter().any(|ask: &LaneAsk| ask.lane_id == id) {
                 continue;
             }
             let strays = self
@@ -272,6 +275,11 @@ impl Scheduler {
             lane.read(&read, !items.is_empty(), now);
             let blocked = lane.on_hold || lane.is_paused(now);
             for item in items {
+                // Whatever went wrong before: what is in memory is not performed a second time.
+                if lane.knows(item.operation_id) || self.strays.contains_key(&item.operation_id) {
+                    tracing::error!(operation.id = %item.operation_id, "a claim gave what is in memory already: a defect");
+                    continue;
+                }
                 if blocked {
                     lane.rewind(item.run_at);
                     continue;
@@ -511,6 +519,9 @@ impl Scheduler {
         if let (Some(deadline), true) = (item.deadline, fresh) {
             lane.overdue_by(now + deadline.since(item.store_now));
         }
+        if lane.knows(item.operation_id) {
+            return true;
+        }
         if has_room && explored && fresh && lane.takes_handed(begun, now) {
             let item = Item {
                 held: lane.held.clone(),
@@ -744,6 +755,51 @@ mod tests {
         scheduler.found(&shards, &[due(1)], false, now);
         assert_eq!(scheduler.asks(now)[0].known, [running]);
         assert!(scheduler.unexplored().is_empty());
+    }
+
+    #[test]
+    fn a_lane_that_was_given_up_and_came_back_is_read_once() {
+        let mut scheduler = scheduler(2, &[]);
+        let now = Instant::now();
+        let shards = scheduler.shards();
+        scheduler.found(&shards, &[due(1)], false, now);
+        // The lease ran out before the lane was read, and came back.
+        scheduler.set_leases(HashMap::new());
+        scheduler.set_leases(leases(1));
+        let shards = scheduler.shards();
+        scheduler.found(&shards, &[due(1)], false, now);
+        assert_eq!(scheduler.asks(now).len(), 1);
+    }
+
+    #[test]
+    fn what_a_lease_that_came_back_as_the_same_had_begun_is_given_up() {
+        let mut scheduler = scheduler(2, &[]);
+        fill(&mut scheduler, &[(1, 1)], &limits(9, None));
+        let held = scheduler.leases[&0].clone();
+        held.lost.cancel();
+        scheduler.set_leases(leases(1));
+        assert!(
+            scheduler.next(Instant::now(), false).is_none(),
+            "it would be cut off at once"
+        );
+        assert_eq!(scheduler.unexplored().len(), 1, "its lanes are looked for anew");
+    }
+
+    #[test]
+    fn an_item_that_is_in_memory_is_not_taken_a_second_time() {
+        let mut scheduler = scheduler(2, &[]);
+        fill(&mut scheduler, &[(1, 1)], &limits(9, None));
+        let again = Claim {
+            items: vec![item(1, 0)],
+            lanes: vec![read(1)],
+        };
+        scheduler.add(again.clone(), limits(9, None), Instant::now());
+        scheduler.add(again, limits(9, None), Instant::now());
+        let ids: Vec<Uuid> = std::iter::from_fn(|| scheduler.next(Instant::now(), false))
+            .map(|item| item.claimed.operation_id)
+            .collect();
+        let different: std::collections::HashSet<&Uuid> = ids.iter().collect();
+        assert_eq!(ids.len(), different.len(), "{ids:?}");
     }
 
     fn handed(number: u128, begun: Instant) -> Arrived {

@@ -31,6 +31,29 @@ pub async fn judge(client: &Client, sandbox: &Sandbox, sent: &[Sent], title: &st
     let findings = compare(&sandbox.ledger(), sent, &ends);
     let summary = Summary::new(sent, &ends);
     println!("{title}: {summary}");
+    for finding in &findings.0 {
+        for sent in sent
+            .iter()
+            .filter(|sent| finding.contains(&format!("{} ", sent.name)))
+        {
+            if let Some(id) = &sent.operation {
+                println!(
+                    "{finding}: {}",
+                    client.get(&format!("/operations/{id}")).await.body
+                );
+            }
+            for entry in sandbox.ledger().iter().filter(|entry| {
+                sent.mark
+                    .values()
+                    .all(|value| entry.body.contains(&value.to_string()))
+            }) {
+                println!(
+                    "  {} {} {} {} {:?}",
+                    entry.time, entry.method, entry.path, entry.body, entry.status
+                );
+            }
+        }
+    }
     assert!(findings.0.is_empty(), "{title}: {:#?}", findings.0);
     summary
 }
