@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,8 @@ const KEY_CAPACITY: usize = 10_000;
 /// How often the history is looked after: partitions for the coming days, and what leaves by age.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
+/// So many requests may watch operations in one process.
+const WATCHERS: usize = 200;
 /// So many old idempotency keys are removed in one statement.
 const KEYS_AT_ONCE: i64 = 1_000;
 /// How often the queue is counted, at most. Counting a large one takes longer, and is done less often: it takes a twentieth
@@ -51,6 +54,10 @@ pub struct App {
     pub writes: Arc<Writes>,
     /// Writes that are being performed: they go on when their app hangs up, and a stop waits for them.
     pub in_flight: TaskTracker,
+    /// Places for those who watch operations.
+    pub watchers: Arc<Semaphore>,
+    /// Cancelled when the process stops: requests that only wait end then.
+    pub stopping: CancellationToken,
     /// Keys by their hash.
     pub keys: Cache<Vec<u8>, CachedKey>,
 }
@@ -113,6 +120,8 @@ impl App {
             catalog,
             writes,
             in_flight: TaskTracker::new(),
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
+            stopping: CancellationToken::new(),
             keys: Cache::new(KEY_CAPACITY),
         }))
     }
@@ -145,6 +154,8 @@ impl App {
             () = stop.cancelled() => {}
             _ = work => {}
         }
+        // Requests that only wait for something to end do not hold up a stop.
+        self.stopping.cancel();
     }
 
     async fn keep_caches_honest(&self) {

@@ -7,7 +7,7 @@ CREATE INDEX operations_client_ref ON operations (project_id, client_ref, id) WH
 CREATE INDEX operations_replay_of ON operations (project_id, replay_of, id) WHERE replay_of IS NOT NULL;
 
 -- Lists by state. Successes are most of the history and are found without it, so they do not pay for it.
-CREATE INDEX operation_results_ended ON operation_results (project_id, state, operation_id) WHERE state <> 'succeeded';
+CREATE INDEX operation_results_ended ON operation_results (project_id, operation_id, state) WHERE state <> 'succeeded';
 -- The order of finishing, for watchers.
 CREATE INDEX operation_results_finish ON operation_results (project_id, finish_time, operation_id);
 

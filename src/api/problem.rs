@@ -35,6 +35,12 @@ pub enum Code {
     InstallationNotFound,
     /// It exists already, or is in use.
     Conflict,
+    /// The operation is not in a state in which this can be done.
+    WrongState,
+    /// No worker answers.
+    NoWorker,
+    /// Too many watch already.
+    TooManyWatchers,
     /// The first request with this idempotency key is still being performed.
     KeyInUse,
     /// The idempotency key was used for another request.
@@ -72,6 +78,9 @@ impl Code {
             Self::NotFound => "not-found",
             Self::InstallationNotFound => "installation-not-found",
             Self::Conflict => "conflict",
+            Self::WrongState => "wrong-state",
+            Self::NoWorker => "no-worker",
+            Self::TooManyWatchers => "too-many-watchers",
             Self::KeyInUse => "idempotency-key-in-use",
             Self::KeyReused => "idempotency-key-reused",
             Self::TooLarge => "too-large",
@@ -96,13 +105,15 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotServed | Self::NotFound | Self::InstallationNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict | Self::KeyInUse => StatusCode::CONFLICT,
+            Self::Conflict | Self::KeyInUse | Self::WrongState => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidManifest | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
             Self::ProviderRateLimit | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
-            Self::OutcomeNotStored | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OutcomeNotStored | Self::StoreUnavailable | Self::NoWorker | Self::TooManyWatchers => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unusable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,7 +121,12 @@ impl Code {
     const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::StoreUnavailable | Self::ProviderRateLimit | Self::KeyInUse | Self::QueueFull
+            Self::StoreUnavailable
+                | Self::ProviderRateLimit
+                | Self::KeyInUse
+                | Self::QueueFull
+                | Self::NoWorker
+                | Self::TooManyWatchers
         )
     }
 }
@@ -323,6 +339,12 @@ impl Problem {
     /// A plain 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(Code::NotFound, detail)
+    }
+
+    /// What happened this time.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The HTTP status.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderName, Method};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
@@ -25,6 +25,11 @@ use crate::app::AppState;
         title = "amp-write",
         description = "A self-hosted service that speaks Ampersand's Write API. Errors are problem details (RFC 9457) as `application/problem+json`; a write that the provider rejects answers 422 with the shape of a write.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        operations::cancel::cancel_operation,
+        operations::replay::replay_operation,
+        operations::resolve::resolve_operation,
     ),
     components(schemas(ProblemBody, connections::CredentialBlocks, writes::preview::PreviewResponse)),
     modifiers(&Security),
@@ -51,7 +56,16 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(writes::create::write_records))
         .routes(routes!(operations::get::get_operation))
+        // A verb behind an id is no route of its own.
+        .route(
+            "/v1/projects/{project}/operations/{operation}",
+            post(operations::steer::steer_operation),
+        )
+        .routes(routes!(operations::watch::watch_operations))
+        .routes(routes!(operations::replay_many::replay_operations))
+        .routes(routes!(operations::logs::list_operation_logs))
         .routes(routes!(operations::list::list_operations))
+        .routes(routes!(operations::list_for_project::list_project_operations))
         .routes(routes!(projects::list::list_projects))
         .routes(routes!(projects::get::get_project))
         .routes(routes!(providers::list::list_providers))

@@ -5,6 +5,7 @@ mod deploy;
 mod dev;
 mod lanes;
 mod migrate;
+mod operations;
 mod project;
 mod remote;
 pub mod sandbox;
@@ -47,6 +48,8 @@ enum Command {
     Write(write::WriteArgs),
     /// Show the lanes of the queue: how deep each is, and what keeps it from starting
     Lanes(lanes::LanesArgs),
+    /// Operations of a running server: list, show, watch, cancel, replay, resolve
+    Operations(operations::OperationsArgs),
     /// Check a manifest and print what is wrong with it, like a compiler
     Validate(validate::ValidateArgs),
     Connectors(connectors::ConnectorsArgs),
@@ -72,7 +75,7 @@ pub fn main() -> ExitCode {
     // A newcomer shall see the proof, not log lines between its parts.
     let default = if matches!(
         cli.command,
-        Command::Dev(_) | Command::Deploy(_) | Command::Write(_)
+        Command::Dev(_) | Command::Deploy(_) | Command::Write(_) | Command::Operations(_)
     ) {
         "warn"
     } else {
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
             Command::Deploy(args) => deploy::run(args).await,
             Command::Write(args) => write::run(args).await,
             Command::Lanes(args) => lanes::run(args).await,
+            Command::Operations(args) => operations::run(args).await,
             Command::Validate(args) => validate::run(&args),
             Command::Connectors(args) => {
                 let now = SystemClock.now().to_timestamp();

@@ -2,6 +2,7 @@
 //! Knows neither SQL nor HTTP: it asks the store and the writes.
 
 mod bucket;
+mod cancel;
 mod conclude;
 mod item;
 mod lane;

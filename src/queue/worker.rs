@@ -131,6 +131,11 @@ impl Worker {
         let mut keeper = tokio::spawn(Arc::clone(&self.shards).keep(keeper_stop.clone(), Arc::clone(&wake)));
         // However this ends, also by a panic: nobody may go on renewing for a worker that is gone.
         let _stop_keeper = keeper_stop.clone().drop_guard();
+        tokio::spawn(super::cancel::serve(
+            Arc::clone(&self.writes),
+            self.shards.worker,
+            keeper_stop.clone(),
+        ));
         tracing::info!(worker.id = %self.shards.worker, "the worker has started");
 
         let inbox = self.writes.bell.subscribe();
@@ -483,6 +488,10 @@ async fn run_item(
         left: Left::Untouched,
         effect: LaneEffect::None,
         dead_credential: false,
+    };
+    // Until its end is stored. A cancelled one may still have been in memory.
+    let Some(_entered) = writes.running.enter(item.operation_id) else {
+        return ended;
     };
     let started = Instant::now();
     let holder = Holder {

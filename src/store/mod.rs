@@ -29,6 +29,38 @@ use crate::clock::Time;
 /// Lanes hash to this many shards; the migrations make as many rows.
 pub const SHARDS: i16 = 64;
 
+/// So many operations are looked at for one page of a list whose filter no index serves.
+const SCAN: i64 = 20_000;
+/// How far the clocks of nodes may differ from the store's: ids carry the time of the one, rows that of the other.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
+/// Whether a list has to look at operations one by one.
+const fn filter_needs_scan(filter: &OperationFilter) -> bool {
+    let indexed = filter.installations.is_some()
+        || filter.client_ref.is_some()
+        || matches!(
+            filter.state,
+            Some(StateFilter::InProgress | StateFilter::Ended(_))
+        );
+    let filtered = filter.object.is_some()
+        || filter.integration.is_some()
+        || filter.state.is_some()
+        || filter.until.is_some()
+        || filter.not_replayed;
+    filtered && !indexed
+}
+
+/// An id that none of an operation accepted since then is below.
+fn first_id_near(time: Time) -> Uuid {
+    let micros = time
+        .as_micros()
+        .saturating_sub(i64::try_from(CLOCKS_DIFFER.as_micros()).unwrap_or(0));
+    let millis = micros.max(0).unsigned_abs() / 1_000;
+    let mut bytes = [0_u8; 16];
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    Uuid::from_bytes(bytes)
+}
+
 /// The shard of a lane: the last byte of a UUIDv7 is random, so lanes spread evenly.
 #[must_use]
 pub fn shard_of(lane_id: Uuid) -> i16 {
@@ -117,6 +149,7 @@ pub trait Store:
     + ConnectionStore
     + InstallationStore
     + OperationStore
+    + SteeringStore
     + QueueStore
     + RetentionStore
     + BacklogStore
@@ -305,14 +338,52 @@ pub trait OperationStore: Send + Sync {
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>>;
     /// The attempts of an operation, oldest first.
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>>;
-    /// The operations of an installation, newest first, those older than `before` when given.
-    async fn list_operations(
+    /// A page of operations, newest first. A filter that no index serves looks at a bounded number of operations: its page may
+    /// hold fewer than asked for, and still have a next one.
+    async fn list_operations(&self, project_id: Uuid, filter: &OperationFilter) -> Result<OperationPage>;
+}
+
+/// What it takes to follow operations and to steer them.
+#[async_trait]
+pub trait SteeringStore: Send + Sync {
+    /// What an operation waits for; `None` when it is not in the queue.
+    async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>>;
+    /// Which of these operations have ended; one statement for all who wait, whatever their project.
+    async fn which_ended(&self, operations: &[(Uuid, Uuid)]) -> Result<Vec<Uuid>>;
+    /// Operations in the order in which they ended, after the given one; complete up to the last one answered.
+    async fn list_finished(
         &self,
         project_id: Uuid,
-        installation_id: Uuid,
-        before: Option<Uuid>,
+        after: (Time, Uuid),
         limit: i64,
     ) -> Result<Vec<Operation>>;
+    /// The store's clock.
+    async fn store_now(&self) -> Result<Time>;
+    /// What repeating an operation takes; `None` when there is no such operation.
+    async fn get_accepting(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Accepting>>;
+    /// The operations that repeat this one, oldest first.
+    async fn list_replays(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Uuid>>;
+    /// Ends a doubt: false unless the operation is in the state needs_review.
+    async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool>;
+    /// Asks the worker that has the lane's shard to cancel. Asking again is harmless.
+    async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()>;
+    /// Where such a request stands.
+    async fn cancellation(&self, project_id: Uuid, operation_id: Uuid) -> Result<CancellationState>;
+    /// Takes a request back, whatever it has come to.
+    async fn withdraw_cancellation(&self, project_id: Uuid, operation_id: Uuid) -> Result<()>;
+    /// The requests that this worker is to answer.
+    async fn cancellations_for(&self, worker: Uuid) -> Result<Vec<Cancellation>>;
+    /// Refuses a request.
+    async fn refuse_cancellation(&self, project_id: Uuid, operation_id: Uuid, reason: &str) -> Result<()>;
+    /// Takes an operation out of the queue with the result `cancelled`, unless it may have been sent. The worker must have
+    /// the shard, and must not have started it.
+    async fn cancel(
+        &self,
+        worker: Uuid,
+        project_id: Uuid,
+        operation_id: Uuid,
+        result: &NewResult,
+    ) -> Result<Cancelled>;
 }
 
 /// What other processes tell.

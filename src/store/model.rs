@@ -658,6 +658,119 @@ row! {
     }
 }
 
+row! {
+    /// What a waiting operation waits for.
+    pub struct Live {
+        /// When it may run.
+        pub run_at: Time,
+        /// How many attempts have been spent.
+        pub attempt: i32,
+        /// Set while the lane is held.
+        pub hold_reason: Option<String>,
+        /// The lane's last hold: from.
+        pub held_from: Option<Time>,
+        /// The lane's last hold: until.
+        pub held_until: Option<Time>,
+        /// Set while a rate limit pauses the lane.
+        pub paused_until: Option<Time>,
+        /// True when an earlier write to the same record still waits.
+        pub behind: bool,
+        /// The store's clock at the time of the read.
+        pub store_now: Time,
+    }
+}
+
+row! {
+    /// What repeating an operation takes.
+    pub struct Accepting {
+        /// The request as accepted: JSON text; empty when it is no longer kept.
+        pub request: String,
+        /// The customer, when the installation is still there.
+        pub group_ref: Option<String>,
+    }
+}
+
+row! {
+    /// A request to cancel an operation.
+    pub struct Cancellation {
+        /// The lane.
+        pub lane_id: Uuid,
+        /// The project.
+        pub project_id: Uuid,
+        /// The operation.
+        pub operation_id: Uuid,
+    }
+}
+
+/// What came of cancelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It will not be sent: it has its result.
+    Yes,
+    /// It is in the queue no more, or the worker has lost the shard.
+    Gone,
+    /// A synchronous write: whoever accepted it performs it.
+    Synchronous,
+    /// An earlier attempt may have been applied.
+    MaybeApplied,
+}
+
+/// Where a request to cancel stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancellationState {
+    /// No worker has looked at it yet.
+    Asked,
+    /// A worker has refused, for this reason.
+    Refused(String),
+    /// It is there no more: it was done, or withdrawn.
+    Gone,
+}
+
+/// Which operations to list: all that is given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct OperationFilter {
+    /// Of one of these installations.
+    pub installations: Option<Vec<Uuid>>,
+    /// Of this integration.
+    pub integration: Option<Uuid>,
+    /// Of this object, as the app named it.
+    pub object: Option<String>,
+    /// With this name of the app's.
+    pub client_ref: Option<String>,
+    /// In this state.
+    pub state: Option<StateFilter>,
+    /// Accepted at this time or later.
+    pub since: Option<Time>,
+    /// Accepted before this time.
+    pub until: Option<Time>,
+    /// Only what has not been replayed yet.
+    pub not_replayed: bool,
+    /// Older than this one.
+    pub before: Option<Uuid>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which states to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateFilter {
+    /// Not ended.
+    InProgress,
+    /// Succeeded.
+    Succeeded,
+    /// Ended in one of these other states.
+    Ended(Vec<EndState>),
+}
+
+/// A page of operations, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationPage {
+    /// The operations.
+    pub rows: Vec<Operation>,
+    /// `before` of the next page; absent on the last one.
+    pub next: Option<Uuid>,
+}
+
 /// The end of a write that its acceptor performed. It takes effect only while nobody else has taken the item over.
 #[derive(Debug, Clone)]
 pub struct FinishOperation {
@@ -728,6 +841,8 @@ pub enum EndState {
     Failed,
     /// It may have been applied; a person must look.
     NeedsReview,
+    /// It was stopped before it was sent.
+    Cancelled,
 }
 
 impl EndState {
@@ -738,6 +853,7 @@ impl EndState {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::NeedsReview => "needs_review",
+            Self::Cancelled => "cancelled",
         }
     }
 }

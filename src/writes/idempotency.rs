@@ -291,6 +291,7 @@ impl Writes {
                 if has_record {
                     self.bell.changed(lane_id);
                 }
+                self.finished.ended([operation_id]);
                 Stored::Yes
             }
             Ok(false) => {

@@ -6,13 +6,16 @@ pub mod bell;
 pub mod derive;
 mod excerpt;
 pub mod fields;
+pub mod finished;
 pub mod idempotency;
 pub mod perform;
 pub mod preview;
 mod reconcile;
 mod record;
+pub mod replay;
 pub mod request;
 pub mod route;
+pub mod running;
 mod upkeep;
 
 use std::sync::Arc;
@@ -36,6 +39,7 @@ use crate::store::{
 use crate::vault::{Vault, sha256};
 use backlog::{Backlog, QueueFull, QueueLimits};
 use bell::Bell;
+use finished::Finished;
 use idempotency::Stored;
 use perform::{Job, Performed};
 pub use reconcile::Found;
@@ -61,6 +65,12 @@ pub struct Writes {
     record: Batcher<RecordOperation, ()>,
     settle: Batcher<Settle, bool>,
     attempts: Batcher<BeginAttempt, bool>,
+    /// Those who wait for operations to end.
+    pub finished: Finished,
+    /// What this process performs for the queue.
+    pub running: running::Running,
+    /// Rung when a request to cancel has been stored by this process.
+    pub cancel_asked: Notify,
     /// Tells workers of new work.
     pub bell: Arc<Bell>,
     /// What waits, and the limits to it.
@@ -141,6 +151,9 @@ pub enum WriteError {
     /// The store failed before anything was sent.
     #[error(transparent)]
     Store(StoreError),
+    /// The operation cannot be repeated.
+    #[error("it cannot be replayed: {0}")]
+    NotReplayable(String),
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused {
@@ -257,6 +270,9 @@ impl Writes {
                 Arc::clone(&metrics),
             ),
             bell,
+            finished: Finished::start(store.clone()),
+            running: running::Running::default(),
+            cancel_asked: Notify::new(),
             accepted: Arc::new(Notify::new()),
             backlog: Backlog::new(limits),
             metrics,
@@ -325,7 +341,7 @@ impl Writes {
             .find(project_id, integration, &request.group_ref)
             .await?;
         let plan = route.plan(object)?;
-        check_supported(&route, &plan, object, &request)?;
+        check_supported(&route, &plan, object, request.action, &request.stored)?;
         if request.mode == Mode::Synchronous && !route.connection.works {
             return Err(WriteError::DeadCredential);
         }
@@ -486,10 +502,12 @@ impl Writes {
     /// When the store fails.
     pub async fn settle(&self, settle: Settle) -> Result<bool, StoreError> {
         let (project_id, lane_id) = (settle.project_id, settle.lane_id);
+        let operation_id = settle.operation_id;
         let finishes = matches!(settle.ending, Ending::Finish(_));
         let settled = self.settle.submit(settle).await?;
         if settled && finishes {
             self.backlog.add(project_id, lane_id, -1);
+            self.finished.ended([operation_id]);
         }
         Ok(settled)
     }
@@ -586,32 +604,30 @@ fn check_supported(
     route: &Route,
     plan: &Plan,
     object: &str,
-    request: &WriteRequest,
+    action: Action,
+    stored: &StoredRequest,
 ) -> Result<(), WriteError> {
     let connector = &route.connector;
-    if request.action == Action::Delete && !plan.delete_enabled() {
+    if action == Action::Delete && !plan.delete_enabled() {
         return Err(WriteError::DeleteNotEnabled(object.to_owned()));
     }
-    if !connector.supports(request.action, plan.provider_object()) {
+    if !connector.supports(action, plan.provider_object()) {
         return Err(WriteError::Unsupported {
             provider: connector.provider().to_owned(),
-            action: request.action,
+            action,
             object: object.to_owned(),
         });
     }
-    if !request.stored.headers.is_empty() && !connector.passes_headers_on(request.action) {
+    if !stored.headers.is_empty() && !connector.passes_headers_on(action) {
         return Err(WriteError::HeadersNotTaken(connector.provider().to_owned()));
     }
-    if !request.stored.associations.is_empty() {
+    if !stored.associations.is_empty() {
         if !connector.takes_associations() {
             let detail = format!("{} takes no associations", connector.provider());
             return Err(WriteError::AssociationsNotTaken(detail));
         }
-        if !connector.takes_associations_on(request.action) {
-            let detail = format!(
-                "associations can be made with a create, not with {}",
-                request.action
-            );
+        if !connector.takes_associations_on(action) {
+            let detail = format!("associations can be made with a create, not with {}", action);
             return Err(WriteError::AssociationsNotTaken(detail));
         }
     }
@@ -694,6 +710,9 @@ fn end_of_synchronous(object: &str, performed: &Performed) -> NewResult {
 /// # Errors
 /// When it is not what this version writes.
 pub fn read_stored(text: &str) -> Result<(StoredRequest, Map<String, Value>), String> {
+    if text.is_empty() {
+        return Err("the request is no longer kept".to_owned());
+    }
     let stored: StoredRequest = serde_json::from_str(text)
         .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
     let record = record::read_record(&stored.record).map_err(|problem| problem.detail)?;

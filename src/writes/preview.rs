@@ -67,7 +67,7 @@ impl Writes {
             .find(project_id, integration, &request.group_ref)
             .await?;
         let plan = route.plan(object)?;
-        check_supported(&route, &plan, object, &request)?;
+        check_supported(&route, &plan, object, request.action, &request.stored)?;
         let mut job = Job::new(
             &route,
             &plan,

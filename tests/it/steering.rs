@@ -1,4 +1,5 @@
-//! Idempotency keys and steering across real processes: killed between the intent and the sending, and after the sending.
+//! Idempotency keys and steering across real processes: killed between the intent and the sending, and after the sending;
+//! one process asked, another at work.
 
 use amp_write::sandbox::{FaultKind, FaultSpec, Sandbox};
 use serde_json::{Value, json};
@@ -136,4 +137,69 @@ async fn a_first_answer_survives_a_restart(kind: Kind) {
         .expect(200);
     assert_eq!(again.body, first.body);
     assert_eq!(created(&sandbox), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_a_worker_waits_watches_and_cancels_through_the_one_that_has_it() {
+    let (database, sandbox) = (Database::create(Kind::Postgres).await, start_sandbox().await);
+    let key = create_project(&database);
+    let api = serve_with(&database, &sandbox, &key, &[("AMP_ROLE", "api")])
+        .ready()
+        .await;
+    api.set_up().await;
+    let client = &api.client;
+    let body = json!({"groupRef": GROUP, "type": "create", "record": {"name": "A"}});
+    let made = client.write("hs", "companies", body).await.expect(200).json();
+    let id = made["result"]["recordId"].as_str().unwrap();
+    let update = async |name: &str| {
+        let body = json!({"groupRef": GROUP, "type": "update", "mode": "asynchronous",
+            "record": {"id": id, "name": name}});
+        let answer = client.write("hs", "companies", body).await.expect(200).json();
+        answer["operationId"].as_str().unwrap().to_owned()
+    };
+    let hold = sandbox
+        .fault(FaultSpec::new(FaultKind::Hold).method("PATCH").once())
+        .expect("a good fault");
+    let (first, second) = (update("B").await, update("C").await);
+    // Nobody works the queue: the truth is that nobody knows.
+    let problem = client
+        .post(&format!("/operations/{first}:cancel"), "")
+        .await
+        .problem(503);
+    assert_eq!(problem["type"], "urn:amp-write:problem:no-worker");
+
+    let worker = serve_with(&database, &sandbox, &key, &[("AMP_ROLE", "worker")])
+        .ready()
+        .await;
+    hold.wait_hits(1).await;
+    let problem = client
+        .post(&format!("/operations/{first}:cancel"), "")
+        .await
+        .problem(409);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("being performed"),
+        "{problem}"
+    );
+    let cancelled = client
+        .post(&format!("/operations/{second}:cancel"), "")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(cancelled["metadata"]["state"], "cancelled");
+    let waiting = tokio::spawn({
+        let (client, path) = (client.clone(), format!("/operations/{first}?wait=55"));
+        async move { (client.get(&path).await, std::time::Instant::now()) }
+    });
+    tokio::task::yield_now().await;
+    let released = std::time::Instant::now();
+    hold.release();
+    let (answer, at) = waiting.await.unwrap();
+    assert_eq!(answer.expect(200).json()["status"], "success");
+    assert!(
+        at - released < std::time::Duration::from_secs(30),
+        "told by the store, not by its time"
+    );
+    let names: Vec<String> = sandbox.ledger().into_iter().map(|entry| entry.body).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    drop(worker);
 }

@@ -9,6 +9,7 @@ mod operations;
 mod projects;
 mod queue;
 mod retention;
+mod steering;
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,16 +1,18 @@
 //! Operations: accepted, performed, looked up. Rows are appended with UNNEST: one statement for a whole group commit.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::clock::Time;
 use crate::store::{
     AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
-    NewAttempt, NewOperation, NewResult, Operation, OperationStore, RecordOperation, Result, shard_of,
+    NewAttempt, NewOperation, NewResult, Operation, OperationFilter, OperationPage, OperationStore,
+    RecordOperation, Result, SCAN, StateFilter, filter_needs_scan, first_id_near, shard_of,
 };
 
+/// The columns of an operation, and what follows.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -28,8 +30,10 @@ fn column<'a, S, T>(rows: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
+pub(super) use select;
+
 /// A duration as the microseconds that SQL multiplies an interval with.
-fn micros(duration: std::time::Duration) -> i64 {
+pub(super) fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -324,9 +328,10 @@ impl OperationStore for PostgresStore {
 
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
         Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, o.mode, a.released, a.answer, r.state, r.record_id, r.errors
+            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors
              FROM idempotency_keys k
-             JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
+             -- A short retention may have removed the operation before its key.
+             LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
              LEFT JOIN operation_results r ON r.project_id = k.project_id AND r.operation_id = k.operation_id
              LEFT JOIN idempotency_answers a ON a.project_id = k.project_id AND a.operation_id = k.operation_id
              WHERE k.project_id = $1 AND k.key = $2 AND k.create_time >= now() - $3 * INTERVAL '1 microsecond'",
@@ -403,21 +408,99 @@ impl OperationStore for PostgresStore {
         .await?)
     }
 
-    async fn list_operations(
-        &self,
-        project_id: Uuid,
-        installation_id: Uuid,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Vec<Operation>> {
-        Ok(sqlx::query_as(select!(
-            "WHERE o.project_id = $1 AND o.installation_id = $2 AND ($3 IS NULL OR o.id < $3) ORDER BY o.id DESC LIMIT $4"
-        ))
-        .bind(project_id)
-        .bind(installation_id)
-        .bind(before)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?)
+    async fn list_operations(&self, project_id: Uuid, filter: &OperationFilter) -> Result<OperationPage> {
+        let scanned = match filter_needs_scan(filter) {
+            false => None,
+            // So far back this page looks.
+            true => sqlx::query_scalar(
+                "SELECT id FROM operations WHERE project_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT 1 OFFSET $3",
+            )
+            .bind(project_id)
+            .bind(filter.before)
+            .bind(SCAN)
+            .fetch_optional(&self.pool)
+            .await?,
+        };
+        let mut query = list_query(project_id, filter, scanned);
+        let mut rows: Vec<Operation> = query.build_query_as().fetch_all(&self.pool).await?;
+        let next = if rows.len() > filter.limit {
+            rows.truncate(filter.limit);
+            rows.last().map(|row| row.id)
+        } else {
+            scanned
+        };
+        Ok(OperationPage { rows, next })
     }
+}
+
+/// One more than asked tells whether there is another page.
+fn list_query(project_id: Uuid, filter: &OperationFilter, scanned: Option<Uuid>) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(select!(""));
+    if filter.state == Some(StateFilter::InProgress) {
+        query.push("JOIN queue_items q ON q.project_id = o.project_id AND q.operation_id = o.id ");
+    }
+    query.push("WHERE o.project_id = ").push_bind(project_id);
+    if let Some(installations) = &filter.installations {
+        query
+            .push(" AND o.installation_id = ANY(")
+            .push_bind(installations.clone())
+            .push(")");
+    }
+    if let Some(integration) = filter.integration {
+        query.push(" AND o.integration_id = ").push_bind(integration);
+    }
+    if let Some(object) = &filter.object {
+        query.push(" AND o.object = ").push_bind(object.clone());
+    }
+    if let Some(client_ref) = &filter.client_ref {
+        query.push(" AND o.client_ref = ").push_bind(client_ref.clone());
+    }
+    match &filter.state {
+        Some(StateFilter::InProgress) => {
+            query
+                .push(" AND r.operation_id IS NULL AND q.project_id = ")
+                .push_bind(project_id);
+        }
+        Some(StateFilter::Succeeded) => {
+            query.push(" AND r.state = 'succeeded'");
+        }
+        Some(StateFilter::Ended(states)) => {
+            // The second condition names the partial index.
+            query
+                .push(" AND r.state <> 'succeeded' AND r.project_id = ")
+                .push_bind(project_id)
+                .push(" AND r.state IN (");
+            let mut list = query.separated(", ");
+            for state in states {
+                list.push_bind(state.as_str());
+            }
+            query.push(")");
+        }
+        None => {}
+    }
+    if let Some(since) = filter.since {
+        query
+            .push(" AND o.accept_time >= ")
+            .push_bind(since)
+            .push(" AND o.id >= ")
+            .push_bind(first_id_near(since));
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND o.accept_time < ").push_bind(until);
+    }
+    if filter.not_replayed {
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM operations n WHERE n.project_id = o.project_id AND n.replay_of = o.id)",
+        );
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND o.id < ").push_bind(before);
+    }
+    if let Some(scanned) = scanned {
+        query.push(" AND o.id >= ").push_bind(scanned);
+    }
+    query
+        .push(" ORDER BY o.id DESC LIMIT ")
+        .push_bind(i64::try_from(filter.limit + 1).unwrap_or(i64::MAX));
+    query
 }

@@ -8,6 +8,7 @@ mod operations;
 mod projects;
 mod queue;
 mod retention;
+mod steering;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

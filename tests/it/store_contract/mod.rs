@@ -6,6 +6,7 @@ mod idempotency;
 mod operations;
 mod queue;
 mod retention;
+mod steering;
 
 use amp_write::store::{
     ConnectionFilter, Installation, Integration, NewApiKey, NewConfig, NewConnection, NewInstallation,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use amp_write::action::Action;
 use amp_write::store::{
-    AcceptOperation, Accepted, AttemptState, EndState, NewAttempt, NewOperation, NewResult, RecordOperation,
+    AcceptOperation, Accepted, AttemptState, EndState, NewAttempt, NewOperation, NewResult, OperationFilter,
+    RecordOperation,
 };
 use uuid::Uuid;
 
@@ -174,24 +175,32 @@ async fn operations_are_listed_newest_first_page_by_page(kind: Kind) {
     let mut seen = Vec::new();
     let mut before = None;
     loop {
-        let page = world
-            .store
-            .list_operations(project, installation, before, 2)
-            .await
-            .unwrap();
-        if page.is_empty() {
+        let filter = OperationFilter {
+            installations: Some(vec![installation]),
+            before,
+            limit: 2,
+            ..OperationFilter::default()
+        };
+        let page = world.store.list_operations(project, &filter).await.unwrap();
+        seen.extend(page.rows.into_iter().map(|row| row.id));
+        before = page.next;
+        if before.is_none() {
             break;
         }
-        before = page.last().map(|row| row.id);
-        seen.extend(page.into_iter().map(|row| row.id));
     }
     assert_eq!(seen, ids);
+    let nobodys = OperationFilter {
+        installations: Some(vec![id()]),
+        limit: 2,
+        ..OperationFilter::default()
+    };
     assert!(
         world
             .store
-            .list_operations(project, id(), None, 2)
+            .list_operations(project, &nobodys)
             .await
             .unwrap()
+            .rows
             .is_empty()
     );
 }

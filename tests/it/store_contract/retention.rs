@@ -133,12 +133,17 @@ async fn old_finished_operations_leave_with_results_and_attempts_and_young_ones_
     for id in [&old[0], &old[499], &old[500], &old[1_199]] {
         assert!(!world.is_there(*id).await);
     }
+    let everything = amp_write::store::OperationFilter {
+        installations: Some(vec![world.installation.id]),
+        limit: 2_000,
+        ..amp_write::store::OperationFilter::default()
+    };
     let listed = world
         .store
-        .list_operations(world.project.id, world.installation.id, None, 2_000)
+        .list_operations(world.project.id, &everything)
         .await
         .unwrap();
-    assert_eq!(listed.len(), young.len());
+    assert_eq!(listed.rows.len(), young.len());
     let again = world.store.expire_history(MONTH).await.unwrap();
     assert_eq!(
         again,

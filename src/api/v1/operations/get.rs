@@ -1,41 +1,79 @@
 //! `GET /v1/projects/{project}/operations/{operation}`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
+use serde::Deserialize;
 
-use super::Operation;
+use super::{Found, NOT_FOUND, Operation, find, not_found};
 use crate::api::auth::Scope;
-use crate::api::extract::{Segments, id};
+use crate::api::extract::{Params, Segments, id};
 use crate::api::problem::Problem;
 use crate::api::v1::writes::preview::{OutboundRequest, TraceEntry};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 
-const NOT_FOUND: &str = "Operation not found for the given operation ID.";
+/// The longest wait, in seconds.
+const MAX_WAIT: u64 = 60;
+
+/// How long to wait.
+#[derive(Debug, Deserialize)]
+pub struct Wait {
+    wait: Option<String>,
+}
 
 /// Get an operation
 ///
-/// Poll it after an asynchronous write until its status is `success` or `failure`.
+/// Poll it after an asynchronous write until its status is `success` or `failure`, or let `wait` do that: the answer then comes when the operation has ended, or after so many seconds.
 #[utoipa::path(get, path = "/v1/projects/{project}/operations/{operation}", tag = "Operation", operation_id = "getOperation",
-    params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
-    responses((status = 200, description = "The operation, with its attempts, its trace and the request that was sent.", body = Operation), (status = 404, description = "No such operation.")))]
+    params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id."),
+           ("wait" = Option<u64>, Query, description = "Seconds to wait for its end, 0 to 60. A server with too many waiting answers at once.")),
+    responses((status = 200, description = "The operation, with its attempts, its trace and the request that was sent.", body = Operation), (status = 400, description = "The wait is not 0 to 60."),
+              (status = 404, description = "No such operation.")))]
 pub async fn get_operation(
     State(app): State<AppState>,
     scope: Scope,
     segments: Segments<(String, String)>,
+    Params(Wait { wait }): Params<Wait>,
 ) -> Result<Json<Operation>, Problem> {
     let Segments((_, operation)) = segments;
     let project_id = scope.project().id;
     let operation = id(&operation, NOT_FOUND)?;
-    let row = app
-        .store
-        .get_operation(project_id, operation)
-        .await?
-        .ok_or_else(|| {
-            Problem::not_found(NOT_FOUND).remedy(
-                "Verify the operation ID and project are correct, or list operations to find a valid ID.",
-            )
-        })?;
-    let attempts = app.store.list_attempts(project_id, operation).await?;
+    let wait = match wait.as_deref().map(str::parse::<u64>) {
+        None => 0,
+        Some(Ok(wait)) if wait <= MAX_WAIT => wait,
+        Some(_) => {
+            let detail = format!("must be a number of seconds from 0 to {MAX_WAIT}");
+            return Err(Problem::query("wait", detail));
+        }
+    };
+    // Registered before the first look, so that an end between the two is not missed.
+    let waiting = (wait > 0)
+        .then(|| app.writes.finished.wait_for(project_id, operation))
+        .flatten();
+    let found = find(&app, project_id, operation).await?.ok_or_else(not_found)?;
+    let Some(waiting) = waiting.filter(|_| found.operation.status == "in_progress") else {
+        return explained(&app, &scope, found).await;
+    };
+    // Nothing is held meanwhile but a place in the list of those who wait.
+    tokio::select! {
+        () = waiting.ended() => {}
+        () = tokio::time::sleep(Duration::from_secs(wait)) => {}
+        // A stop does not wait for those who wait.
+        () = app.stopping.cancelled() => {}
+    }
+    drop(waiting);
+    let found = find(&app, project_id, operation).await?.unwrap_or(found);
+    explained(&app, &scope, found).await
+}
+
+/// Adds what was decided for each field, and the request.
+async fn explained(app: &App, scope: &Scope, found: Found) -> Result<Json<Operation>, Problem> {
+    let Found {
+        mut operation,
+        row,
+        attempts,
+    } = found;
     // What was left out is decided when a request leaves: the last one counts.
     let skipped = attempts
         .iter()
@@ -46,8 +84,7 @@ pub async fn get_operation(
         .unwrap_or_default();
     let derived = app.writes.derive(&row, &skipped).await?;
     // Only where something is missing is it asked what.
-    let expired = derived.is_none() && app.store.get_request(project_id, row.id).await?.is_none();
-    let mut operation = Operation::new(row, attempts);
+    let expired = derived.is_none() && app.store.get_request(row.project_id, row.id).await?.is_none();
     operation.metadata.payload_expired = expired.then_some(true);
     if let Some(derived) = derived {
         operation.metadata.trace = derived.trace.into_iter().map(TraceEntry::from).collect();

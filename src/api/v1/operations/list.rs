@@ -9,20 +9,21 @@ use uuid::Uuid;
 use super::Operation;
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments, id};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::api::v1::integrations;
-use crate::app::AppState;
+use crate::app::{App, AppState};
+use crate::store::OperationFilter;
 
 /// Operations on a page when nothing is asked.
-const DEFAULT_PAGE: i64 = 200;
+const DEFAULT_PAGE: usize = 200;
 /// Operations on a page at most.
-const MAX_PAGE: i64 = 1_000;
+const MAX_PAGE: usize = 1_000;
 
 /// Which page.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page {
-    page_size: Option<i64>,
+    page_size: Option<String>,
     page_token: Option<String>,
 }
 
@@ -46,6 +47,52 @@ pub struct Pagination {
     pub next_page_token: Option<String>,
 }
 
+/// Puts the page into a filter.
+pub(super) fn page(
+    size: Option<&str>,
+    token: Option<&str>,
+    filter: OperationFilter,
+) -> Result<OperationFilter, Problem> {
+    let limit = match size.map(str::parse::<usize>) {
+        None => DEFAULT_PAGE,
+        Some(Ok(size)) if (1..=MAX_PAGE).contains(&size) => size,
+        Some(_) => {
+            return Err(Problem::query(
+                "pageSize",
+                format!("must be from 1 to {MAX_PAGE}"),
+            ));
+        }
+    };
+    let before = match token.filter(|token| !token.is_empty()) {
+        None => None,
+        Some(token) => Some(
+            Uuid::try_parse(token)
+                .map_err(|_| Problem::query("pageToken", "is not one that this server gave out"))?,
+        ),
+    };
+    Ok(OperationFilter {
+        limit,
+        before,
+        ..filter
+    })
+}
+
+/// Reads a page.
+pub(super) async fn read(
+    app: &App,
+    project_id: Uuid,
+    filter: &OperationFilter,
+) -> Result<Json<OperationPage>, Problem> {
+    let page = app.store.list_operations(project_id, filter).await?;
+    Ok(Json(OperationPage {
+        results: page.rows.into_iter().map(Operation::listed).collect(),
+        pagination: Pagination {
+            done: page.next.is_none(),
+            next_page_token: page.next.map(|id| id.to_string()),
+        },
+    }))
+}
+
 /// List operations of an installation
 ///
 /// Newest first. The pages stay stable while new operations arrive.
@@ -59,26 +106,15 @@ pub async fn list_operations(
     State(app): State<AppState>,
     scope: Scope,
     segments: Segments<(String, String, String)>,
-    Params(page): Params<Page>,
+    Params(asked): Params<Page>,
 ) -> Result<Json<OperationPage>, Problem> {
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
-    let size = page.page_size.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&size) {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            format!("pageSize must be from 1 to {MAX_PAGE}"),
-        ));
-    }
-    let before = match page.page_token.as_deref().filter(|token| !token.is_empty()) {
-        None => None,
-        Some(token) => Some(Uuid::try_parse(token).map_err(|_| {
-            Problem::new(
-                Code::InvalidRequest,
-                "pageToken is not one that this server gave out",
-            )
-        })?),
-    };
+    let filter = page(
+        asked.page_size.as_deref(),
+        asked.page_token.as_deref(),
+        OperationFilter::default(),
+    )?;
     let integration = integrations::find(&app, project_id, &integration).await?;
     let installation_id = id(
         &installation,
@@ -94,22 +130,14 @@ pub async fn list_operations(
             "Installation not found for the given installation ID.",
         ));
     }
-    // One more than asked tells whether there is another page.
-    let mut rows = app
-        .store
-        .list_operations(project_id, installation_id, before, size + 1)
-        .await?;
-    let more = i64::try_from(rows.len()).is_ok_and(|found| found > size);
-    rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    let next_page_token = more.then(|| rows.last().map(|row| row.id.to_string())).flatten();
-    Ok(Json(OperationPage {
-        results: rows
-            .into_iter()
-            .map(|row| Operation::new(row, Vec::new()))
-            .collect(),
-        pagination: Pagination {
-            done: !more,
-            next_page_token,
+    let installations = Some(vec![installation_id]);
+    read(
+        &app,
+        project_id,
+        &OperationFilter {
+            installations,
+            ..filter
         },
-    }))
+    )
+    .await
 }

@@ -1,14 +1,29 @@
 //! Operations: what became of each write.
 
+pub mod cancel;
 pub mod get;
 pub mod list;
+pub mod list_for_project;
+pub mod logs;
+pub mod replay;
+pub mod replay_many;
+pub mod resolve;
+mod standing;
+pub mod steer;
+pub mod watch;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::writes::preview::{OutboundRequest, TraceEntry};
+use crate::api::problem::{Code, Problem};
+use crate::app::App;
 use crate::clock::Time;
 use crate::store;
+use standing::Standing;
+
+/// What an operation that is not there is answered with.
+const NOT_FOUND: &str = "Operation not found for the given operation ID.";
 
 /// An operation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,8 +70,15 @@ pub struct Metadata {
     /// How often it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// `queued`, `succeeded`, `failed`, or `needs_review`: sent, but the outcome is not known.
+    /// `queued`, `waiting`, `held`, `running`, `succeeded`, `failed`, `cancelled`, or `needs_review`: sent, but the outcome is not known. In lists, what has not ended is `queued`.
     pub state: String,
+    /// What it waits for: `turn`, `earlier_write` (to the same record), `backoff`, `rate_limit`, `quota` or `authorization`; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<&'static str>,
+    /// When it may be sent next; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_attempt_time: Option<Time>,
     /// `unknown` when a request was sent and it is not known whether it was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
@@ -64,7 +86,7 @@ pub struct Metadata {
     pub action: String,
     /// `synchronous` or `asynchronous`.
     pub mode: String,
-    /// When retrying ends (asynchronous writes).
+    /// When retrying ends. While the lane is held this moves on with the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Option<Time>,
@@ -74,6 +96,14 @@ pub struct Metadata {
     /// What went wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Each record of the write.
+    pub records: Vec<Record>,
+    /// The operation that this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<String>,
+    /// The operations that repeat this one, oldest first; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replayed_as: Vec<String>,
     /// Each attempt, oldest first; only where one operation is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -83,6 +113,25 @@ pub struct Metadata {
     /// The request to the provider, its secrets hidden; only where one operation is asked for, with a full key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<OutboundRequest>,
+}
+
+/// One record of a write.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    /// The app's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ref: Option<String>,
+    /// The provider's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+    /// As the operation's.
+    pub state: String,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
 }
 
 /// How often an operation was tried.
@@ -159,13 +208,29 @@ fn merge(rows: Vec<store::Attempt>) -> Vec<Attempt> {
 }
 
 impl Operation {
-    fn new(row: store::Operation, attempts: Vec<store::Attempt>) -> Self {
-        let attempts = merge(attempts);
-        let state = row.state.unwrap_or_else(|| "queued".to_owned());
+    /// As it stands in a list: what has not ended is `queued`.
+    #[must_use]
+    pub fn listed(row: store::Operation) -> Self {
+        Self::new(row, Vec::new(), Standing::default())
+    }
+
+    fn new(row: store::Operation, attempts: Vec<Attempt>, standing: Standing) -> Self {
+        let state = row.state.unwrap_or_else(|| standing.state.to_owned());
         let counted = row
             .attempts
             .or_else(|| attempts.iter().map(|attempt| attempt.number).max());
         let succeeded = state == "succeeded";
+        let errors: Vec<String> = row
+            .errors
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let record = Record {
+            index: 0,
+            client_ref: row.client_ref,
+            record_id: row.record_id.clone(),
+            state: state.clone(),
+            errors: errors.clone(),
+        };
         Self {
             id: row.id.to_string(),
             project_id: row.project_id.to_string(),
@@ -187,13 +252,15 @@ impl Operation {
                 payload_expired: None,
                 outcome: (state == "needs_review").then_some("unknown"),
                 state,
+                waiting_on: standing.waiting_on,
+                next_attempt_time: standing.next_attempt_time,
                 action: row.action,
                 mode: row.mode,
-                deadline: row.deadline,
-                errors: row
-                    .errors
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default(),
+                deadline: standing.deadline.or(row.deadline),
+                errors,
+                records: vec![record],
+                replay_of: row.replay_of.map(|id| id.to_string()),
+                replayed_as: Vec::new(),
                 attempts,
                 trace: Vec::new(),
                 request: None,
@@ -201,4 +268,67 @@ impl Operation {
             resource: row.object,
         }
     }
+}
+
+/// An operation as the wire knows it, with the rows that it was made of.
+pub(super) struct Found {
+    /// The operation.
+    pub operation: Operation,
+    /// Its row.
+    pub row: store::Operation,
+    /// The rows of its attempts.
+    pub attempts: Vec<store::Attempt>,
+}
+
+/// One operation with all that is known of it; `None` when there is none.
+async fn find(app: &App, project_id: uuid::Uuid, operation_id: uuid::Uuid) -> Result<Option<Found>, Problem> {
+    let Some(mut row) = app.store.get_operation(project_id, operation_id).await? else {
+        return Ok(None);
+    };
+    let mut live = None;
+    if row.state.is_none() {
+        live = app.store.get_live(project_id, operation_id).await?;
+        if live.is_none() {
+            // It has ended between the two looks.
+            row = match app.store.get_operation(project_id, operation_id).await? {
+                Some(row) => row,
+                None => return Ok(None),
+            };
+        }
+    }
+    let rows = app.store.list_attempts(project_id, operation_id).await?;
+    let attempts = merge(rows.clone());
+    let standing = live.map_or_else(Standing::default, |live| {
+        standing::of(&row, &live, attempts.last())
+    });
+    let replays = app.store.list_replays(project_id, operation_id).await?;
+    let mut operation = Operation::new(row.clone(), attempts, standing);
+    operation.metadata.replayed_as = replays.into_iter().map(|id| id.to_string()).collect();
+    Ok(Some(Found {
+        operation,
+        row,
+        attempts: rows,
+    }))
+}
+
+/// One operation, as the wire knows it; `None` when there is none.
+async fn read(
+    app: &App,
+    project_id: uuid::Uuid,
+    operation_id: uuid::Uuid,
+) -> Result<Option<Operation>, Problem> {
+    Ok(find(app, project_id, operation_id)
+        .await?
+        .map(|found| found.operation))
+}
+
+/// A 404.
+fn not_found() -> Problem {
+    Problem::not_found(NOT_FOUND)
+        .remedy("Verify the operation ID and project are correct, or list operations to find a valid ID.")
+}
+
+/// A 409 that says in which state it is instead.
+fn wrong_state(detail: &str, state: &str) -> Problem {
+    Problem::new(Code::WrongState, detail).context(serde_json::json!({ "state": state }))
 }

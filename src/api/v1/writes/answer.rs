@@ -211,6 +211,7 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
             .context(json!({ "limit": full.limit, "of": full.of }))
             .remedy("Send it again later: nothing was stored. When it goes on, the customer's provider is down or its credentials are dead, or the limit (AMP_QUEUE_LIMIT_…) is too low."),
         WriteError::DeadCredential => dead_credential(),
+        WriteError::NotReplayable(_) => Problem::new(Code::Conflict, text),
         WriteError::KeyReused { operation_id } => Problem::new(Code::KeyReused, text)
             .context(json!({ "operationId": operation_id.to_string() }))
             .remedy("Send each different request with a key of its own, and a repeated one letter for letter as before."),

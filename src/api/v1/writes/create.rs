@@ -152,7 +152,7 @@ pub async fn write_records(
 }
 
 /// The key of the request, when it carries one.
-fn idempotency_key(headers: &http::HeaderMap) -> Result<Option<String>, Problem> {
+pub(in crate::api::v1) fn idempotency_key(headers: &http::HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -1,0 +1,108 @@
+//! `POST /v1/projects/{project}/operations/{operation}:replay`
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{not_found, wrong_state};
+use crate::api::extract::JsonBody;
+use crate::api::problem::Problem;
+use crate::api::v1::writes::answer;
+use crate::api::v1::writes::create::idempotency_key;
+use crate::app::App;
+use crate::store;
+use crate::writes::idempotency::key_of;
+use crate::writes::replay::Mapping;
+
+/// How to replay.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// `current` (the default): the customer's mapping as it is now. `original`: as it was when the operation was accepted.
+    mapping: Option<String>,
+    /// Also when this may make a second record: a create that succeeded, or that may have.
+    force: Option<bool>,
+}
+
+/// The operation that repeats another.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// The new operation.
+    pub operation_id: String,
+    /// The one that it repeats.
+    pub replay_of: String,
+}
+
+/// Replay an operation
+///
+/// Accepts the stored request of an operation that has ended as a new, asynchronous operation. A header `Idempotency-Key` works as for a write.
+#[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:replay", tag = "Operation", operation_id = "replayOperation",
+    params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
+    request_body = ReplayRequest,
+    responses((status = 200, description = "Accepted.", body = Replayed), (status = 400, description = "The request, or the stored one under the mapping asked for, cannot be used."),
+              (status = 404, description = "No such operation."),
+              (status = 409, description = "It has not ended, it needs `force`, or its request is no longer kept.")))]
+#[expect(dead_code, reason = "the description of a verb that steer.rs serves")]
+pub(crate) const fn replay_operation() {}
+
+/// Reads a mapping.
+pub(super) fn mapping_of(text: Option<&str>) -> Result<Mapping, Problem> {
+    match text {
+        None | Some("current") => Ok(Mapping::Current),
+        Some("original") => Ok(Mapping::Original),
+        Some(_) => Err(Problem::invalid("mapping", "must be current or original")),
+    }
+}
+
+/// Why an operation is not replayed without force.
+pub(super) fn needs_force(operation: &store::Operation) -> Option<&'static str> {
+    match (operation.state.as_deref(), operation.action.as_str()) {
+        (Some("succeeded"), "create") => Some("the create succeeded: replaying it makes a second record"),
+        (Some("needs_review"), "create") => {
+            Some("the create may have been applied: replaying it may make a second record")
+        }
+        _ => None,
+    }
+}
+
+pub(super) async fn replay(
+    app: &App,
+    project_id: Uuid,
+    operation_id: Uuid,
+    headers: &http::HeaderMap,
+    body: &[u8],
+) -> Result<Json<Replayed>, Problem> {
+    let asked: ReplayRequest = if body.is_empty() {
+        ReplayRequest::default()
+    } else {
+        JsonBody::from_bytes(body)?
+    };
+    let mapping = mapping_of(asked.mapping.as_deref())?;
+    let key = idempotency_key(headers)?
+        .map(|key| key_of(key, project_id, ":replay", &operation_id.to_string(), body));
+    let (operation, accepting) = app
+        .writes
+        .find_to_replay(project_id, operation_id)
+        .await?
+        .ok_or_else(not_found)?;
+    let Some(state) = operation.state.as_deref() else {
+        return Err(wrong_state("the operation has not ended", "queued")
+            .remedy("Wait for its end, or cancel it first."));
+    };
+    if !asked.force.unwrap_or(false)
+        && let Some(reason) = needs_force(&operation)
+    {
+        return Err(wrong_state(reason, state).remedy("Send `\"force\": true` if that is what you want."));
+    }
+    let written = app
+        .writes
+        .replay(&operation, &accepting, mapping, key)
+        .await
+        .map_err(answer::of_error)?;
+    Ok(Json(Replayed {
+        operation_id: written.operation_id.to_string(),
+        replay_of: operation_id.to_string(),
+    }))
+}

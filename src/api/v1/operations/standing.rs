@@ -1,0 +1,228 @@
+//! Where an operation stands that has not ended, and what it waits for: a pure function.
+
+use super::Attempt;
+use crate::clock::Time;
+use crate::store::{Live, Operation};
+
+/// Where an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// `queued`, `waiting`, `held` or `running`.
+    pub state: &'static str,
+    /// What it waits for.
+    pub waiting_on: Option<&'static str>,
+    /// When it may be sent next.
+    pub next_attempt_time: Option<Time>,
+    /// The deadline with the time for which its clock has stood still, when that is other than what was stored.
+    pub deadline: Option<Time>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            state: "queued",
+            waiting_on: None,
+            next_attempt_time: None,
+            deadline: None,
+        }
+    }
+}
+
+pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> Standing {
+    let is_held = live.hold_reason.is_some();
+    let held_until = if is_held {
+        Some(live.store_now)
+    } else {
+        live.held_until
+    };
+    let stood_still = match (live.held_from, held_until) {
+        (Some(from), Some(until)) => until.since(from.max(operation.accept_time)),
+        _ => std::time::Duration::ZERO,
+    };
+    let standing = Standing {
+        deadline: operation
+            .deadline
+            .filter(|_| !stood_still.is_zero())
+            .map(|deadline| deadline.after(stood_still)),
+        ..Standing::default()
+    };
+    // Its request has left, or whoever accepted it performs it.
+    let at_the_provider = last.is_some_and(|attempt| attempt.state == "sent")
+        || (operation.mode == "synchronous" && live.run_at > live.store_now);
+    if at_the_provider {
+        return Standing {
+            state: "running",
+            ..standing
+        };
+    }
+    if is_held {
+        return Standing {
+            state: "held",
+            waiting_on: Some("authorization"),
+            ..standing
+        };
+    }
+    if live.behind {
+        return Standing {
+            state: "waiting",
+            waiting_on: Some("earlier_write"),
+            ..standing
+        };
+    }
+    let put_off = Some(live.run_at).filter(|time| *time > live.store_now);
+    let paused = live.paused_until.filter(|time| *time > live.store_now);
+    if put_off.is_none() && paused.is_none() {
+        return Standing {
+            waiting_on: Some("turn"),
+            ..standing
+        };
+    }
+    let why = match last.and_then(|attempt| attempt.class.as_deref()) {
+        Some("quota") => "quota",
+        Some("rate_limited") => "rate_limit",
+        Some("auth") => "authorization",
+        // Another write of this lane has met the limit.
+        _ if paused > put_off => "rate_limit",
+        _ => "backoff",
+    };
+    Standing {
+        state: "waiting",
+        waiting_on: Some(why),
+        next_attempt_time: paused.max(put_off),
+        ..standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(mode: &str) -> Operation {
+        let id = uuid::Uuid::nil();
+        Operation {
+            id,
+            project_id: id,
+            integration_id: id,
+            installation_id: id,
+            config_id: id,
+            revision_id: id,
+            connection_id: id,
+            object: "contacts".to_owned(),
+            action: "create".to_owned(),
+            mode: mode.to_owned(),
+            client_ref: None,
+            replay_of: None,
+            accept_time: at(0),
+            deadline: Some(at(100)),
+            state: None,
+            summary: None,
+            record_id: None,
+            errors: None,
+            attempts: None,
+            finish_time: None,
+        }
+    }
+
+    fn at(seconds: i64) -> Time {
+        Time::from_micros(seconds * 1_000_000)
+    }
+
+    fn live() -> Live {
+        Live {
+            run_at: at(0),
+            attempt: 0,
+            hold_reason: None,
+            held_from: None,
+            held_until: None,
+            paused_until: None,
+            behind: false,
+            store_now: at(10),
+        }
+    }
+
+    fn attempt(state: &str, class: Option<&str>) -> Attempt {
+        Attempt {
+            number: 1,
+            time: at(1),
+            state: state.to_owned(),
+            status: None,
+            class: class.map(str::to_owned),
+            message: None,
+            latency_ms: None,
+            excerpt: None,
+        }
+    }
+
+    fn seen(live: &Live, last: Option<&Attempt>) -> (&'static str, Option<&'static str>, Option<Time>) {
+        let standing = of(&operation("asynchronous"), live, last);
+        (standing.state, standing.waiting_on, standing.next_attempt_time)
+    }
+
+    #[test]
+    fn each_reason_to_wait_has_its_word() {
+        assert_eq!(seen(&live(), None), ("queued", Some("turn"), None));
+        assert_eq!(
+            seen(&live(), Some(&attempt("sent", None))),
+            ("running", None, None)
+        );
+        let behind = Live {
+            behind: true,
+            ..live()
+        };
+        assert_eq!(seen(&behind, None), ("waiting", Some("earlier_write"), None));
+        let later = Live {
+            run_at: at(20),
+            ..live()
+        };
+        let limited = attempt("answered", Some("rate_limited"));
+        assert_eq!(
+            seen(&later, Some(&limited)),
+            ("waiting", Some("rate_limit"), Some(at(20)))
+        );
+        let failed = attempt("answered", Some("server"));
+        assert_eq!(
+            seen(&later, Some(&failed)),
+            ("waiting", Some("backoff"), Some(at(20)))
+        );
+        let paused = Live {
+            paused_until: Some(at(30)),
+            ..live()
+        };
+        assert_eq!(
+            seen(&paused, None),
+            ("waiting", Some("rate_limit"), Some(at(30))),
+            "another write's limit"
+        );
+        let over = Live {
+            paused_until: Some(at(9)),
+            ..live()
+        };
+        assert_eq!(seen(&over, None), ("queued", Some("turn"), None));
+        let held = Live {
+            hold_reason: Some("authorization".to_owned()),
+            held_from: Some(at(4)),
+            ..live()
+        };
+        assert_eq!(seen(&held, None), ("held", Some("authorization"), None));
+    }
+
+    #[test]
+    fn a_hold_moves_the_deadline_and_a_synchronous_write_runs() {
+        let held = Live {
+            hold_reason: Some("authorization".to_owned()),
+            held_from: Some(at(4)),
+            ..live()
+        };
+        assert_eq!(
+            of(&operation("asynchronous"), &held, None).deadline,
+            Some(at(106)),
+            "held since 4, now 10"
+        );
+        assert_eq!(of(&operation("asynchronous"), &live(), None).deadline, None);
+        let ours = Live {
+            run_at: at(50),
+            ..live()
+        };
+        assert_eq!(of(&operation("synchronous"), &ours, None).state, "running");
+    }
+}

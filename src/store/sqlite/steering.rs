@@ -1,0 +1,222 @@
+//! Following operations, and steering them.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::operations::{insert_result, select};
+use crate::clock::Time;
+use crate::store::{
+    Accepting, Cancellation, CancellationState, Cancelled, Live, NewResult, Operation, Result, SteeringStore,
+    shard_of,
+};
+
+#[async_trait]
+impl SteeringStore for SqliteStore {
+    async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
+        Ok(sqlx::query_as(
+            "SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until,
+                    (q.record_key IS NOT NULL AND EXISTS (
+                         SELECT 1 FROM queue_items e
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)) AS behind,
+                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+             FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
+             WHERE q.project_id = $1 AND q.operation_id = $2",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
+    async fn which_ended(&self, operations: &[(Uuid, Uuid)]) -> Result<Vec<Uuid>> {
+        let mut connection = self.readers.acquire().await?;
+        let mut ended = Vec::new();
+        for (project_id, operation_id) in operations {
+            let found: Option<Uuid> = sqlx::query_scalar(
+                "SELECT operation_id FROM operation_results WHERE project_id = $1 AND operation_id = $2",
+            )
+            .bind(project_id)
+            .bind(operation_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+            ended.extend(found);
+        }
+        Ok(ended)
+    }
+
+    async fn list_finished(
+        &self,
+        project_id: Uuid,
+        after: (Time, Uuid),
+        limit: i64,
+    ) -> Result<Vec<Operation>> {
+        // On the one connection that writes no transaction is open meanwhile: all that carries an earlier time than now is
+        // there. The clock here counts milliseconds, so what ends within this one is left for the next time.
+        Ok(sqlx::query_as(select!(
+            "WHERE r.project_id = $1 AND (r.finish_time, r.operation_id) > ($2, $3)
+               AND r.finish_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             ORDER BY r.finish_time, r.operation_id LIMIT $4"
+        ))
+        .bind(project_id)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(limit)
+        .fetch_all(&self.writer)
+        .await?)
+    }
+
+    async fn store_now(&self) -> Result<Time> {
+        Ok(
+            sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+                .fetch_one(&self.readers)
+                .await?,
+        )
+    }
+
+    async fn get_accepting(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Accepting>> {
+        Ok(sqlx::query_as(
+            "SELECT o.request, i.group_ref FROM operations o
+             LEFT JOIN installations i ON i.project_id = o.project_id AND i.id = o.installation_id
+             WHERE o.project_id = $1 AND o.id = $2",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
+    async fn list_replays(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar(
+            "SELECT id FROM operations WHERE project_id = $1 AND replay_of = $2 ORDER BY id",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_all(&self.readers)
+        .await?)
+    }
+
+    async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool> {
+        let resolved = sqlx::query(
+            "UPDATE operation_results
+             SET state = $3, summary = $4, record_id = $5, errors = $6, finish_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             WHERE project_id = $1 AND operation_id = $2 AND state = 'needs_review'",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .bind(result.state.as_str())
+        .bind(&result.summary)
+        .bind(&result.record_id)
+        .bind(&result.errors)
+        .execute(&self.writer)
+        .await?;
+        Ok(resolved.rows_affected() > 0)
+    }
+
+    async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO cancellations (project_id, operation_id, shard, lane_id, create_time) VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+             ON CONFLICT (project_id, operation_id) DO UPDATE SET refusal = NULL, create_time = excluded.create_time",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .bind(shard_of(lane_id))
+        .bind(lane_id)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    async fn cancellation(&self, project_id: Uuid, operation_id: Uuid) -> Result<CancellationState> {
+        let found: Option<Option<String>> = sqlx::query_scalar(
+            "SELECT refusal FROM cancellations WHERE project_id = $1 AND operation_id = $2",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(match found {
+            None => CancellationState::Gone,
+            Some(None) => CancellationState::Asked,
+            Some(Some(reason)) => CancellationState::Refused(reason),
+        })
+    }
+
+    async fn withdraw_cancellation(&self, project_id: Uuid, operation_id: Uuid) -> Result<()> {
+        sqlx::query("DELETE FROM cancellations WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn cancellations_for(&self, worker: Uuid) -> Result<Vec<Cancellation>> {
+        Ok(sqlx::query_as(
+            "SELECT c.lane_id, c.project_id, c.operation_id FROM cancellations c JOIN shards s ON s.id = c.shard
+             WHERE s.owner = $1 AND c.refusal IS NULL ORDER BY c.create_time LIMIT 100",
+        )
+        .bind(worker)
+        .fetch_all(&self.readers)
+        .await?)
+    }
+
+    async fn refuse_cancellation(&self, project_id: Uuid, operation_id: Uuid, reason: &str) -> Result<()> {
+        sqlx::query("UPDATE cancellations SET refusal = $3 WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .bind(reason)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn cancel(
+        &self,
+        worker: Uuid,
+        project_id: Uuid,
+        operation_id: Uuid,
+        result: &NewResult,
+    ) -> Result<Cancelled> {
+        let mut transaction = self.begin().await?;
+        // The request must still stand, the shard must be the worker's until the end of this, and the item must be there.
+        let found: Option<(String, bool)> = sqlx::query_as(
+            "SELECT o.mode, EXISTS (
+                 SELECT 1 FROM attempts s WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
+                   AND (s.state = 'unanswered'
+                        OR (s.state = 'answered' AND s.class IN ('success', 'server', 'unknown', 'outcome_unknown'))
+                        OR (s.state = 'sent' AND NOT EXISTS (
+                            SELECT 1 FROM attempts a WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
+                              AND a.id = s.id AND a.state <> 'sent'))))
+             FROM cancellations c
+             JOIN shards s ON s.id = c.shard AND s.owner = $3
+             JOIN queue_items q ON q.project_id = c.project_id AND q.operation_id = c.operation_id
+             JOIN operations o ON o.project_id = c.project_id AND o.id = c.operation_id
+             WHERE c.project_id = $1 AND c.operation_id = $2",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .bind(worker)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        match found {
+            None => return Ok(Cancelled::Gone),
+            Some((mode, _)) if mode == "synchronous" => return Ok(Cancelled::Synchronous),
+            Some((_, true)) => return Ok(Cancelled::MaybeApplied),
+            Some(_) => {}
+        }
+        sqlx::query("DELETE FROM queue_items WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&mut *transaction)
+            .await?;
+        insert_result(&mut transaction, project_id, operation_id, result).await?;
+        sqlx::query("DELETE FROM cancellations WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Cancelled::Yes)
+    }
+}
