@@ -432,6 +432,12 @@ impl<'a> Run<'a> {
             let blocked = self.live.iter().any(|(other, live)| {
                 same_record(live) && (other < number || in_flight.contains(&self.accepted[*other]))
             });
+            // What a worker remembers of a record keeps the record busy for it, also when another has ended it meanwhile.
+            let remembered = self.workers[worker]
+                .memory
+                .iter()
+                .any(|read| read.lane == item.lane && read.key == item.key && item.key.is_some());
+            let blocked = blocked || remembered;
             let id = self.accepted[*number];
             if shards.contains(&shard)
                 && !self.held[item.lane]
