@@ -787,7 +787,7 @@ mod tests {
 
     #[test]
     fn an_item_that_is_in_memory_is_not_taken_a_second_time() {
-        let mut scheduler = scheduler(2, &[]);
+        let mut scheduler = scheduler(9, &[]);
         fill(&mut scheduler, &[(1, 1)], &limits(9, None));
         let again = Claim {
             items: vec![item(1, 0)],
