@@ -8,6 +8,7 @@
 //! `docs/connectors.md` describes the language of the files.
 
 mod auth;
+mod batch;
 mod catalog;
 mod connector;
 mod contract;
@@ -20,6 +21,7 @@ pub mod verify;
 pub use auth::{
     Attach, Auth, Basic, ClientAuth, Grant, Health, Input, Mint, OAuth2, Place, Rotation, Scheme,
 };
+pub use batch::{BatchCommand, BatchItem, BatchOutcome, BatchSupport};
 pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse, without_examples};
 pub use connector::{Connector, Discovery, Variable};
 pub use contract::{

@@ -177,6 +177,11 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
         .into_iter()
         .map(|module| {
             let own_base = module.and_then(|(_, settings)| settings.base_url.clone());
+            let compiled = compile(file, module, problems);
+            let mut limits = limits(file);
+            if compiled.batch.is_none() {
+                limits.batch = 1;
+            }
             Arc::new(Connector {
                 provider: file.provider.clone(),
                 display_name: file.display_name.clone(),
@@ -185,7 +190,7 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
                 notes: file.notes.clone(),
                 credential_headers: credential_headers(&auth),
                 auth: auth.clone(),
-                limits: limits(file),
+                limits,
                 var_defaults: variables
                     .iter()
                     .filter_map(|v| Some((v.name.clone(), v.default.clone()?)))
@@ -194,7 +199,7 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
                 discover: file.connection.discover.iter().map(discover).collect(),
                 base_url: own_base.or_else(|| file.base_url.clone()).unwrap_or_default(),
                 rebase: rebase.map(str::to_owned),
-                module: compile(file, module, problems),
+                module: compiled,
             })
         })
         .collect()

@@ -413,7 +413,8 @@ impl Separator {
 }
 
 /// An association that says nothing: some clients send `[{}]`.
-fn is_nothing(association: &Value) -> bool {
+#[must_use]
+pub fn is_nothing(association: &Value) -> bool {
     association.is_null() || association.as_object().is_some_and(Map::is_empty)
 }
 

@@ -98,7 +98,10 @@ fn already_gone(command: &Command<'_>, failure: &Failure) -> Option<Outcome> {
 }
 
 /// The body as JSON: `None` when there is none.
-fn parse(response: &ProviderResponse) -> Result<Option<Value>, &'static str> {
+///
+/// # Errors
+/// What is wrong with the body.
+pub fn parse(response: &ProviderResponse) -> Result<Option<Value>, &'static str> {
     if response.truncated {
         return Err("its body was cut off");
     }

@@ -7,7 +7,7 @@ pub(in crate::connectors) mod body;
 pub(in crate::connectors) mod compile;
 pub mod definition;
 pub(in crate::connectors) mod errors;
-mod escape;
+pub(in crate::connectors) mod escape;
 pub mod examples;
 mod form;
 mod hint;

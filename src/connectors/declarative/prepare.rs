@@ -232,7 +232,11 @@ fn encoded(plan: &Plan, body: &Body, scope: &Scope<'_>, associations: &[Value]) 
     )
 }
 
-fn fixed_headers(plan: &Plan, scope: &Scope<'_>) -> Result<Vec<(String, String)>, Refusal> {
+/// The headers of the file for a request.
+///
+/// # Errors
+/// When a value is missing or cannot be in a header.
+pub fn fixed_headers(plan: &Plan, scope: &Scope<'_>) -> Result<Vec<(String, String)>, Refusal> {
     let mut headers = Vec::with_capacity(plan.headers.len() + 1);
     for (name, value) in &plan.headers {
         push_header(&mut headers, name, value.render(scope, Mode::Plain)?)?;
@@ -252,7 +256,10 @@ fn push_header(headers: &mut Vec<(String, String)>, name: &str, value: String) -
 }
 
 /// Adds the caller's headers where the provider takes them.
-fn pass_headers(
+///
+/// # Errors
+/// When it takes none, or one is not a header or belongs to the connection.
+pub fn pass_headers(
     around: &Surroundings<'_>,
     command: &Command<'_>,
     headers: &mut Vec<(String, String)>,

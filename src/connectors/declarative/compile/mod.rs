@@ -14,6 +14,7 @@ use super::ordered::Ordered;
 use super::plan::{ErrorPlan, Plan};
 use super::text::{Source, Text};
 use crate::action::Action;
+use crate::connectors::batch::Batch;
 use crate::connectors::contract::Limits;
 use crate::connectors::reads::Reads;
 
@@ -56,6 +57,8 @@ pub struct Compiled {
     pub errors: ErrorPlan,
     /// Reads.
     pub reads: Option<Reads>,
+    /// Batch calls.
+    pub batch: Option<Batch>,
 }
 
 impl Compiled {
@@ -197,6 +200,15 @@ pub fn compile(file: &File, module: Option<(&str, &Settings)>, problems: &mut Ve
         .as_ref()
         .or(file.reads.as_ref())
         .and_then(|reads| cx.reads(reads));
+    let batch = own.native.batch.or(file.native.batch).map(|form| {
+        if limits(file).batch < 2 {
+            cx.problem(
+                "native.batch",
+                "needs `limits.batch`, the most records that one call may hold",
+            );
+        }
+        Batch::of(form, |path| cx.text("native.batch", path))
+    });
     let pick = |own: &[Action], file: &[Action]| {
         if own.is_empty() {
             file.to_vec()
@@ -217,6 +229,7 @@ pub fn compile(file: &File, module: Option<(&str, &Settings)>, problems: &mut Ve
         associations: pick(&own.associations, &file.associations),
         errors,
         reads,
+        batch,
     }
 }
 

@@ -71,6 +71,9 @@ pub struct File {
     pub slashes: Option<bool>,
     /// See [`Settings`].
     #[serde(default)]
+    pub native: NativeDef,
+    /// See [`Settings`].
+    #[serde(default)]
     pub deny: Vec<String>,
     /// See [`Settings`].
     #[serde(default)]
@@ -108,10 +111,30 @@ pub struct Settings {
     pub open: Option<bool>,
     /// Whether the names of objects that are not listed may hold `/`.
     pub slashes: Option<bool>,
+    /// What is built into this server for the provider.
+    pub native: NativeDef,
     /// Names that may not be written although the list is open.
     pub deny: Vec<String>,
     /// Objects, with what is particular to them.
     pub objects: Ordered<Option<ObjectDef>>,
+}
+
+/// What a file cannot say, and is built into this server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NativeDef {
+    /// Writing and reading several records in one call.
+    pub batch: Option<BatchForm>,
+}
+
+/// The batch calls that are built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchForm {
+    /// `/crm/objects/2026-03/{object}/batch/…`.
+    Hubspot,
+    /// `/services/data/v60.0/composite/sobjects`.
+    Salesforce,
 }
 
 /// The variables of a connection.
