@@ -5,12 +5,14 @@
 //! that record's, unless more results do than there are records of this content: then one of them is a record's whose
 //! values were rewritten, and nobody can tell which.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 /// A record that waits for its result.
 pub(super) struct Sent<'a> {
+    /// The record that is changed. Different records are different, whatever is written.
+    pub(super) id: Option<&'a str>,
     /// What was sent.
     pub(super) record: &'a Map<String, Value>,
     /// What was sent with it. Records that differ here are different.
@@ -39,12 +41,12 @@ pub(super) fn pairs(
             .flatten()
             .any(|result| plain(result.get(key)).is_some())
     };
-    let keys: HashSet<&str> = sent
+    let keys: BTreeSet<&str> = sent
         .iter()
         .flat_map(|s| s.record.keys())
         .map(String::as_str)
         .collect();
-    let keys: HashSet<&str> = keys.into_iter().filter(|key| shown(key)).collect();
+    let keys: Vec<&str> = keys.into_iter().filter(|key| shown(key)).collect();
     let table = Table::of(sent, results, &keys, complete);
     while open.by_content(&table) {}
     if let (true, [record], [result]) = (complete, open.sent.as_slice(), open.results.as_slice()) {
@@ -119,9 +121,8 @@ impl Open {
             let mut rivals = others.filter(|other| table.fits[*other][result]);
             return rivals.all(|other| fitting(other) > size(table.class[other]));
         }
-        // Results are missing: it may also be that of a record whose values were rewritten, when they are alike.
-        !others
-            .any(|other| table.fits[other][result] || (fitting(other) == 0 && table.resembles[other][result]))
+        // Results are missing, so there is nobody to compare with: the others have to be plainly different.
+        others.all(|other| table.apart[other][result])
     }
 }
 
@@ -132,18 +133,15 @@ struct Table {
     class: Vec<usize>,
     /// By record, by result: all that was sent and that results show is equal.
     fits: Vec<Vec<bool>>,
-    /// By record, by result: a value is equal that not all records share.
-    resembles: Vec<Vec<bool>>,
+    /// By record, by result: they differ by more than a provider rewrites.
+    apart: Vec<Vec<bool>>,
 }
 
 impl Table {
-    fn of(
-        sent: &[Sent<'_>],
-        results: &[Option<&Map<String, Value>>],
-        keys: &HashSet<&str>,
-        complete: bool,
-    ) -> Self {
-        let same = |a: &Sent<'_>, b: &Sent<'_>| a.record == b.record && a.associations == b.associations;
+    fn of(sent: &[Sent<'_>], results: &[Option<&Map<String, Value>>], keys: &[&str], complete: bool) -> Self {
+        let same = |a: &Sent<'_>, b: &Sent<'_>| {
+            a.id == b.id && a.record == b.record && a.associations == b.associations
+        };
         let class = sent
             .iter()
             .enumerate()
@@ -158,9 +156,6 @@ impl Table {
             .iter()
             .map(|s| keys.iter().map(|key| s.record.contains_key(*key)).collect())
             .collect();
-        let telling: Vec<bool> = (0..keys.len())
-            .map(|key| records.iter().any(|record| record[key] != records[0][key]))
-            .collect();
         let table = |holds: &dyn Fn(usize, &[Option<String>]) -> bool| -> Vec<Vec<bool>> {
             (0..sent.len())
                 .map(|record| shown.iter().map(|result| holds(record, result)).collect())
@@ -170,19 +165,26 @@ impl Table {
             (0..keys.len())
                 .all(|key| !given[record][key] || records[record][key].as_ref() == value(result, key))
         });
-        let resembles = table(&|record, result| {
-            (0..keys.len()).any(|key| {
-                let own = records[record][key].as_ref();
-                telling[key] && own.is_some() && own == value(result, key)
+        let apart = table(&|record, result| {
+            (0..keys.len()).any(|key| match (&records[record][key], value(result, key)) {
+                (Some(own), Some(shown)) => plainly_different(own, shown),
+                (own, _) => own.is_some(),
             })
         });
         Self {
             complete,
             class,
             fits,
-            resembles,
+            apart,
         }
     }
+}
+
+/// Whether one text cannot be the other in another way of writing it.
+fn plainly_different(a: &str, b: &str) -> bool {
+    let bare = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let (a, b) = (bare(a), bare(b));
+    !a.contains(&b) && !b.contains(&a)
 }
 
 /// The value of a key, where there is one.
@@ -201,11 +203,11 @@ pub(super) fn plain(value: Option<&Value>) -> Option<String> {
     (!text.is_empty()).then(|| number(&text).unwrap_or(text))
 }
 
-/// A decimal number without what does not count: `+01.50` is `1.5`.
+/// A decimal number without what does not count: `01.50` is `1.5`.
 fn number(text: &str) -> Option<String> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
+        None => ("", text),
     };
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());

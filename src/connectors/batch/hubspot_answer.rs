@@ -188,10 +188,10 @@ impl<'a> Pairing<'a> {
     fn by_content(&mut self, unique: &[String]) {
         let waiting = self.waiting();
         let results = &self.answer.results;
-        // The id of an update stands beside what is written.
         let sent: Vec<Sent<'_>> = waiting
             .iter()
             .map(|at| Sent {
+                id: self.items[*at].record_id.filter(|_| self.updates()),
                 record: self.items[*at].record,
                 associations: self.items[*at].associations,
             })

@@ -179,8 +179,14 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
             let own_base = module.and_then(|(_, settings)| settings.base_url.clone());
             let compiled = compile(file, module, problems);
             let mut limits = limits(file);
+            let missing = Problem {
+                path: "limits.batch".into(),
+                message: "is missing: `native.batch` needs the most records that one call may hold".into(),
+            };
             if compiled.batch.is_none() {
                 limits.batch = 1;
+            } else if limits.batch < 2 && !problems.contains(&missing) {
+                problems.push(missing);
             }
             Arc::new(Connector {
                 provider: file.provider.clone(),

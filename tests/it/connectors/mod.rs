@@ -1,5 +1,6 @@
 //! The connectors: their files, the engine behind them, and what they do to recorded writes.
 
+mod batch;
 mod catalog;
 mod cli;
 mod conformance;

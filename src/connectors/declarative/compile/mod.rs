@@ -200,15 +200,8 @@ pub fn compile(file: &File, module: Option<(&str, &Settings)>, problems: &mut Ve
         .as_ref()
         .or(file.reads.as_ref())
         .and_then(|reads| cx.reads(reads));
-    let batch = own.native.batch.or(file.native.batch).map(|form| {
-        if limits(file).batch < 2 {
-            cx.problem(
-                "native.batch",
-                "needs `limits.batch`, the most records that one call may hold",
-            );
-        }
-        Batch::of(form, |path| cx.text("native.batch", path))
-    });
+    let native = own.native.batch.or(file.native.batch);
+    let batch = native.map(|form| Batch::of(form, |path| cx.text("native.batch", path)));
     let pick = |own: &[Action], file: &[Action]| {
         if own.is_empty() {
             file.to_vec()
