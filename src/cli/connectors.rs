@@ -420,7 +420,7 @@ fn verify_file(
         match verify(catalog, &variables, &row, now) {
             Verdict::Matched => matched += 1,
             Verdict::RefusedAsExpected => refused += 1,
-            Verdict::NotSingle => {}
+            Verdict::NotAWrite => {}
             Verdict::Differs(why) => {
                 let (provider, case) = describe(&row);
                 writeln!(out, "line {}: {provider} {case}: {why}", number + 1)?;

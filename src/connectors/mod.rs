@@ -3,7 +3,8 @@
 //! A connector is data: one YAML file per provider in `connectors/`, read by the engine in [`declarative`]. Nothing here
 //! does I/O, reads a clock or sees a credential: [`Connector::prepare`] turns a [`Command`] into a request, and
 //! [`Connector::interpret`] turns the provider's answer into an [`Outcome`]. The outbound layer sends, attaches
-//! credentials as [`Connector::auth`] says, and waits.
+//! credentials as [`Connector::auth`] says, and waits. [`Connector::prepare_batch`] and [`Connector::interpret_batch`] do the
+//! same for several records in one call, at providers that take them.
 //!
 //! `docs/connectors.md` describes the language of the files.
 

@@ -33,11 +33,15 @@ async fn the_catalogue_is_open_to_all_and_says_what_works() {
     assert_eq!(
         hubspot["support"],
         json!({
-            "bulkWrite": {"insert": false, "update": false, "upsert": false, "delete": false},
+            "bulkWrite": {"insert": true, "update": true, "upsert": false, "delete": false},
             "proxy": false, "read": false, "subscribe": false, "write": true, "delete": true,
             "search": {"operators": {"equals": false}}
         })
     );
+    let bulk = |support: &serde_json::Value| support["bulkWrite"]["insert"] == true;
+    let modules = &all["salesforce"]["modules"];
+    assert!(bulk(&modules["crm"]["support"]) && !bulk(&modules["account-engagement"]["support"]));
+    assert!(!bulk(&all["stripe"]["support"]));
     let salesforce = &all["salesforce"];
     assert_eq!(salesforce["baseURL"], "https://{{.workspace}}.my.salesforce.com");
     assert_eq!(

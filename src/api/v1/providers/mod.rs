@@ -76,7 +76,7 @@ pub struct ModuleInfo {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Support {
-    /// Always false: there are no bulk jobs.
+    /// Which actions can be done on several records in one call.
     pub bulk_write: BulkWrite,
     /// Always false: nothing is passed through.
     pub proxy: bool,
@@ -92,16 +92,16 @@ pub struct Support {
     pub search: Search,
 }
 
-/// Bulk jobs.
+/// Several records in one call.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub struct BulkWrite {
     /// Making records.
     pub insert: bool,
     /// Changing records.
     pub update: bool,
-    /// Making or changing records.
+    /// Always false: nothing is made or changed by what is there.
     pub upsert: bool,
-    /// Removing records.
+    /// Always false: records are removed one by one.
     pub delete: bool,
 }
 
@@ -207,9 +207,15 @@ impl ProviderInfo {
 impl Support {
     /// What works: an action that the file has, at a provider whose credentials this server can attach.
     fn of(connector: &Connector) -> Self {
-        let can = |action| outbound::serves(connector.auth()) && connector.supports_action(action);
+        let serves = outbound::serves(connector.auth());
+        let can = |action| serves && connector.supports_action(action);
         Self {
-            bulk_write: BulkWrite::default(),
+            bulk_write: BulkWrite {
+                insert: serves && connector.batches(Action::Create),
+                update: serves && connector.batches(Action::Update),
+                upsert: false,
+                delete: false,
+            },
             proxy: false,
             read: false,
             subscribe: false,

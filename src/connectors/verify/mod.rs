@@ -1,7 +1,10 @@
 //! Runs recorded writes against the connectors: one row of recorded data, and whether we do the same.
 //!
 //! Two kinds of rows are known, told apart by their keys: a request row (`provider`, `op`, `object`, and `request` or
-//! `refused`), and a response row (`providers`, `kind`, `input`, `exchanges`, `result`).
+//! `refused`), and a response row (`providers`, `kind`, `input`, `exchanges`, `result`); its `kind` is `write`, `delete` or
+//! `batch`.
+
+mod batch;
 
 use std::collections::BTreeMap;
 
@@ -21,8 +24,8 @@ pub enum Verdict {
     RefusedAsExpected,
     /// Something else: what.
     Differs(String),
-    /// Not a single write, so nothing to compare.
-    NotSingle,
+    /// Not a write, so nothing to compare.
+    NotAWrite,
 }
 
 /// The connection variables behind the rows: those for all providers, and what single providers have instead.
@@ -309,10 +312,11 @@ fn response_row(
     let input = &row["input"];
     let id = input["RecordId"].as_str().filter(|id| !id.is_empty());
     let action = match (row["kind"].as_str(), id) {
+        (Some("batch"), _) => return batch::row(connector, vars, row, now),
         (Some("delete"), _) => Action::Delete,
         (Some("write"), None) => Action::Create,
         (Some("write"), Some(_)) => Action::Update,
-        _ => return Verdict::NotSingle,
+        _ => return Verdict::NotAWrite,
     };
     let none = Map::new();
     let record = input["RecordData"].as_object();
