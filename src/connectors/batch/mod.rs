@@ -6,28 +6,23 @@
 
 mod content;
 mod hubspot;
-mod hubspot_answer;
+mod prepare;
 mod reading;
+mod reads;
 mod salesforce;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use self::reading::Reading;
 use super::connector::Connector;
-use super::contract::{
-    Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RefusalKind,
-};
-use super::declarative::body::has_associations;
+use super::contract::{Command, ErrorClass, Outcome, ProviderError, ProviderResponse};
 use super::declarative::definition::BatchForm;
-use super::declarative::escape::push_segment;
 use super::declarative::plan::Plan;
-use super::declarative::prepare::{find_plan, fixed_headers, pass_headers};
 use super::declarative::scope::Scope;
 use super::declarative::text::Text;
-use super::declarative::url::url;
 use crate::action::Action;
 
 /// One record of a batch.
@@ -145,45 +140,6 @@ impl Connector {
         self.module.batch.is_some() && action != Action::Delete && self.supports_action(action)
     }
 
-    /// The request for a batch.
-    ///
-    /// # Errors
-    /// When the batch does not fit this connector; nothing was sent.
-    pub fn prepare_batch(&self, command: &BatchCommand<'_>) -> Result<ProviderRequest, Refusal> {
-        let around = self.surroundings();
-        let none = Map::new();
-        let single = command.single(&none);
-        find_plan(&around, &single)?;
-        let Some((batch, plan)) = self.batch_plan(command.action, command.object) else {
-            let (provider, action, object) = (around.provider, command.action, command.object);
-            return Err(Refusal::new(
-                RefusalKind::UnsupportedAction,
-                format!("{provider} has no batches for {action} of `{object}`; write the records one by one"),
-            ));
-        };
-        self.check_items(command)?;
-        let scope = Scope::of(plan, &self.var_defaults, &single, &[]);
-        let (method, body) = match batch.form {
-            BatchForm::Hubspot => (http::Method::POST, hubspot::body(command)?),
-            BatchForm::Salesforce => salesforce::request(command)?,
-        };
-        let path = if command.action == Action::Create {
-            &batch.create
-        } else {
-            &batch.update
-        };
-        let url = url(&around, plan, &scope, path, &[])?;
-        let mut headers = fixed_headers(plan, &scope)?;
-        pass_headers(&around, &single, &mut headers)?;
-        Ok(ProviderRequest {
-            method,
-            url,
-            headers,
-            content_type: Some(plan.content_type.clone()),
-            body: Some(body),
-        })
-    }
-
     /// What an answer says about the batch it answers. `now` turns times in headers into waits.
     #[must_use]
     pub fn interpret_batch(
@@ -193,14 +149,7 @@ impl Connector {
         now: Timestamp,
     ) -> BatchOutcome {
         let Some((batch, plan)) = self.batch_plan(command.action, command.object) else {
-            // An answer to a batch that could not have been prepared: whoever calls has mixed two up.
-            return BatchOutcome::Whole(Outcome::Unknown(ProviderError {
-                class: ErrorClass::Unknown,
-                code: None,
-                message: format!("this is no answer to a batch of `{}`", command.object),
-                status: response.status,
-                existing_id: None,
-            }));
+            return BatchOutcome::Whole(mixed_up(command.object, response));
         };
         let none = Map::new();
         let single = command.single(&none);
@@ -213,93 +162,8 @@ impl Connector {
             now,
         };
         match batch.form {
-            BatchForm::Hubspot => hubspot_answer::interpret(&reading, self.unique_fields(command.object)),
+            BatchForm::Hubspot => hubspot::interpret(&reading, self.unique_fields(command.object)),
             BatchForm::Salesforce => salesforce::interpret(&reading),
-        }
-    }
-
-    /// The request that reads some fields of several records, for fields that are written only when they are empty. `None`
-    /// where this connector cannot read several at once, or not so many, or one of the ids cannot be one.
-    #[must_use]
-    pub fn read_current_batch(
-        &self,
-        object: &str,
-        ids: &[&str],
-        fields: &[&str],
-        vars: &BTreeMap<String, String>,
-    ) -> Option<ProviderRequest> {
-        let (batch, plan) = self.batch_plan(Action::Update, object)?;
-        let most = usize::try_from(self.limits.batch).unwrap_or(usize::MAX);
-        if ids.is_empty() || ids.len() > most || !ids.iter().all(|id| is_id(id)) {
-            return None;
-        }
-        let mut seen = HashSet::new();
-        let ids: Vec<&str> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
-        let none = Map::new();
-        let scope = Scope {
-            plan,
-            object,
-            id: None,
-            record: &none,
-            vars,
-            var_defaults: &self.var_defaults,
-            extra: &[],
-        };
-        let body = match batch.form {
-            BatchForm::Hubspot => hubspot::read_body(&ids, fields),
-            BatchForm::Salesforce => salesforce::read_body(&ids, fields),
-        };
-        Some(ProviderRequest {
-            method: http::Method::POST,
-            url: url(&self.surroundings(), plan, &scope, &batch.read, &[]).ok()?,
-            headers: fixed_headers(plan, &scope).ok()?,
-            content_type: Some(plan.content_type.clone()),
-            body: Some(body.to_string().into_bytes()),
-        })
-    }
-
-    /// The fields in the answer to [`Connector::read_current_batch`], by record id as asked. A record that is missing at
-    /// the provider is absent from the map; a field that is absent has no value.
-    ///
-    /// # Errors
-    /// The outcome that the failed read means for the writes: [`Outcome::Rejected`], [`Outcome::Retry`] or
-    /// [`Outcome::Unauthorized`]. Also when the answer does not say which record is which.
-    pub fn interpret_current_batch(
-        &self,
-        object: &str,
-        ids: &[&str],
-        vars: &BTreeMap<String, String>,
-        response: &ProviderResponse,
-        now: Timestamp,
-    ) -> Result<HashMap<String, Map<String, Value>>, Outcome> {
-        if let Some(outcome) = self.read_failure(object, vars, response, now) {
-            return Err(outcome);
-        }
-        let Some((batch, plan)) = self.batch_plan(Action::Update, object) else {
-            return Ok(HashMap::new());
-        };
-        let command = BatchCommand {
-            action: Action::Update,
-            object,
-            items: &[],
-            headers: &[],
-            vars,
-            all_or_none: false,
-        };
-        let none = Map::new();
-        let single = command.single(&none);
-        let reading = Reading {
-            module: &self.module,
-            plan,
-            scope: Scope::of(plan, &self.var_defaults, &single, &[]),
-            command: &command,
-            response,
-            now,
-        };
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        match batch.form {
-            BatchForm::Hubspot => hubspot_answer::current(&reading, ids, &body),
-            BatchForm::Salesforce => salesforce::current(&reading, ids, &body),
         }
     }
 
@@ -311,53 +175,15 @@ impl Connector {
         let plan = self.module.plan(action, object)?;
         (action != Action::Delete && !own_rules).then_some((batch, plan))
     }
-
-    /// Checks what has to hold for the records of any batch.
-    fn check_items(&self, command: &BatchCommand<'_>) -> Result<(), Refusal> {
-        let refuse = |kind, message: String| Err(Refusal::new(kind, message));
-        let (provider, action, items) = (&self.display_name, command.action, command.items);
-        let most = usize::try_from(self.limits.batch).unwrap_or(usize::MAX);
-        if items.is_empty() {
-            return refuse(RefusalKind::InvalidRecord, "the batch has no records".into());
-        }
-        if items.len() > most {
-            let count = items.len();
-            return refuse(
-                RefusalKind::InvalidRecord,
-                format!("the batch has {count} records and {provider} takes at most {most} in one call"),
-            );
-        }
-        let mut traces = HashSet::new();
-        for (at, item) in items.iter().enumerate() {
-            if item.trace_id.is_empty() || !traces.insert(item.trace_id) {
-                return refuse(
-                    RefusalKind::InvalidRecord,
-                    format!("record {at} of the batch has no trace id of its own"),
-                );
-            }
-            if action == Action::Update && !item.record_id.is_some_and(is_id) {
-                return refuse(
-                    RefusalKind::InvalidRecordId,
-                    format!(
-                        "record {at} of the batch: update of `{}` needs a record id; put it into `id` of the record",
-                        command.object
-                    ),
-                );
-            }
-            if has_associations(item.associations) && !self.takes_associations_on(action) {
-                return refuse(
-                    RefusalKind::UnsupportedAssociations,
-                    format!(
-                        "record {at} of the batch: {provider} takes no associations on {action}; leave them out"
-                    ),
-                );
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Whether a text can be a record id, by the rule of single writes, which put it into a path.
-fn is_id(id: &str) -> bool {
-    push_segment(&mut String::new(), id).is_ok()
+/// An answer to a batch that could not have been prepared: whoever calls has mixed two up.
+fn mixed_up(object: &str, response: &ProviderResponse) -> Outcome {
+    Outcome::Unknown(ProviderError {
+        class: ErrorClass::Unknown,
+        code: None,
+        message: format!("this is no answer to a batch of `{object}`"),
+        status: response.status,
+        existing_id: None,
+    })
 }

@@ -1,11 +1,15 @@
 //! HubSpot's batch requests: `POST /crm/objects/2026-03/{object}/batch/{create,update,read}` (HubSpot's API reference, "CRM
 //! objects"; what trace ids do is shown by the fixtures of amp-labs/connectors).
 
+mod answer;
+mod pairing;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+pub(super) use self::answer::{current, interpret};
 use super::{BatchCommand, BatchItem};
 use crate::action::Action;
 use crate::connectors::contract::{Refusal, RefusalKind};

@@ -1,98 +1,18 @@
-//! HubSpot's batch answers: `{status, results[], errors[], numErrors}`, in any order, with status 200, 201 or 207. What
-//! counts is `errors` and never the status. The recorded answers do not repeat trace ids in `results`.
+//! Which result and which error of HubSpot belongs to which record: by trace id, by record id, by what they hold. In this
+//! order, and never by position.
 
-use std::collections::HashMap;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
-use super::content::{Sent, pairs};
-use super::hubspot::is_traced;
-use super::reading::Reading;
-use super::{BatchItem, BatchOutcome};
+use super::answer::{Answer, joined, named};
+use super::is_traced;
 use crate::action::Action;
-use crate::connectors::contract::{ErrorClass, Outcome, ProviderError};
-use crate::connectors::declarative::interpret::parse;
-use crate::connectors::declarative::json_path::scalar;
+use crate::connectors::batch::BatchItem;
+use crate::connectors::batch::content::{Sent, pairs};
+use crate::connectors::batch::reading::Reading;
+use crate::connectors::contract::Outcome;
 
-/// What an answer says about each record.
-pub(super) fn interpret(reading: &Reading<'_>, unique: &[String]) -> BatchOutcome {
-    let parsed = parse(reading.response);
-    if !reading.is_success() {
-        return reading.refused(parsed.ok().flatten().as_ref());
-    }
-    let body = match parsed {
-        Ok(body) => body.unwrap_or_default(),
-        Err(why) => return reading.unreadable(why),
-    };
-    let Some(answer) = Answer::of(&body) else {
-        return reading.unreadable("its body does not say what became of the records");
-    };
-    let command = reading.command;
-    let atomic = command.all_or_none && command.action == Action::Create;
-    if atomic && answer.results.is_empty() && !answer.errors.is_empty() {
-        let all: Vec<Outcome> = answer.errors.iter().map(|e| reading.item(e, false)).collect();
-        if let Some(error) = joined(&all) {
-            return BatchOutcome::Whole(Outcome::Rejected(error));
-        }
-    }
-    let mut pairing = Pairing::new(reading, &answer);
-    pairing.take_errors();
-    pairing.by_trace_id();
-    pairing.by_record_id();
-    pairing.by_content(unique);
-    BatchOutcome::Each(pairing.finish())
-}
-
-/// A batch answer in its parts.
-struct Answer<'a> {
-    results: Vec<Found<'a>>,
-    errors: &'a [Value],
-    count: Option<usize>,
-    complete: bool,
-}
-
-/// One result.
-struct Found<'a> {
-    id: Option<String>,
-    trace: Option<String>,
-    properties: Option<&'a Map<String, Value>>,
-}
-
-impl<'a> Answer<'a> {
-    fn of(body: &'a Value) -> Option<Self> {
-        let list = |key: &str| body.get(key).and_then(Value::as_array);
-        let (results, errors) = (list("results"), list("errors"));
-        if results.is_none() && errors.is_none() {
-            return None;
-        }
-        let text = |value: &Value, key: &str| value.get(key).and_then(scalar).filter(|t| !t.is_empty());
-        let found = |result: &'a Value| Found {
-            id: text(result, "id"),
-            trace: text(result, "objectWriteTraceId"),
-            properties: result.get("properties").and_then(Value::as_object),
-        };
-        Some(Self {
-            results: results.into_iter().flatten().map(found).collect(),
-            errors: errors.map_or(&[], Vec::as_slice),
-            count: body
-                .get("numErrors")
-                .and_then(Value::as_u64)
-                .and_then(|n| usize::try_from(n).ok()),
-            complete: text(body, "status").is_none_or(|status| status.eq_ignore_ascii_case("COMPLETE")),
-        })
-    }
-}
-
-/// The texts in the context of an error under a key, one or a list.
-fn named(error: &Value, key: &str) -> Vec<String> {
-    match error.get("context").and_then(|context| context.get(key)) {
-        Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
-        Some(value) => scalar(value).into_iter().collect(),
-        None => Vec::new(),
-    }
-}
-
-struct Pairing<'a> {
+/// The items of a batch and the parts of its answer, while they find each other.
+pub(super) struct Pairing<'a> {
     reading: &'a Reading<'a>,
     answer: &'a Answer<'a>,
     items: &'a [BatchItem<'a>],
@@ -108,7 +28,7 @@ struct Pairing<'a> {
 }
 
 impl<'a> Pairing<'a> {
-    fn new(reading: &'a Reading<'a>, answer: &'a Answer<'a>) -> Self {
+    pub(super) fn new(reading: &'a Reading<'a>, answer: &'a Answer<'a>) -> Self {
         let items = reading.command.items;
         Self {
             reading,
@@ -127,7 +47,7 @@ impl<'a> Pairing<'a> {
     }
 
     /// Gives each error to the items that it names.
-    fn take_errors(&mut self) {
+    pub(super) fn take_errors(&mut self) {
         for error in self.answer.errors {
             let traces = named(error, "objectWriteTraceId");
             let ids = if self.updates() {
@@ -153,7 +73,7 @@ impl<'a> Pairing<'a> {
         }
     }
 
-    fn by_trace_id(&mut self) {
+    pub(super) fn by_trace_id(&mut self) {
         if !is_traced(self.reading.command) {
             return;
         }
@@ -170,7 +90,7 @@ impl<'a> Pairing<'a> {
     }
 
     /// Updates: by the id that was asked for.
-    fn by_record_id(&mut self) {
+    pub(super) fn by_record_id(&mut self) {
         if !self.updates() {
             return;
         }
@@ -185,7 +105,7 @@ impl<'a> Pairing<'a> {
         }
     }
 
-    fn by_content(&mut self, unique: &[String]) {
+    pub(super) fn by_content(&mut self, unique: &[String]) {
         let waiting = self.waiting();
         let results = &self.answer.results;
         let sent: Vec<Sent<'_>> = waiting
@@ -253,7 +173,7 @@ impl<'a> Pairing<'a> {
     }
 
     /// The outcomes, with those of items that nothing was found for.
-    fn finish(self) -> Vec<Outcome> {
+    pub(super) fn finish(self) -> Vec<Outcome> {
         let rest = self.rest();
         self.outcomes
             .into_iter()
@@ -292,82 +212,5 @@ impl<'a> Pairing<'a> {
             Some(error) => Outcome::Rejected(error),
             None => untold(),
         }
-    }
-}
-
-/// One error for several, where all are refusals for good.
-fn joined(outcomes: &[Outcome]) -> Option<ProviderError> {
-    let refusal = |outcome: &Outcome| match outcome {
-        Outcome::Rejected(error) => Some(error.clone()),
-        _ => None,
-    };
-    let errors: Vec<ProviderError> = outcomes.iter().map(refusal).collect::<Option<_>>()?;
-    let first = errors.first()?.clone();
-    let mut texts: Vec<&str> = Vec::new();
-    for error in &errors {
-        if !texts.contains(&error.message.as_str()) {
-            texts.push(&error.message);
-        }
-    }
-    let message = texts.join("; ");
-    let same = |of: fn(&ProviderError) -> (ErrorClass, Option<&str>)| {
-        errors.iter().all(|error| of(error) == of(&first))
-    };
-    if same(|error| (error.class, error.code.as_deref())) {
-        let existing_id = first.existing_id.clone().filter(|_| errors.len() == 1);
-        return Some(ProviderError {
-            message,
-            existing_id,
-            ..first
-        });
-    }
-    Some(ProviderError {
-        class: ErrorClass::Validation,
-        code: None,
-        message,
-        status: first.status,
-        existing_id: None,
-    })
-}
-
-/// The records of an answer to a read. A merged record answers with the id that it was merged into.
-pub(super) fn current(
-    reading: &Reading<'_>,
-    ids: &[&str],
-    body: &Value,
-) -> Result<HashMap<String, Map<String, Value>>, Outcome> {
-    let untold = || reading.untold("the answer to a read does not say which record is which");
-    let answer = Answer::of(body)
-        .filter(|answer| answer.complete)
-        .ok_or_else(untold)?;
-    let mut missing: Vec<String> = Vec::new();
-    for error in answer.errors {
-        match reading.item(error, true) {
-            Outcome::Rejected(own) if own.class == ErrorClass::NotFound => {
-                missing.extend(named(error, "ids"))
-            }
-            other => return Err(other),
-        }
-    }
-    let mut found = HashMap::new();
-    let mut others = Vec::new();
-    for result in &answer.results {
-        let properties = result.properties.cloned().unwrap_or_default();
-        match result.id.as_deref().filter(|id| ids.contains(id)) {
-            Some(id) => drop(found.insert(id.to_owned(), properties)),
-            None => others.push(properties),
-        }
-    }
-    let mut left: Vec<&str> = ids.to_vec();
-    left.sort_unstable();
-    left.dedup();
-    left.retain(|id| !found.contains_key(*id) && !missing.iter().any(|gone| gone == id));
-    match (others.pop(), left.as_slice()) {
-        (None, _) => Ok(found),
-        (Some(only), [id]) if others.is_empty() => {
-            found.insert((*id).to_owned(), only);
-            Ok(found)
-        }
-        _ => Err(untold()),
     }
 }
