@@ -142,7 +142,9 @@ fn finish(worker: Uuid, lease: Lease, item: &Claimed) -> Settle {
             record_id: Some("1".to_owned()),
             errors: "[]".to_owned(),
             attempts: 1,
+            records: None,
         }),
+        freed: None,
     }
 }
 

@@ -474,8 +474,11 @@ fn show(operation: &Value, json: bool) -> Result<(), String> {
             text(&meta["mode"])
         ),
     );
-    fact("client ref", text(&meta["records"][0]["clientRef"]));
-    fact("record id", text(&meta["records"][0]["recordId"]));
+    let records = meta["records"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let [record] = records {
+        fact("client ref", text(&record["clientRef"]));
+        fact("record id", text(&record["recordId"]));
+    }
     fact("accepted", text(&operation["createTime"]));
     fact("updated", text(&operation["updateTime"]));
     fact("next attempt", text(&meta["nextAttemptTime"]));
@@ -484,8 +487,19 @@ fn show(operation: &Value, json: bool) -> Result<(), String> {
     for replay in meta["replayedAs"].as_array().into_iter().flatten() {
         fact("replayed as", text(replay));
     }
-    for error in meta["errors"].as_array().into_iter().flatten() {
+    // Those of a batch stand beside its records.
+    for error in meta["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|_| records.len() < 2)
+    {
         fact("error", text(error));
+    }
+    if records.len() > 1 {
+        lines.push('\n');
+        let rows: Vec<[String; 5]> = records.iter().map(record_row).collect();
+        lines.push_str(&table(["RECORD", "STATE", "ID", "CLIENT REF", "ERROR"], &rows));
     }
     let attempts: Vec<[String; 5]> = meta["attempts"]
         .as_array()
@@ -515,6 +529,19 @@ fn show(operation: &Value, json: bool) -> Result<(), String> {
         ));
     }
     out(&lines)
+}
+
+/// A record of a batch.
+fn record_row(record: &Value) -> [String; 5] {
+    [
+        record["index"]
+            .as_u64()
+            .map_or_else(String::new, |index| index.to_string()),
+        text(&record["state"]),
+        text(&record["recordId"]),
+        text(&record["clientRef"]),
+        text(&record["errors"][0]),
+    ]
 }
 
 async fn watch(server: &Server, args: &WatchArgs, json: bool) -> Result<(), String> {

@@ -30,7 +30,7 @@ pub(super) struct WriteArgs {
     #[arg(long = "type", default_value = "create", value_enum)]
     action: ActionArg,
 
-    /// The record as JSON; `@FILE` reads a file, `@-` standard input
+    /// The record as JSON, or a list of records to write as one batch; `@FILE` reads a file, `@-` standard input
     #[arg(long, value_name = "JSON")]
     record: String,
 
@@ -62,7 +62,7 @@ enum ActionArg {
 }
 
 pub(super) async fn run(args: WriteArgs) -> Result<(), String> {
-    let record = read_record(&args.record)?;
+    let records = read_records(&args.record)?;
     let action = match args.action {
         ActionArg::Create => "create",
         ActionArg::Update => "update",
@@ -79,7 +79,14 @@ pub(super) async fn run(args: WriteArgs) -> Result<(), String> {
         r#type: action,
         mode,
         strict: args.strict,
-        record: &record,
+        record: match &records {
+            Given::One(record) => Some(record),
+            Given::Batch(_) => None,
+        },
+        batch: match &records {
+            Given::One(_) => None,
+            Given::Batch(items) => Some(items),
+        },
     };
     // Made of texts and of JSON that was read: it cannot fail.
     let body = serde_json::to_string(&body).unwrap_or_default();
@@ -103,6 +110,7 @@ pub(super) async fn run(args: WriteArgs) -> Result<(), String> {
             if let Some(id) = text("/result/recordId") {
                 println!("record     {id}");
             }
+            print!("{}", of_batch(&answered.body));
             println!("operation  {}", text("/operationId").unwrap_or_default());
             if let Some(warnings) = answered.header("amp-warnings") {
                 println!("warnings   {warnings}");
@@ -138,10 +146,48 @@ struct Body<'a> {
     r#type: &'a str,
     mode: &'a str,
     strict: bool,
-    record: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a [Item]>,
 }
 
-fn read_record(text: &str) -> Result<Box<RawValue>, String> {
+/// A record of a batch.
+#[derive(Serialize)]
+struct Item {
+    record: Box<RawValue>,
+}
+
+/// What was given to write.
+enum Given {
+    One(Box<RawValue>),
+    Batch(Vec<Item>),
+}
+
+/// A line for each record of a batch.
+fn of_batch(answer: &Value) -> String {
+    let results = answer.get("results").and_then(Value::as_array);
+    let mut out = String::new();
+    for (index, result) in results.into_iter().flatten().enumerate() {
+        let id = result.get("recordId").and_then(Value::as_str);
+        let state = match result.get("success").and_then(Value::as_bool) {
+            Some(true) => id.unwrap_or("written; the provider does not say its id"),
+            _ => "failed",
+        };
+        out.push_str(&format!("record {index:<3} {state}\n"));
+    }
+    let errors = answer.get("errors").and_then(Value::as_array);
+    for message in errors
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error.get("message")?.as_str())
+    {
+        out.push_str(&format!("error      {message}\n"));
+    }
+    out
+}
+
+fn read_records(text: &str) -> Result<Given, String> {
     let text = match text.strip_prefix('@') {
         None => text.to_owned(),
         Some("-") => {
@@ -163,9 +209,16 @@ fn read_record(text: &str) -> Result<Box<RawValue>, String> {
     let record: Box<RawValue> =
         serde_json::from_str(&text).map_err(|error| format!("--record is not JSON: {error}"))?;
     if record.get().starts_with('{') {
-        Ok(record)
-    } else {
-        Err("--record must be a JSON object, such as '{\"email\": \"a@example.com\"}'".to_owned())
+        return Ok(Given::One(record));
+    }
+    match serde_json::from_str::<Vec<Box<RawValue>>>(record.get()) {
+        Ok(records) if records.iter().all(|record| record.get().starts_with('{')) => Ok(Given::Batch(
+            records.into_iter().map(|record| Item { record }).collect(),
+        )),
+        _ => Err(
+            "--record must be a JSON object, such as '{\"email\": \"a@example.com\"}', or a list of such objects"
+                .to_owned(),
+        ),
     }
 }
 
@@ -231,7 +284,7 @@ fn shown(preview: &Value) -> String {
         .map(|entry| {
             let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
             [
-                or_dash(text(entry, "source")),
+                format!("{}{}", place(entry), or_dash(text(entry, "source"))),
                 or_dash(text(entry, "target")),
                 text(entry, "decision"),
             ]
@@ -248,7 +301,7 @@ fn shown(preview: &Value) -> String {
         .iter()
         .map(|finding| {
             [
-                text(finding, "field"),
+                format!("{}{}", place(finding), text(finding, "field")),
                 text(finding, "kind"),
                 text(finding, "detail"),
             ]
@@ -273,6 +326,12 @@ fn shown(preview: &Value) -> String {
         _ => line(&mut out, "Nothing was sent: this was a preview."),
     }
     out
+}
+
+/// Of a batch: which record an entry is about.
+fn place(entry: &Value) -> String {
+    let record = entry.get("record").and_then(Value::as_u64);
+    record.map_or_else(String::new, |index| format!("[{index}] "))
 }
 
 /// Columns, aligned.

@@ -62,6 +62,7 @@ async fn answer_all(
             record_id: None,
             errors: error_list(&[text.to_owned()]),
             attempts: 0,
+            records: None,
         };
         let refusal = match store.cancel(worker, project_id, id, &result).await {
             Ok(Cancelled::Yes) => {

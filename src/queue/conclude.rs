@@ -13,7 +13,7 @@ const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(10);
 /// A lane pauses no longer than this at a time: then one item asks again whether the provider meant it.
 const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The shortest pause, whatever the provider says: it must not be hammered.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a used-up quota that names no time.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
@@ -59,25 +59,23 @@ pub(super) fn finish(
         record_id,
         errors: error_list(&error.into_iter().collect::<Vec<_>>()),
         attempts,
+        records: None,
     })
 }
 
 /// Why it ended at the deadline, and how often it was tried.
 pub(super) fn gave_up(state: EndState, object: &str, attempts: i32, last: &str) -> Ending {
+    finish(state, object, None, Some(gave_up_text(attempts, last)), attempts)
+}
+
+/// The same as a sentence.
+pub(super) fn gave_up_text(attempts: i32, last: &str) -> String {
     let tries = if attempts == 1 {
         "1 attempt".to_owned()
     } else {
         format!("{attempts} attempts")
     };
-    finish(
-        state,
-        object,
-        None,
-        Some(format!(
-            "gave up at the deadline after {tries}; the last one: {last}"
-        )),
-        attempts,
-    )
+    format!("gave up at the deadline after {tries}; the last one: {last}")
 }
 
 /// What happens to the item and to its lane.
@@ -95,6 +93,7 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
                 record_id: None,
                 errors: error_list(&[rejection(object, error)]),
                 attempts: spent,
+                records: None,
             };
             (Ending::Finish(result), LaneEffect::None)
         }

@@ -11,11 +11,12 @@ use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome};
 use crate::store::{AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, StoreError};
 use crate::writes::perform::{Job, Performed};
+use crate::writes::request::StoredRequest;
 use crate::writes::route::RouteError;
 use crate::writes::{Found, Writes, may_repeat_blindly, read_stored};
 
 /// How long an item waits that this process cannot use.
-const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
 /// How long an item waits whose performing panicked.
 const PANIC_WAIT: Duration = Duration::from_secs(30);
 
@@ -30,24 +31,27 @@ pub(super) struct Attempted {
     pub dead_credential: bool,
     /// The row of the attempt.
     pub attempt: Option<NewAttempt>,
+    /// Of a batch: the keys of the records that have ended.
+    pub freed: Option<Vec<i64>>,
     /// One word for the log.
     pub class: &'static str,
 }
 
 impl Attempted {
-    fn without_call(ending: Ending, class: &'static str) -> Self {
+    pub fn without_call(ending: Ending, class: &'static str) -> Self {
         Self {
             ending,
             effect: LaneEffect::None,
             dead_credential: false,
             attempt: None,
+            freed: None,
             class,
         }
     }
 }
 
 /// The time until the deadline. While the lane was held the clock stood still, for work that was accepted before.
-fn left(item: &Claimed, claimed_at: Instant) -> Duration {
+pub(super) fn left(item: &Claimed, claimed_at: Instant) -> Duration {
     let Some(deadline) = item.deadline else {
         return Duration::ZERO;
     };
@@ -106,9 +110,14 @@ pub(super) async fn attempt(
     if holder.overdue && !left(item, claimed_at).is_zero() {
         return Err(Unsent::NotYet);
     }
-    let mut attempted = perform(writes, item, claimed_at, base, holder).await?;
+    let mut attempted = if StoredRequest::is_batch(&item.request) {
+        super::batch::perform(writes, item, claimed_at, base, holder).await?
+    } else {
+        perform(writes, item, claimed_at, base, holder).await?
+    };
     // While an earlier request is in doubt, "failed" would say more than is known.
     if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since)
+        && result.records.is_none()
         && result.state == EndState::Failed
     {
         result.state = EndState::NeedsReview;
@@ -272,6 +281,7 @@ async fn perform(
         latency_us: None,
         skipped: None,
         excerpt: None,
+        records: None,
     };
     let performed: Performed = writes
         .perform(&mut job, async |_| {
@@ -324,12 +334,13 @@ async fn perform(
         effect,
         dead_credential,
         attempt,
+        freed: None,
         class: performed.class(),
     })
 }
 
 /// When the provider wants the next attempt, seen from `now`.
-fn hint_of(outcome: &Outcome, now: Time) -> Option<Duration> {
+pub(super) fn hint_of(outcome: &Outcome, now: Time) -> Option<Duration> {
     match outcome {
         Outcome::Retry { after, .. } => after.map(|hint| hint.wait(now.to_timestamp())),
         _ => None,
@@ -337,7 +348,7 @@ fn hint_of(outcome: &Outcome, now: Time) -> Option<Duration> {
 }
 
 /// Whether the provider keeps a field of this record unique, so that its fate can be looked up.
-fn has_unique_value(job: &Job<'_>) -> bool {
+pub(super) fn has_unique_value(job: &Job<'_>) -> bool {
     let text = |field: &String| job.applied.record.get(field).and_then(serde_json::Value::as_str);
     job.action == Action::Create
         && job

@@ -417,6 +417,13 @@ impl Lane {
         }
     }
 
+    /// Records of a batch have ended: others may have waited for them.
+    pub fn freed(&mut self, records: Vec<(i64, i64)>) {
+        if self.blocked {
+            self.next_of.extend(records);
+        }
+    }
+
     /// Whether this operation is in memory.
     pub fn knows(&self, operation_id: Uuid) -> bool {
         self.running.contains_key(&operation_id)

@@ -430,6 +430,17 @@ impl Scheduler {
         self.place(item.lane_id, now);
     }
 
+    /// Records of a batch of this lane have ended: others may have waited for them.
+    pub fn freed(&mut self, lane_id: Uuid, records: Vec<(i64, i64)>, now: Instant) {
+        if records.is_empty() {
+            return;
+        }
+        if let Some(lane) = self.lanes.get_mut(&lane_id) {
+            lane.freed(records);
+        }
+        self.place(lane_id, now);
+    }
+
     /// Nothing of this lane starts for a while; what was read ahead is read again later.
     pub fn pause(&mut self, lane_id: Uuid, until: Instant, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(&lane_id) {

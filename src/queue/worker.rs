@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
+use crate::writes::request::StoredRequest;
 
 /// The shortest time between two searches for lanes with work: the safety net under every wake-up.
 const POLL: Duration = Duration::from_secs(1);
@@ -83,6 +84,8 @@ struct Outcome {
     left: Left,
     effect: LaneEffect,
     dead_credential: bool,
+    /// The records of a batch that others need not wait for any more.
+    freed: Vec<(i64, i64)>,
 }
 
 /// What a search for lanes has found.
@@ -417,6 +420,7 @@ impl State {
                     self.scheduler.pause(item.lane_id, now + pause, now);
                 }
                 self.scheduler.ended(&item, outcome.left, now);
+                self.scheduler.freed(item.lane_id, outcome.freed, now);
             }
             Err(error) => {
                 // The item stays in the queue and comes again; a panic is a defect that must be seen.
@@ -488,6 +492,7 @@ async fn run_item(
         left: Left::Untouched,
         effect: LaneEffect::None,
         dead_credential: false,
+        freed: Vec::new(),
     };
     // Until its end is stored. A cancelled one may still have been in memory.
     let Some(_entered) = writes.running.enter(item.operation_id) else {
@@ -522,12 +527,18 @@ async fn run_item(
         }
     };
     let Attempted {
-        ending,
+        mut ending,
         effect,
         dead_credential,
         attempt,
+        freed,
         class,
     } = attempted;
+    let is_batch = StoredRequest::is_batch(&item.request);
+    if let (Ending::Finish(result), true) = (&mut ending, is_batch) {
+        // However it ended: what waited for its records is free.
+        result.records.get_or_insert_with(|| "[]".to_owned());
+    }
     (ended.effect, ended.dead_credential) = (effect, dead_credential);
     let outcome = match &ending {
         Ending::Finish(result) => result.state.as_str(),
@@ -556,6 +567,7 @@ async fn run_item(
         project_id: item.project_id,
         attempt,
         ending,
+        freed: freed.clone(),
     };
     let left = match settle.ending {
         Ending::Finish(_) => Left::Finished,
@@ -563,6 +575,11 @@ async fn run_item(
     };
     if settle_until_done(&writes, &shards, &held, settle).await {
         ended.left = left;
+        if is_batch && freed.is_none() {
+            // It ended without being looked at: what waited for its records is found by reading the lane anew.
+            writes.bell.changed(item.lane_id);
+        }
+        ended.freed = freed.into_iter().flatten().map(|key| (key, item.seq)).collect();
     }
     ended
 }

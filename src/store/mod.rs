@@ -411,6 +411,9 @@ pub trait QueueStore: Send + Sync {
     /// The clock of a held lane stands still: it has none.
     async fn claim_expired(&self, asks: &[ExpireAsk], limit: usize, max_bytes: usize)
     -> Result<Vec<Claimed>>;
+    /// Which of these records of a batch still wait: an earlier write to them is in the queue. `seq` is the batch's place in
+    /// the order of acceptance.
+    async fn waiting_records(&self, lane_id: Uuid, seq: i64, keys: &[i64]) -> Result<Vec<i64>>;
     /// Tells every process that listens. What is sent while nobody listens is lost.
     async fn notify(&self, messages: &[String]) -> Result<()>;
     /// Listens to what other processes tell; `None` where there are no others.

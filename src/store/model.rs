@@ -226,6 +226,8 @@ row! {
         pub attempts: Option<i32>,
         /// When it ended.
         pub finish_time: Option<Time>,
+        /// Of a batch: how each record ended, a JSON list.
+        pub records: Option<String>,
     }
 }
 
@@ -256,6 +258,8 @@ row! {
         pub skipped: Option<String>,
         /// The beginning of the provider's answer to an attempt that failed, without secrets.
         pub excerpt: Option<String>,
+        /// Of a batch: the records that it carried and what became of each, a JSON list.
+        pub records: Option<String>,
     }
 }
 
@@ -601,6 +605,8 @@ pub struct AcceptOperation {
     pub operation: NewOperation,
     /// Items with the same key in a lane run singly, in the order they were accepted.
     pub record_key: Option<i64>,
+    /// Of a batch: the keys of its records, each once.
+    pub record_keys: Vec<i64>,
     /// How long it may be retried.
     pub deadline: Duration,
     /// The idempotency key that it claims.
@@ -655,6 +661,8 @@ row! {
         pub record_id: Option<String>,
         /// The errors: a JSON list of texts.
         pub errors: Option<String>,
+        /// Of a batch: how each record ended, a JSON list.
+        pub records: Option<String>,
     }
 }
 
@@ -782,8 +790,8 @@ pub struct FinishOperation {
     pub operation_id: Uuid,
     /// The item's time, as accepted.
     pub run_at: Time,
-    /// The attempt; it is kept in any case.
-    pub attempt: Option<NewAttempt>,
+    /// The attempts; they are kept in any case.
+    pub attempts: Vec<NewAttempt>,
     /// What happens to the item.
     pub ending: Finish,
 }
@@ -813,8 +821,8 @@ pub struct RecordOperation {
     pub operation: NewOperation,
     /// How it ended.
     pub result: NewResult,
-    /// The one attempt, when a request left.
-    pub attempt: Option<NewAttempt>,
+    /// The attempts: one when a request left, several for a batch that took several calls.
+    pub attempts: Vec<NewAttempt>,
 }
 
 /// How an operation ended.
@@ -830,6 +838,8 @@ pub struct NewResult {
     pub errors: String,
     /// How many attempts it took.
     pub attempts: i32,
+    /// Of a batch: how each record ended, a JSON list.
+    pub records: Option<String>,
 }
 
 /// The states in which an operation can end.
@@ -885,6 +895,8 @@ pub struct NewAttempt {
     pub skipped: Option<String>,
     /// The beginning of the provider's answer to an attempt that failed, without secrets.
     pub excerpt: Option<String>,
+    /// Of a batch: the records that it carries and what became of each, a JSON list.
+    pub records: Option<String>,
 }
 
 impl NewAttempt {
@@ -904,6 +916,7 @@ impl NewAttempt {
             latency_us: None,
             skipped: None,
             excerpt: None,
+            records: None,
         }
     }
 }
@@ -1071,6 +1084,9 @@ pub struct Settle {
     pub attempt: Option<NewAttempt>,
     /// What happens to the item.
     pub ending: Ending,
+    /// Set for a batch that stays: the keys of the records that have ended, and that others need not wait for any more.
+    /// `None` for a single write.
+    pub freed: Option<Vec<i64>>,
 }
 
 /// An attempt that is about to begin. It may, while `lease` is still `worker`'s.

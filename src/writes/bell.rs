@@ -219,7 +219,11 @@ impl Inbox {
         let bytes = operation.request.len();
         // An item with a record may have to wait for others of it that only the store knows.
         let small = bytes <= HANDED_REQUEST_BYTES && arrived.bytes + bytes <= HANDED_BYTES;
-        if accept.record_key.is_none() && small && arrived.handed.len() < HANDED_ITEMS {
+        if accept.record_key.is_none()
+            && accept.record_keys.is_empty()
+            && small
+            && arrived.handed.len() < HANDED_ITEMS
+        {
             arrived.bytes += bytes;
             arrived.handed.push(Handed {
                 item: as_claimed(accept, time),

@@ -1,27 +1,66 @@
 //! What an operation did to its record, derived again: from the request as received, and the revision and config that
 //! were in force. These never change, so neither does the answer.
 
-use super::perform::Job;
-use super::route::RouteError;
-use super::{Writes, read_stored};
-use crate::action::Action;
-use crate::connectors::Step;
-use crate::mapping::TraceEntry;
-use crate::outbound::{ShownRequest, show};
-use crate::store::{Operation, StoreError};
+use std::collections::{HashMap, HashSet};
 
-/// What was done to a record, and the request that came of it.
-#[derive(Debug)]
+use super::batch::{Batch, Progress, read_notes};
+use super::perform::Job;
+use super::request::StoredRequest;
+use super::route::{Route, RouteError};
+use super::{Writes, read_stored, read_stored_batch};
+use crate::action::Action;
+use crate::connectors::{ProviderRequest, Step};
+use crate::mapping::{Plan, TraceEntry};
+use crate::outbound::{ShownRequest, show};
+use crate::store::{Attempt, Operation, StoreError};
+
+/// What was done to the records of an operation, and the request that came of it.
+#[derive(Debug, Default)]
 pub struct Derived {
     /// What was decided for each field.
-    pub trace: Vec<TraceEntry>,
-    /// The request to the provider; `None` when nothing was left to send, or when it depends on what the provider answered to
-    /// a read.
+    pub trace: Vec<Traced>,
+    /// The request to the provider; `None` when nothing was left to send, when it took several, or when it depends on what
+    /// the provider answered to a read.
     pub request: Option<ShownRequest>,
+    /// Of a batch: the app's own names for its records, in their order.
+    pub client_refs: Vec<Option<String>>,
+}
+
+/// What was decided for one field of one record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traced {
+    /// Of a batch: the record's place in it.
+    pub record: Option<usize>,
+    /// The decision.
+    pub entry: TraceEntry,
+}
+
+impl Traced {
+    /// The trace of a single write.
+    pub(super) fn of_one(trace: Vec<TraceEntry>) -> Vec<Self> {
+        let one = |entry| Self { record: None, entry };
+        trace.into_iter().map(one).collect()
+    }
+
+    /// The traces of a batch's records.
+    pub(super) fn of_batch(batch: &mut Batch<'_>) -> Vec<Self> {
+        batch
+            .jobs
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(index, job)| {
+                let trace = std::mem::take(&mut job.applied.trace);
+                trace.into_iter().map(move |entry| Self {
+                    record: Some(index),
+                    entry,
+                })
+            })
+            .collect()
+    }
 }
 
 impl Writes {
-    /// Derives the trace of an operation. `skipped` are the fields that `ifEmpty` left out when it was sent. `None` when
+    /// Derives the trace of an operation; what `ifEmpty` left out when it was sent stands in its attempts. `None` when
     /// something that it needs is gone: its payload, its config, or the connection.
     ///
     /// # Errors
@@ -29,13 +68,12 @@ impl Writes {
     pub async fn derive(
         &self,
         operation: &Operation,
-        skipped: &[String],
+        attempts: &[Attempt],
     ) -> Result<Option<Derived>, StoreError> {
         let Some(text) = self.store.get_request(operation.project_id, operation.id).await? else {
             return Ok(None);
         };
-        let (Ok((stored, record)), Some(action)) = (read_stored(&text), Action::parse(&operation.action))
-        else {
+        let Some(action) = Action::parse(&operation.action) else {
             return Ok(None);
         };
         let found = self
@@ -55,32 +93,86 @@ impl Writes {
         let Ok(plan) = route.plan(&operation.object) else {
             return Ok(None);
         };
-        let Ok(mut job) = Job::new(
-            &route,
-            &plan,
-            action,
-            record,
-            false,
-            &stored,
-            operation.id.to_string(),
-        ) else {
-            return Ok(None);
-        };
-        job.leave_out(skipped);
-        let connector = &route.connector;
-        let request = match connector.prepare(&job.command(), &[]) {
-            Ok(Step::Send(request)) if !job.is_empty_update() => show(
-                connector.provider(),
-                connector.auth(),
-                &route.connection.credentials,
-                request,
-            )
-            .ok(),
-            _ => None,
-        };
-        Ok(Some(Derived {
-            trace: job.applied.trace,
-            request,
-        }))
+        Ok(if StoredRequest::is_batch(&text) {
+            of_batch(&route, &plan, action, operation, &text, attempts)
+        } else {
+            of_one(&route, &plan, action, operation, &text, attempts)
+        })
     }
+}
+
+fn of_one(
+    route: &Route,
+    plan: &Plan,
+    action: Action,
+    operation: &Operation,
+    text: &str,
+    attempts: &[Attempt],
+) -> Option<Derived> {
+    let (stored, record) = read_stored(text).ok()?;
+    let key = operation.id.to_string();
+    let mut job = Job::new(route, plan, action, record, false, &stored, key).ok()?;
+    // What was left out is decided when a request leaves: the last one counts.
+    let skipped = attempts
+        .iter()
+        .rev()
+        .find_map(|attempt| attempt.skipped.as_deref());
+    let skipped: Vec<String> = skipped
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    job.leave_out(&skipped);
+    let request = match route.connector.prepare(&job.command(), &[]) {
+        Ok(Step::Send(request)) if !job.is_empty_update() => shown(route, request),
+        _ => None,
+    };
+    Some(Derived {
+        trace: Traced::of_one(job.applied.trace),
+        request,
+        client_refs: Vec::new(),
+    })
+}
+
+fn of_batch(
+    route: &Route,
+    plan: &Plan,
+    action: Action,
+    operation: &Operation,
+    text: &str,
+    attempts: &[Attempt],
+) -> Option<Derived> {
+    let (stored, records) = read_stored_batch(text).ok()?;
+    let mut batch = Batch::new(route, plan, action, records, false, &stored, operation.id).ok()?;
+    let mut skipped: HashMap<usize, Vec<String>> = HashMap::new();
+    for note in attempts
+        .iter()
+        .filter(|row| row.state != "sent")
+        .flat_map(|row| read_notes(row.records.as_deref()))
+    {
+        skipped.insert(note.index, note.skipped);
+    }
+    for (index, job) in batch.jobs.iter_mut().enumerate() {
+        job.leave_out(skipped.get(&index).map_or(&[], Vec::as_slice));
+    }
+    // What the first call carries.
+    let first = Progress::new(batch.jobs.len()).next(&HashSet::new(), batch.limit(), batch.all_or_none);
+    let request = (first.len() == batch.jobs.len())
+        .then(|| batch.request(&first))
+        .flatten()
+        .and_then(|request| shown(route, request));
+    Some(Derived {
+        trace: Traced::of_batch(&mut batch),
+        request,
+        client_refs: stored.batch.into_iter().map(|item| item.client_ref).collect(),
+    })
+}
+
+fn shown(route: &Route, request: ProviderRequest) -> Option<ShownRequest> {
+    let connector = &route.connector;
+    show(
+        connector.provider(),
+        connector.auth(),
+        &route.connection.credentials,
+        request,
+    )
+    .ok()
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::batch::synchronous::{Run, longest};
+use super::batch::{Batch, Note, NoteState, PerformedBatch, notes_text, read_notes};
 use super::perform::{Job, Performed};
 use super::{RECORD_PATIENCE, WriteError, Writes, Written, end_of_synchronous, record_key};
 use crate::clock::Time;
@@ -75,6 +77,10 @@ enum Kept {
         message: String,
         raw: Option<String>,
     },
+    Batch {
+        ends: Vec<Note>,
+        data: Vec<Option<Value>>,
+    },
 }
 
 impl Kept {
@@ -109,15 +115,37 @@ impl Kept {
                 message,
                 raw: None,
             },
+            Self::Batch { ends, .. } => Self::Batch {
+                ends,
+                data: Vec::new(),
+            },
         };
         serde_json::to_string(&smaller).ok()
     }
 
-    fn outcome(self) -> (Outcome, Option<String>) {
+    /// What a repeated request is told.
+    fn written(self, operation_id: Uuid, now: Time) -> Written {
+        let single = |outcome, raw| {
+            let performed = Performed::replayed(outcome, raw, now);
+            Written::new(operation_id, Some(performed))
+        };
         match self {
-            Self::Succeeded { record_id, data } => (Outcome::Succeeded { record_id, data }, None),
-            Self::Rejected { class, message, raw } => (Outcome::Rejected(plain(class, message)), raw),
+            Self::Succeeded { record_id, data } => single(Outcome::Succeeded { record_id, data }, None),
+            Self::Rejected { class, message, raw } => single(Outcome::Rejected(plain(class, message)), raw),
+            Self::Batch { ends, data } => of_batch(operation_id, ends, data),
         }
+    }
+}
+
+fn of_batch(operation_id: Uuid, ends: Vec<Note>, mut data: Vec<Option<Value>>) -> Written {
+    data.resize(ends.len(), None);
+    Written {
+        batch: Some(PerformedBatch {
+            ends,
+            data,
+            whole: None,
+        }),
+        ..Written::new(operation_id, None)
     }
 }
 
@@ -150,8 +178,10 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
         .as_deref()
         .and_then(|text| serde_json::from_str::<Kept>(text).ok());
     if let Some(kept) = kept {
-        let (outcome, raw) = kept.outcome();
-        return written(Some(Performed::replayed(outcome, raw, now)));
+        return Ok(Some(Written {
+            replayed: true,
+            ..kept.written(found.operation_id, now)
+        }));
     }
     // Its process did not live to answer: the queue has ended it, or will.
     let errors: Vec<String> = found
@@ -163,6 +193,14 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
         None => Err(WriteError::KeyInUse {
             operation_id: Some(found.operation_id),
         }),
+        Some("succeeded" | "failed") if found.records.is_some() => Ok(Some(Written {
+            replayed: true,
+            ..of_batch(
+                found.operation_id,
+                read_notes(found.records.as_deref()),
+                Vec::new(),
+            )
+        })),
         Some("succeeded") => {
             let record_id = found.record_id.clone();
             let outcome = Outcome::Succeeded {
@@ -224,6 +262,7 @@ impl Writes {
         let has_record = record.is_some();
         let accept = AcceptOperation {
             record_key: record,
+            record_keys: Vec::new(),
             operation: operation.clone(),
             deadline: hold + RECOVERY,
             key: Some(key),
@@ -270,18 +309,110 @@ impl Writes {
                 )
             }
         };
-        let handed_over = matches!(ending, Finish::HandOver);
         let finish = FinishOperation {
             project_id,
             lane_id,
             operation_id,
             run_at,
-            attempt: performed
+            attempts: performed
                 .is_worth_telling()
-                .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed)),
+                .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed))
+                .into_iter()
+                .collect(),
             ending,
         };
-        let stored = match self.finish_patiently(finish).await {
+        let stored = self.finish_once(finish, has_record).await;
+        Ok((performed, stored))
+    }
+
+    /// Performs a synchronous batch that carries a key.
+    pub(super) async fn perform_batch_once(
+        &self,
+        batch: &mut Batch<'_>,
+        operation: NewOperation,
+        key: NewIdempotencyKey,
+    ) -> Result<(Run, Stored), WriteError> {
+        let (operation_id, project_id) = (operation.id, operation.project_id);
+        let (lane_id, object) = (operation.connection_id, operation.object.clone());
+        let hold = longest(self.outbound.timeout()) + GRACE;
+        let record_keys = batch.record_keys();
+        let has_records = !record_keys.is_empty();
+        let must_not_repeat = batch.is_unsafe_to_repeat();
+        // Which of its calls had left nobody knows after a crash: all of its records are in doubt then.
+        let carried: Vec<Note> = (0..batch.jobs.len())
+            .map(|index| Note::new(index, NoteState::Sent))
+            .collect();
+        let accept = AcceptOperation {
+            record_key: None,
+            record_keys,
+            operation: operation.clone(),
+            deadline: hold + RECOVERY,
+            key: Some(key),
+            performing: None,
+        };
+        let begin = async |accept: AcceptOperation, sent: Option<Time>| {
+            let sent = sent.filter(|_| must_not_repeat).map(|time| NewAttempt {
+                records: Some(notes_text(&carried)),
+                ..NewAttempt::sent(operation_id, project_id, operation_id, 1, time)
+            });
+            let performing = Some(Performing { hold, sent });
+            match self.accept.submit(AcceptOperation { performing, ..accept }).await {
+                Ok(Accepted::At(time)) => Ok(time.after(hold)),
+                Ok(Accepted::KeyTaken) => Err(WriteError::KeyInUse { operation_id: None }),
+                Err(error) => Err(WriteError::Store(error)),
+            }
+        };
+        let mut begun = None;
+        let mut first = Some(accept);
+        let mut run = self
+            .perform_batch(batch, &object, operation_id, project_id, async |sent| {
+                if let Some(accept) = first.take() {
+                    begun = Some(begin(accept, Some(sent)).await?);
+                }
+                Ok::<(), WriteError>(())
+            })
+            .await?;
+        let run_at = match (begun, first) {
+            (Some(run_at), _) => run_at,
+            // There was nothing to send, and that is its answer from now on.
+            (None, Some(accept)) if run.progress.is_done() => begin(accept, None).await?,
+            // It failed before it was sent: the key is not used up.
+            (None, _) => return Ok((run, Stored::Not(Box::new(operation)))),
+        };
+        let handed_over = run.is_in_doubt();
+        let ending = if handed_over {
+            // The queue looks for what may have been made, and goes on with the rest.
+            run.note_unsent(operation_id);
+            Finish::HandOver
+        } else {
+            let (performed, result, _) = run.clone().end(&object);
+            let answer = match performed.whole {
+                Some(_) => None,
+                None => Kept::Batch {
+                    ends: performed.ends,
+                    data: performed.data,
+                }
+                .text(),
+            };
+            Finish::Result(result, answer.map_or(NewAnswer::Release, NewAnswer::Keep))
+        };
+        let finish = FinishOperation {
+            project_id,
+            lane_id,
+            operation_id,
+            run_at,
+            attempts: run.attempts.clone(),
+            ending,
+        };
+        let stored = self.finish_once(finish, has_records).await;
+        Ok((run, stored))
+    }
+
+    /// Stores the end of a synchronous write with a key. `has_record` tells that others may wait for it.
+    async fn finish_once(&self, finish: FinishOperation, has_record: bool) -> Stored {
+        let (lane_id, operation_id) = (finish.lane_id, finish.operation_id);
+        let handed_over = matches!(finish.ending, Finish::HandOver);
+        match self.finish_patiently(finish).await {
             Ok(true) if handed_over => {
                 self.bell.changed(lane_id);
                 Stored::HandedOver
@@ -303,8 +434,7 @@ impl Writes {
                     "the outcome of a synchronous write could not be stored; the queue will find out");
                 Stored::Failed
             }
-        };
-        Ok((performed, stored))
+        }
     }
 
     /// As for a write without a key: what the provider said must not be lost for a short outage of the store.
@@ -410,10 +540,11 @@ mod tests {
             data: serde_json::from_str(data).ok(),
         };
         let text = kept.text().expect("JSON");
-        let (outcome, _) = serde_json::from_str::<Kept>(&text).expect("readable").outcome();
-        let Outcome::Succeeded {
+        let kept = serde_json::from_str::<Kept>(&text).expect("readable");
+        let written = kept.written(Uuid::nil(), Time::from_micros(0));
+        let Some(Outcome::Succeeded {
             data: Some(again), ..
-        } = outcome
+        }) = written.performed.map(|performed| performed.outcome)
         else {
             panic!("a success")
         };

@@ -2,6 +2,7 @@
 //! neither HTTP requests of the app nor the queue's order.
 
 pub mod backlog;
+pub mod batch;
 pub mod bell;
 pub mod derive;
 mod excerpt;
@@ -38,12 +39,13 @@ use crate::store::{
 };
 use crate::vault::{Vault, sha256};
 use backlog::{Backlog, QueueFull, QueueLimits};
+use batch::{Batch, PerformedBatch};
 use bell::Bell;
 use finished::Finished;
 use idempotency::Stored;
 use perform::{Job, Performed};
 pub use reconcile::Found;
-use request::{Mode, OnUnknown, StoredRequest, WriteRequest};
+use request::{Invalid, Mode, OnUnknown, Records, StoredRequest, WriteRequest};
 use route::{Route, RouteError, Routes};
 
 /// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
@@ -88,8 +90,10 @@ pub struct Written {
     pub operation_id: Uuid,
     /// What happened to each field.
     pub trace: Vec<TraceEntry>,
-    /// Absent for an asynchronous write: it has been accepted.
+    /// Absent for a batch, and for an asynchronous write: it has been accepted.
     pub performed: Option<Performed>,
+    /// What became of a synchronous batch.
+    pub batch: Option<PerformedBatch>,
     /// True when this is the first answer, given again.
     pub replayed: bool,
     /// True when the queue finds out what became of it: the same key gets what it finds.
@@ -102,6 +106,7 @@ impl Written {
             operation_id,
             trace: Vec::new(),
             performed,
+            batch: None,
             replayed: false,
             handed_over: false,
         }
@@ -126,6 +131,9 @@ pub enum WriteError {
     /// The installation does not allow deletes of this object.
     #[error("deletes of `{0}` are not enabled for this installation")]
     DeleteNotEnabled(String),
+    /// Records of a batch cannot be written as they are.
+    #[error("records of the batch cannot be written")]
+    Items(Vec<Invalid>),
     /// The connector cannot do this.
     #[error("{provider} does not support {action} for `{object}`")]
     Unsupported {
@@ -346,18 +354,6 @@ impl Writes {
             return Err(WriteError::DeadCredential);
         }
         let operation_id = self.clock.new_id();
-        let mut job = Job::new(
-            &route,
-            &plan,
-            request.action,
-            request.record,
-            request.strict,
-            &request.stored,
-            operation_id.to_string(),
-        )?;
-        if !job.is_empty_update() {
-            job.check()?;
-        }
         let operation = NewOperation {
             id: operation_id,
             project_id,
@@ -370,32 +366,63 @@ impl Writes {
             action: request.action,
             // Made of strings and of JSON that was parsed before: it cannot fail.
             request: serde_json::to_string(&request.stored).expect("a stored request is JSON"),
-            client_ref: request.client_ref,
+            client_ref: request.client_ref.clone(),
             replay_of: None,
         };
+        let record = match request.records {
+            Records::One(record) => record,
+            Records::Batch(records) => {
+                let mut batch = Batch::new(
+                    &route,
+                    &plan,
+                    request.action,
+                    records,
+                    request.strict,
+                    &request.stored,
+                    operation_id,
+                )
+                .map_err(WriteError::Items)?;
+                batch.check()?;
+                return match request.mode {
+                    Mode::Asynchronous => {
+                        let accept = AcceptOperation {
+                            record_key: None,
+                            record_keys: batch.record_keys(),
+                            operation,
+                            deadline: request.deadline,
+                            key,
+                            performing: None,
+                        };
+                        self.accept_for_queue(&route, accept, batch.decisions()).await
+                    }
+                    Mode::Synchronous => self.write_batch(&mut batch, operation, key).await,
+                };
+            }
+        };
+        let mut job = Job::new(
+            &route,
+            &plan,
+            request.action,
+            record,
+            request.strict,
+            &request.stored,
+            operation_id.to_string(),
+        )?;
+        if !job.is_empty_update() {
+            job.check()?;
+        }
         match request.mode {
             Mode::Asynchronous => {
                 let accept = AcceptOperation {
                     record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+                    record_keys: Vec::new(),
                     operation,
                     deadline: request.deadline,
                     key,
                     performing: None,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
-                let place = self
-                    .backlog
-                    .reserve(project_id, route.connection.id)
-                    .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
-                match self.accept.submit(accept).await.map_err(WriteError::Store)? {
-                    Accepted::At(_) => place.take(),
-                    Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
-                }
-                self.count_accepted(&route, request.action, "asynchronous");
-                Ok(Written {
-                    trace,
-                    ..Written::new(operation_id, None)
-                })
+                self.accept_for_queue(&route, accept, trace).await
             }
             Mode::Synchronous => {
                 let (performed, stored) = match key {
@@ -433,16 +460,106 @@ impl Writes {
         }
     }
 
+    /// Stores a write for the queue.
+    async fn accept_for_queue(
+        &self,
+        route: &Route,
+        accept: AcceptOperation,
+        trace: Vec<TraceEntry>,
+    ) -> Result<Written, WriteError> {
+        let (operation_id, action) = (accept.operation.id, accept.operation.action);
+        let place = self
+            .backlog
+            .reserve(accept.operation.project_id, route.connection.id)
+            .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
+        match self.accept.submit(accept).await.map_err(WriteError::Store)? {
+            Accepted::At(_) => place.take(),
+            Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
+        }
+        self.count_accepted(route, action, "asynchronous");
+        Ok(Written {
+            trace,
+            ..Written::new(operation_id, None)
+        })
+    }
+
+    /// Performs a batch while the app waits.
+    async fn write_batch(
+        &self,
+        batch: &mut Batch<'_>,
+        operation: NewOperation,
+        key: Option<NewIdempotencyKey>,
+    ) -> Result<Written, WriteError> {
+        let (operation_id, action) = (operation.id, operation.action);
+        let object = operation.object.clone();
+        let (run, stored) = match key {
+            Some(key) => self.perform_batch_once(batch, operation, key).await?,
+            None => {
+                let run = self
+                    .perform_batch(batch, &object, operation_id, operation.project_id, async |_| {
+                        Ok::<(), WriteError>(())
+                    })
+                    .await?;
+                (run, Stored::Not(Box::new(operation)))
+            }
+        };
+        let (performed, result, attempts) = run.end(&object);
+        let state = result.state;
+        let stored = match stored {
+            Stored::Not(operation) => {
+                let record = RecordOperation {
+                    operation: *operation,
+                    result,
+                    attempts,
+                };
+                self.record_now(record).await
+            }
+            stored => stored,
+        };
+        if let Some((outcome, _)) = &performed.whole {
+            self.note_credentials(batch.route, outcome).await;
+        }
+        self.count_accepted(batch.route, action, "synchronous");
+        let class = if performed.whole.is_some() {
+            "whole"
+        } else {
+            "batch"
+        };
+        let provider = batch.route.connector.provider();
+        self.metrics
+            .operations_ended
+            .increment(&[provider, action.as_str(), state.as_str(), class]);
+        let written = Written {
+            trace: batch.decisions(),
+            batch: Some(performed),
+            handed_over: matches!(stored, Stored::HandedOver),
+            ..Written::new(operation_id, None)
+        };
+        match stored {
+            Stored::Yes | Stored::HandedOver => Ok(written),
+            Stored::Failed | Stored::Not(_) => Err(WriteError::NotRecorded {
+                written: Box::new(written),
+            }),
+        }
+    }
+
     /// Stores a synchronous write with its end.
     async fn record_end(&self, operation: NewOperation, performed: &Performed) -> Stored {
         let operation_id = operation.id;
         let record = RecordOperation {
             result: end_of_synchronous(&operation.object, performed),
-            attempt: performed
+            attempts: performed
                 .is_worth_telling()
-                .then(|| self.attempt(operation_id, operation_id, operation.project_id, 1, performed)),
+                .then(|| self.attempt(operation_id, operation_id, operation.project_id, 1, performed))
+                .into_iter()
+                .collect(),
             operation,
         };
+        self.record_now(record).await
+    }
+
+    async fn record_now(&self, record: RecordOperation) -> Stored {
+        let operation_id = record.operation.id;
         match self.record_patiently(record).await {
             Ok(()) => Stored::Yes,
             Err(error) => {
@@ -577,6 +694,7 @@ impl Writes {
                 Outcome::Succeeded { .. } => None,
                 _ => performed.raw.as_deref().and_then(excerpt::excerpt),
             },
+            records: None,
         }
     }
 }
@@ -621,7 +739,7 @@ fn check_supported(
     if !stored.headers.is_empty() && !connector.passes_headers_on(action) {
         return Err(WriteError::HeadersNotTaken(connector.provider().to_owned()));
     }
-    if !stored.associations.is_empty() {
+    if !stored.associations.is_empty() || stored.batch.iter().any(|item| !item.associations.is_empty()) {
         if !connector.takes_associations() {
             let detail = format!("{} takes no associations", connector.provider());
             return Err(WriteError::AssociationsNotTaken(detail));
@@ -702,6 +820,7 @@ fn end_of_synchronous(object: &str, performed: &Performed) -> NewResult {
         record_id,
         errors: error_list(&errors),
         attempts,
+        records: None,
     }
 }
 
@@ -715,8 +834,28 @@ pub fn read_stored(text: &str) -> Result<(StoredRequest, Map<String, Value>), St
     }
     let stored: StoredRequest = serde_json::from_str(text)
         .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
-    let record = record::read_record(&stored.record).map_err(|problem| problem.detail)?;
+    let raw = stored
+        .record
+        .as_ref()
+        .ok_or("the stored request holds no record")?;
+    let record = record::read_record(raw).map_err(|problem| problem.detail)?;
     Ok((stored, record))
+}
+
+/// Reads a stored batch back.
+///
+/// # Errors
+/// When it is not what this version writes.
+pub fn read_stored_batch(text: &str) -> Result<(StoredRequest, Vec<Map<String, Value>>), String> {
+    let stored: StoredRequest = serde_json::from_str(text)
+        .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
+    let records: Result<Vec<_>, _> = stored
+        .batch
+        .iter()
+        .map(|item| record::read_record(&item.record))
+        .collect();
+    let records = records.map_err(|problem| problem.detail)?;
+    Ok((stored, records))
 }
 
 /// What the app asked for when the outcome stays unknown.

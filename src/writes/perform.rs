@@ -18,7 +18,7 @@ use crate::metrics::seconds;
 use crate::outbound::{CredentialError, Credentials, SendError, attach};
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
-const RAW_RESPONSE_BYTES: usize = 16 << 10;
+pub(super) const RAW_RESPONSE_BYTES: usize = 16 << 10;
 /// Steps that a connector may ask for before the write itself.
 const MAX_LOOKUPS: usize = 4;
 
@@ -42,7 +42,7 @@ pub struct Job<'a> {
     /// An earlier request of this operation may have been applied.
     pub repeated: bool,
     /// The fields that `ifEmpty` has left out, once that is decided.
-    skipped: Vec<String>,
+    pub(super) skipped: Vec<String>,
 }
 
 /// What happened.
@@ -109,7 +109,7 @@ impl Performed {
     }
 }
 
-fn clean(text: &mut String, credentials: &Credentials) {
+pub(super) fn clean(text: &mut String, credentials: &Credentials) {
     for secret in credentials.secret_texts() {
         if text.contains(secret) {
             *text = text.replace(secret, "***");
@@ -139,7 +139,7 @@ pub const fn certainly_not_applied(error: &ProviderError) -> bool {
     !matches!(error.class, ErrorClass::Server | ErrorClass::Unknown)
 }
 
-fn error(class: ErrorClass, message: impl Into<String>) -> ProviderError {
+pub(super) fn error(class: ErrorClass, message: impl Into<String>) -> ProviderError {
     ProviderError {
         class,
         code: None,
@@ -163,12 +163,32 @@ impl<'a> Job<'a> {
         stored: &'a StoredRequest,
         idempotency_key: String,
     ) -> Result<Self, ApplyError> {
+        let links = &stored.associations;
+        Self::with(
+            route,
+            plan,
+            action,
+            record,
+            strict,
+            (links, &stored.headers),
+            idempotency_key,
+        )
+    }
+
+    /// As [`Job::new`], for a record with these associations and headers.
+    ///
+    /// # Errors
+    /// When the record cannot be written as it is.
+    pub(super) fn with(
+        route: &'a Route,
+        plan: &'a Plan,
+        action: Action,
+        record: Map<String, Value>,
+        strict: bool,
+        (associations, headers): (&'a [Value], &'a [(String, String)]),
+        idempotency_key: String,
+    ) -> Result<Self, ApplyError> {
         let applied = plan.apply(record, action, ApplyOptions { strict })?;
-        let StoredRequest {
-            associations,
-            headers,
-            ..
-        } = stored;
         Ok(Self {
             route,
             plan,
@@ -309,7 +329,7 @@ impl Writes {
                                 now.to_timestamp(),
                             ) {
                                 None => looked_up.push(response),
-                                Some(outcome) => return Err(self.unsent(outcome)),
+                                Some(outcome) => return Err(self.unsent(of_read(outcome))),
                             }
                         }
                         Err(failure) => return Err(self.unsent(failure.before_write())),
@@ -320,7 +340,7 @@ impl Writes {
         }
     }
 
-    fn unsent(&self, outcome: Outcome) -> Box<Performed> {
+    pub(super) fn unsent(&self, outcome: Outcome) -> Box<Performed> {
         Box::new(Performed {
             outcome,
             sent: None,
@@ -398,7 +418,7 @@ impl Writes {
 
     /// Reads the fields that are written only when the provider has no value, and decides. When the read fails, so does the
     /// write: a value that may be there is never overwritten.
-    async fn decide_if_empty(
+    pub(super) async fn decide_if_empty(
         &self,
         job: &mut Job<'_>,
         read: &mut impl FnMut(&ProviderRequest),
@@ -431,7 +451,8 @@ impl Writes {
             &job.route.connection.vars,
             &response,
             self.clock.now().to_timestamp(),
-        )?;
+        );
+        let current = current.map_err(of_read)?;
         job.skipped = job.applied.filled(&current);
         job.leave_out(&job.skipped.clone());
         Ok(())
@@ -461,8 +482,23 @@ fn settle_delete(job: &Job<'_>, outcome: Outcome) -> Outcome {
     }
 }
 
+/// What the outcome of a read means for the write that it comes before: whatever went wrong, the write was not sent.
+pub(super) fn of_read(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Retry { error, class, after } if !certainly_not_applied(&error) => Outcome::Retry {
+            error: ProviderError {
+                class: ErrorClass::Transient,
+                ..error
+            },
+            class,
+            after,
+        },
+        other => other,
+    }
+}
+
 /// A refusal of the connector as the error of an outcome.
-fn refused(refusal: &Refusal) -> ProviderError {
+pub(super) fn refused(refusal: &Refusal) -> ProviderError {
     let class = match refusal.kind {
         RefusalKind::InvalidVariable | RefusalKind::LookupFailed => ErrorClass::Config,
         _ => ErrorClass::Validation,
@@ -484,21 +520,11 @@ pub(super) enum SendFailure {
 impl SendFailure {
     /// What it means when the request that failed was a read before the write.
     pub(super) fn before_write(&self) -> Outcome {
-        match self.of_write(false) {
-            Outcome::Retry { error, class, after } => Outcome::Retry {
-                error: ProviderError {
-                    class: ErrorClass::Transient,
-                    ..error
-                },
-                class,
-                after,
-            },
-            other => other,
-        }
+        of_read(self.of_write(false))
     }
 
     /// What it means when the request that failed was the write.
-    fn of_write(&self, unsafe_to_repeat: bool) -> Outcome {
+    pub(super) fn of_write(&self, unsafe_to_repeat: bool) -> Outcome {
         let message = self.to_string();
         match self {
             Self::Credentials(_) | Self::Send(SendError::Refused(_)) => {

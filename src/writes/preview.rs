@@ -2,13 +2,16 @@
 
 use uuid::Uuid;
 
+use super::batch::{Batch, each_once};
+use super::derive::Traced;
 use super::fields::Known;
-use super::perform::Job;
-use super::request::WriteRequest;
+use super::perform::{Job, make_presentable};
+use super::request::{Records, WriteRequest};
+use super::route::Route;
 use super::{WriteError, Writes, check_supported, error_of, rejection};
 use crate::action::Action;
 use crate::connectors::{Finding, Outcome, ProviderRequest, findings};
-use crate::mapping::TraceEntry;
+use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
 
 /// What a write would do.
@@ -25,9 +28,18 @@ pub struct Preview {
     /// The requests in order: reads, which have been made, and the write, which has not.
     pub requests: Vec<PreviewRequest>,
     /// What was decided for each field.
-    pub trace: Vec<TraceEntry>,
-    /// What the provider's own description of the object says about the record; `Err` says why there is none.
-    pub findings: Result<Vec<Finding>, String>,
+    pub trace: Vec<Traced>,
+    /// What the provider's own description of the object says about the records, each with its place in a batch; `Err`
+    /// says why there is none.
+    pub findings: Result<Vec<(Option<usize>, Finding)>, String>,
+}
+
+impl Preview {
+    /// What was decided, each decision once: for warnings.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<TraceEntry> {
+        each_once(self.trace.iter().map(|traced| &traced.entry))
+    }
 }
 
 /// What would come of a write before the provider has its say.
@@ -68,11 +80,28 @@ impl Writes {
             .await?;
         let plan = route.plan(object)?;
         check_supported(&route, &plan, object, request.action, &request.stored)?;
+        let record = match request.records {
+            Records::One(record) => record,
+            Records::Batch(records) => {
+                let mut batch = Batch::new(
+                    &route,
+                    &plan,
+                    request.action,
+                    records,
+                    request.strict,
+                    &request.stored,
+                    self.clock.new_id(),
+                )
+                .map_err(WriteError::Items)?;
+                batch.check()?;
+                return Ok(self.preview_batch(&mut batch, object).await);
+            }
+        };
         let mut job = Job::new(
             &route,
             &plan,
             request.action,
-            request.record,
+            record,
             request.strict,
             &request.stored,
             self.clock.new_id().to_string(),
@@ -99,38 +128,12 @@ impl Writes {
                 }
             }
         };
-        let shown = |(is_write, request): (bool, ProviderRequest)| {
-            let connector = &route.connector;
-            let request = show(
-                connector.provider(),
-                connector.auth(),
-                &route.connection.credentials,
-                request,
-            )?;
-            Ok::<_, crate::outbound::CredentialError>(PreviewRequest { is_write, request })
-        };
-        let requests = match requests.into_iter().map(shown).collect() {
-            Ok(requests) => requests,
-            Err(error) => {
-                verdict = Verdict::Fail(format!("error writing {object}: configuration: {error}"));
-                Vec::new()
-            }
-        };
+        let requests = shown(&route, object, requests, &mut verdict);
         let findings = if request.action == Action::Delete {
             Ok(Vec::new())
         } else {
-            match self
-                .describe(
-                    &route.connector,
-                    &route.connection,
-                    plan.provider_object(),
-                    Known::Recent,
-                )
+            self.findings(&route, &plan, request.action, [(None, &job)].into_iter())
                 .await
-            {
-                Ok(described) => Ok(findings(&described.object, &job.applied.record, request.action)),
-                Err(error) => Err(error.to_string()),
-            }
         };
         Ok(Preview {
             provider: route.connector.provider().to_owned(),
@@ -138,8 +141,114 @@ impl Writes {
             record_id: job.applied.record_id,
             verdict,
             requests,
-            trace: job.applied.trace,
+            trace: Traced::of_one(job.applied.trace),
             findings,
         })
+    }
+
+    /// Shows what a batch would do: each call in its order, as if the provider took them all.
+    async fn preview_batch(&self, batch: &mut Batch<'_>, object: &str) -> Preview {
+        let route = batch.route;
+        let mut requests = Vec::new();
+        let mut verdict = Verdict::NothingToSend;
+        let all: Vec<usize> = (0..batch.jobs.len()).collect();
+        for chunk in all.chunks(batch.limit()) {
+            let ready = self
+                .ready_chunk(batch, chunk, |read| requests.push((false, read.clone())))
+                .await;
+            let write = match ready {
+                Ok(ready) => match (ready.request, ready.carried.as_slice()) {
+                    (Some(request), _) => Ok(Some(request)),
+                    (None, &[index]) => self
+                        .ready(&mut batch.jobs[index], |read| {
+                            requests.push((false, read.clone()))
+                        })
+                        .await
+                        .map(Some)
+                        .map_err(|unsent| unsent.outcome),
+                    (None, _) => Ok(None),
+                },
+                Err(outcome) => Err(outcome),
+            };
+            match write {
+                Ok(Some(request)) => {
+                    requests.push((true, request));
+                    verdict = Verdict::Send;
+                }
+                Ok(None) | Err(Outcome::Succeeded { .. }) => {}
+                Err(mut outcome) => {
+                    make_presentable(&mut outcome, &route.connection.credentials);
+                    let text = error_of(&outcome).map_or_else(String::new, |error| rejection(object, error));
+                    verdict = Verdict::Fail(text);
+                    break;
+                }
+            }
+        }
+        let requests = shown(route, object, requests, &mut verdict);
+        let jobs = batch
+            .jobs
+            .iter()
+            .enumerate()
+            .map(|(index, job)| (Some(index), job));
+        let findings = self.findings(route, batch.plan, batch.action, jobs).await;
+        Preview {
+            provider: route.connector.provider().to_owned(),
+            provider_object: batch.plan.provider_object().to_owned(),
+            record_id: None,
+            verdict,
+            requests,
+            trace: Traced::of_batch(batch),
+            findings,
+        }
+    }
+
+    /// What the provider's own description of the object says about the records.
+    async fn findings<'j>(
+        &self,
+        route: &Route,
+        plan: &Plan,
+        action: Action,
+        jobs: impl Iterator<Item = (Option<usize>, &'j Job<'j>)>,
+    ) -> Result<Vec<(Option<usize>, Finding)>, String> {
+        let described = self
+            .describe(
+                &route.connector,
+                &route.connection,
+                plan.provider_object(),
+                Known::Recent,
+            )
+            .await
+            .map_err(|error| error.to_string())?;
+        let of = |(place, job): (Option<usize>, &'j Job<'j>)| {
+            let found = findings(&described.object, &job.applied.record, action);
+            found.into_iter().map(move |finding| (place, finding))
+        };
+        Ok(jobs.flat_map(of).collect())
+    }
+}
+
+/// The requests without their secrets; none, and another verdict, when the credentials do not fit.
+fn shown(
+    route: &Route,
+    object: &str,
+    requests: Vec<(bool, ProviderRequest)>,
+    verdict: &mut Verdict,
+) -> Vec<PreviewRequest> {
+    let connector = &route.connector;
+    let shown = |(is_write, request): (bool, ProviderRequest)| {
+        let request = show(
+            connector.provider(),
+            connector.auth(),
+            &route.connection.credentials,
+            request,
+        )?;
+        Ok::<_, crate::outbound::CredentialError>(PreviewRequest { is_write, request })
+    };
+    match requests.into_iter().map(shown).collect() {
+        Ok(requests) => requests,
+        Err(error) => {
+            *verdict = Verdict::Fail(format!("error writing {object}: configuration: {error}"));
+            Vec::new()
+        }
     }
 }

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::batch::{Batch, NoteState, Progress, read_notes};
 use super::perform::Job;
-use super::{WriteError, Writes, Written, check_supported, read_stored, record_key};
+use super::request::StoredRequest;
+use super::route::Route;
+use super::{WriteError, Writes, Written, check_supported, read_stored, read_stored_batch, record_key};
 use crate::action::Action;
-use crate::store::{AcceptOperation, Accepted, Accepting, NewIdempotencyKey, NewOperation, Operation};
+use crate::mapping::{Plan, TraceEntry};
+use crate::store::{AcceptOperation, Accepting, NewIdempotencyKey, NewOperation, Operation};
 
 /// How long a synchronous write is retried when it is repeated, as it named no time.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -22,7 +26,7 @@ pub enum Mapping {
 }
 
 impl Writes {
-    /// Accepts the request of an operation once more.
+    /// Accepts the request of an operation once more. Of a batch only `records` are repeated.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was stored.
@@ -31,10 +35,13 @@ impl Writes {
         operation: &Operation,
         accepting: &Accepting,
         mapping: Mapping,
+        records: &[usize],
         key: Option<NewIdempotencyKey>,
     ) -> Result<Written, WriteError> {
         let project_id = operation.project_id;
-        let result = self.replay_now(operation, accepting, mapping, key.clone()).await;
+        let result = self
+            .replay_now(operation, accepting, mapping, records, key.clone())
+            .await;
         match (result, key) {
             (Err(error), Some(key)) => match self.answer_again(project_id, &key).await? {
                 Some(written) => Ok(written),
@@ -49,10 +56,10 @@ impl Writes {
         operation: &Operation,
         accepting: &Accepting,
         mapping: Mapping,
+        records: &[usize],
         key: Option<NewIdempotencyKey>,
     ) -> Result<Written, WriteError> {
         let project_id = operation.project_id;
-        let (stored, record) = read_stored(&accepting.request).map_err(WriteError::NotReplayable)?;
         let action = Action::from_word(&operation.action)
             .ok_or_else(|| WriteError::NotReplayable("its action is unknown to this version".to_owned()))?;
         let route = match mapping {
@@ -76,18 +83,24 @@ impl Writes {
             }
         };
         let plan = route.plan(&operation.object)?;
-        check_supported(&route, &plan, &operation.object, action, &stored)?;
         let id = self.clock.new_id();
-        let mut job = Job::new(&route, &plan, action, record, false, &stored, id.to_string())?;
-        if !job.is_empty_update() {
-            job.check()?;
-        }
+        let Repeated {
+            request,
+            record_key,
+            record_keys,
+            trace,
+        } = if StoredRequest::is_batch(&accepting.request) {
+            repeat_batch(&route, &plan, operation, action, &accepting.request, id, records)?
+        } else {
+            repeat_one(&route, &plan, operation, action, &accepting.request, id)?
+        };
         let deadline = match operation.deadline {
             Some(deadline) if operation.mode == "asynchronous" => deadline.since(operation.accept_time),
             _ => DEADLINE,
         };
         let accept = AcceptOperation {
-            record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+            record_key,
+            record_keys,
             operation: NewOperation {
                 id,
                 project_id,
@@ -98,7 +111,7 @@ impl Writes {
                 connection_id: route.connection.id,
                 object: operation.object.clone(),
                 action,
-                request: accepting.request.clone(),
+                request,
                 client_ref: operation.client_ref.clone(),
                 replay_of: Some(operation.id),
             },
@@ -106,20 +119,7 @@ impl Writes {
             key,
             performing: None,
         };
-        let trace = std::mem::take(&mut job.applied.trace);
-        let place = self
-            .backlog
-            .reserve(project_id, route.connection.id)
-            .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
-        match self.accept.submit(accept).await.map_err(WriteError::Store)? {
-            Accepted::At(_) => place.take(),
-            Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
-        }
-        self.count_accepted(&route, action, "asynchronous");
-        Ok(Written {
-            trace,
-            ..Written::new(id, None)
-        })
+        self.accept_for_queue(&route, accept, trace).await
     }
 
     /// The operation with its request, for [`Writes::replay`]; `None` when there is none.
@@ -137,4 +137,90 @@ impl Writes {
         let accepting = self.store.get_accepting(project_id, operation_id).await?;
         Ok(accepting.map(|accepting| (operation, accepting)))
     }
+}
+
+/// What is accepted once more.
+struct Repeated {
+    request: String,
+    record_key: Option<i64>,
+    record_keys: Vec<i64>,
+    trace: Vec<TraceEntry>,
+}
+
+fn repeat_one(
+    route: &Route,
+    plan: &Plan,
+    operation: &Operation,
+    action: Action,
+    request: &str,
+    id: Uuid,
+) -> Result<Repeated, WriteError> {
+    let (stored, record) = read_stored(request).map_err(WriteError::NotReplayable)?;
+    check_supported(route, plan, &operation.object, action, &stored)?;
+    let job = Job::new(route, plan, action, record, false, &stored, id.to_string())?;
+    if !job.is_empty_update() {
+        job.check()?;
+    }
+    Ok(Repeated {
+        request: request.to_owned(),
+        record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+        record_keys: Vec::new(),
+        trace: job.applied.trace,
+    })
+}
+
+fn repeat_batch(
+    route: &Route,
+    plan: &Plan,
+    operation: &Operation,
+    action: Action,
+    request: &str,
+    id: Uuid,
+    only: &[usize],
+) -> Result<Repeated, WriteError> {
+    let (mut stored, records) = read_stored_batch(request).map_err(WriteError::NotReplayable)?;
+    let kept = |index: usize| only.contains(&index);
+    let records: Vec<_> = records
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| kept(*index))
+        .map(|(_, record)| record)
+        .collect();
+    let mut index = 0;
+    stored.batch.retain(|_| {
+        index += 1;
+        kept(index - 1)
+    });
+    if records.is_empty() {
+        let text = "every record of the batch was written";
+        return Err(WriteError::NotReplayable(text.to_owned()));
+    }
+    check_supported(route, plan, &operation.object, action, &stored)?;
+    let batch = Batch::new(route, plan, action, records, false, &stored, id).map_err(WriteError::Items)?;
+    batch.check()?;
+    Ok(Repeated {
+        // Made of strings and of JSON that was parsed before: it cannot fail.
+        request: serde_json::to_string(&stored).expect("a stored request is JSON"),
+        record_key: None,
+        record_keys: batch.record_keys(),
+        trace: batch.decisions(),
+    })
+}
+
+/// The records of an operation that were not written, by their places; those in need of review, which may have been, only
+/// when asked for. A single write has one record.
+#[must_use]
+pub fn not_written(operation: &Operation, accepting: &Accepting, with_review: bool) -> Vec<usize> {
+    let count = match read_stored_batch(&accepting.request) {
+        Ok((stored, _)) if !stored.batch.is_empty() => stored.batch.len(),
+        _ => return vec![0],
+    };
+    let mut progress = Progress::new(count);
+    progress.note(&read_notes(operation.records.as_deref()));
+    let is_left = |index: &usize| match progress.records[*index].end.as_ref().map(|end| end.state) {
+        Some(NoteState::Succeeded) => false,
+        Some(NoteState::NeedsReview) => with_review,
+        _ => true,
+    };
+    (0..count).filter(is_left).collect()
 }

@@ -74,13 +74,21 @@ pub enum OnUnknown {
     Retry,
 }
 
-/// The part of a request that is stored with the operation: what the provider will get is made from it.
+/// The part of a request that is stored with the operation: what the provider will get is made from it. It holds either a
+/// record or a batch.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredRequest {
-    /// The record, letter for letter.
-    pub record: Box<RawValue>,
-    /// Links to other records.
+    /// The records of a batch. The first field: see [`StoredRequest::is_batch`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batch: Vec<StoredItem>,
+    /// The record of a single write, letter for letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+    /// One record of the batch that fails takes all others back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_or_none: bool,
+    /// Links to other records, of a single write.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub associations: Vec<Value>,
     /// Headers to pass through, as name and value.
@@ -91,7 +99,38 @@ pub struct StoredRequest {
     pub on_unknown: OnUnknown,
 }
 
-/// A checked write request of a single record.
+/// One record of a batch, as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredItem {
+    /// The record, letter for letter.
+    pub record: Box<RawValue>,
+    /// Links to other records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub associations: Vec<Value>,
+    /// The app's own name for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ref: Option<String>,
+}
+
+impl StoredRequest {
+    /// Whether the stored text is a batch, told without reading it: it may be long.
+    #[must_use]
+    pub fn is_batch(text: &str) -> bool {
+        text.starts_with("{\"batch\":")
+    }
+}
+
+/// The records of a request, parsed.
+#[derive(Debug)]
+pub enum Records {
+    /// The record of a single write.
+    One(Map<String, Value>),
+    /// Those of a batch, in its order.
+    Batch(Vec<Map<String, Value>>),
+}
+
+/// A checked write request.
 #[derive(Debug)]
 pub struct WriteRequest {
     /// The customer.
@@ -108,8 +147,8 @@ pub struct WriteRequest {
     pub strict: bool,
     /// What is stored.
     pub stored: StoredRequest,
-    /// The record, parsed.
-    pub record: Map<String, Value>,
+    /// The record, or the records of a batch.
+    pub records: Records,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,10 +161,6 @@ struct Body {
     batch: Option<Vec<Object<BatchItem>>>,
     associations: Option<Vec<Map<String, Value>>>,
     headers: Option<Vec<Object<Header>>>,
-    #[expect(
-        dead_code,
-        reason = "only its shape is checked: it has no meaning for a single record"
-    )]
     batch_policy: Option<Object<BatchPolicy>>,
     retry_policy: Option<Object<RetryPolicy>>,
     auto_batch_policy: Option<Object<AutoBatchPolicy>>,
@@ -135,9 +170,11 @@ struct Body {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct BatchItem {
-    #[expect(dead_code, reason = "only its presence and shape are checked")]
-    record: Map<String, Value>,
+    record: Option<Box<RawValue>>,
+    associations: Option<Vec<Map<String, Value>>>,
+    client_ref: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,7 +186,7 @@ struct Header {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BatchPolicy {
-    #[expect(dead_code, reason = "only its type is checked")]
+    /// Means nothing for a single record.
     all_or_none: Option<bool>,
 }
 
@@ -189,12 +226,7 @@ impl WriteRequest {
                 format!("is longer than {MAX_REF_BYTES} bytes"),
             ));
         }
-        if let Some(name) = &body.client_ref
-            && (name.is_empty() || name.len() > MAX_CLIENT_REF_BYTES || name.contains('\0'))
-        {
-            let detail = format!("must have 1 to {MAX_CLIENT_REF_BYTES} bytes, and no NUL character");
-            problems.push(Invalid::new("clientRef", detail));
-        }
+        problems.extend(check_client_ref("clientRef", body.client_ref.as_deref()));
         let action = match body.r#type.as_deref() {
             Some("create") => Some(Action::Create),
             Some("update") => Some(Action::Update),
@@ -299,23 +331,38 @@ impl WriteRequest {
                 )),
             }
         }
-        // An SDK sends `[{}]` for "none"; it is accepted and means nothing.
-        let associations: Vec<Value> = body
-            .associations
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|association| !association.is_empty())
-            .map(Value::Object)
-            .collect();
-        let record = body.record.map(|raw| {
-            let parsed = read_record(&raw).unwrap_or_else(|problem| {
-                problems.push(problem);
-                Map::new()
-            });
-            (raw, parsed)
-        });
-        match (action, record) {
-            (Some(action), Some((raw, record))) if problems.is_empty() => Ok(Self {
+        let associations = links(body.associations);
+        if body.batch.is_some() && !associations.is_empty() {
+            let detail = "stands beside batch: give each item of the batch its own associations";
+            problems.push(Invalid::new("associations", detail));
+        }
+        let mut record = None;
+        let mut batch = Vec::new();
+        let mut parsed = Vec::new();
+        if let Some(raw) = body.record {
+            match read_record(&raw) {
+                Ok(map) => parsed.push(map),
+                Err(problem) => problems.push(problem),
+            }
+            record = Some(raw);
+        }
+        let is_batch = body.batch.is_some();
+        for (index, Object(item)) in body.batch.into_iter().flatten().enumerate() {
+            match read_item(index, item) {
+                Ok((item, map)) => {
+                    parsed.push(map);
+                    batch.push(item);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() {
+            problems.extend(names_twice(&batch));
+        }
+        let one = if is_batch { None } else { parsed.pop() };
+        let records = one.map_or_else(|| Records::Batch(parsed), Records::One);
+        match action {
+            Some(action) if problems.is_empty() => Ok(Self {
                 group_ref,
                 action,
                 mode,
@@ -323,12 +370,18 @@ impl WriteRequest {
                 deadline: Duration::from_secs(3600 * hours.unwrap_or(1).unsigned_abs()),
                 strict: body.strict.unwrap_or(false),
                 stored: StoredRequest {
-                    record: raw,
+                    all_or_none: is_batch
+                        && body
+                            .batch_policy
+                            .and_then(|policy| policy.0.all_or_none)
+                            .unwrap_or(false),
+                    batch,
+                    record,
                     associations,
                     headers,
                     on_unknown,
                 },
-                record,
+                records,
             }),
             _ => Err(problems),
         }
@@ -353,9 +406,69 @@ fn check_batch(batch: &[Object<BatchItem>], action: Option<Action>, auto_batch: 
         let detail = format!("holds {} records; it must hold 1 to {MAX_BATCH}", batch.len());
         problems.push(Invalid::new("batch", detail));
     }
-    if problems.is_empty() {
-        let detail = "is not served by this version: send the records one by one, with mode asynchronous if they are many";
-        problems.push(Invalid::new("batch", detail));
+    problems
+}
+
+fn check_client_ref(path: &str, name: Option<&str>) -> Option<Invalid> {
+    let name = name?;
+    let bad = name.is_empty() || name.len() > MAX_CLIENT_REF_BYTES || name.contains('\0');
+    let detail = || format!("must have 1 to {MAX_CLIENT_REF_BYTES} bytes, and no NUL character");
+    bad.then(|| Invalid::new(path, detail()))
+}
+
+/// Associations. An SDK sends `[{}]` for "none"; it is accepted and means nothing.
+fn links(given: Option<Vec<Map<String, Value>>>) -> Vec<Value> {
+    given
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|association| !association.is_empty())
+        .map(Value::Object)
+        .collect()
+}
+
+/// Reads one item of a batch; problems name their place in it.
+fn read_item(index: usize, item: BatchItem) -> Result<(StoredItem, Map<String, Value>), Vec<Invalid>> {
+    let place = format!("batch[{index}]");
+    let mut problems = Vec::new();
+    problems.extend(check_client_ref(
+        &format!("{place}.clientRef"),
+        item.client_ref.as_deref(),
+    ));
+    let read = match &item.record {
+        Some(raw) => read_record(raw).map_err(|problem| Invalid {
+            name: format!("{place}.{}", problem.name),
+            ..problem
+        }),
+        None => Err(Invalid::new(format!("{place}.record"), "is required")),
+    };
+    match (read, item.record) {
+        (Ok(map), Some(record)) if problems.is_empty() => {
+            let item = StoredItem {
+                record,
+                associations: links(item.associations),
+                client_ref: item.client_ref,
+            };
+            Ok((item, map))
+        }
+        (read, _) => {
+            problems.extend(read.err());
+            Err(problems)
+        }
+    }
+}
+
+/// Two records of one batch must not have the same name.
+fn names_twice(batch: &[StoredItem]) -> Vec<Invalid> {
+    let mut seen = std::collections::HashMap::new();
+    let mut problems = Vec::new();
+    for (index, item) in batch.iter().enumerate() {
+        let Some(name) = item.client_ref.as_deref() else {
+            continue;
+        };
+        if let Some(first) = seen.insert(name, index) {
+            let detail = format!("is also the name of batch[{first}]; give each record its own");
+            problems.push(Invalid::new(format!("batch[{index}].clientRef"), detail));
+        }
     }
     problems
 }
@@ -416,11 +529,14 @@ mod tests {
         let request = WriteRequest::parse(body.as_bytes()).expect("valid");
         assert_eq!(request.mode, Mode::Synchronous);
         assert_eq!(
-            request.stored.record.get(),
+            request.stored.record.as_ref().expect("a record").get(),
             r#"{"b": 0.10, "a":12345678901234567890}"#
         );
+        let Records::One(record) = request.records else {
+            panic!("one record")
+        };
         assert_eq!(
-            serde_json::to_string(&request.record).expect("json"),
+            serde_json::to_string(&record).expect("json"),
             r#"{"b":0.10,"a":12345678901234567890}"#
         );
     }

@@ -98,6 +98,7 @@ fn result_of(item: &LongHeld) -> NewResult {
         record_id: None,
         errors: error_list(&[text]),
         attempts: item.attempt,
+        records: None,
     }
 }
 

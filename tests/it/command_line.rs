@@ -121,6 +121,23 @@ async fn write_previews_and_writes() {
         "{out}{err}"
     );
     assert_eq!(service.created(), 1);
+    // A list is one batch.
+    let list = r#"[{"email": "one@example.com"}, {"no_such": 1}, {"email": "two@example.com"}]"#;
+    let batch = ["write", "hs", "contacts", "--group", GROUP, "--record", list];
+    let (ok, out, err) = amp(&service, &batch).await;
+    assert!(ok, "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[1].starts_with("record 1   failed"), "{out}");
+    assert!(
+        lines[3].starts_with("error      batch[1]: error writing contacts: "),
+        "{out}"
+    );
+    let operation = lines[4].split_whitespace().last().unwrap();
+    let (_, out, _) = amp(&service, &["operations", "show", operation]).await;
+    assert!(
+        out.contains("RECORD") && out.contains("Batch write completed (2 succeeded, 1 failed)"),
+        "{out}"
+    );
     // A key that stands twice reaches the server, which refuses it.
     let twice = [
         "write",

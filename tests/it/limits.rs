@@ -446,7 +446,8 @@ fn finished(project: &Project, days: i64) -> RecordOperation {
             record_id: None,
             errors: "[]".to_owned(),
             attempts: 1,
+            records: None,
         },
-        attempt: None,
+        attempts: Vec::new(),
     }
 }

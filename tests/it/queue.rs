@@ -508,6 +508,7 @@ async fn accept_untold(service: &Service, record: i64, city: &str, id: &str, dea
         operation,
         record_key: Some(record),
         deadline,
+        record_keys: Vec::new(),
     };
     service
         .app

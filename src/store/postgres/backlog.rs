@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::operations::insert_results;
+use super::operations::{free_records, insert_results};
 use crate::clock::Time;
 use crate::store::upkeep::first_id_of;
 use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
@@ -83,7 +83,7 @@ impl BacklogStore for PostgresStore {
                                   AND NOT EXISTS (SELECT 1 FROM attempts a
                                                   WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                                     AND a.id = s.id AND a.state = 'answered'
-                                                    AND a.class IS DISTINCT FROM 'success')) AS in_doubt
+                                                    AND (a.class IS DISTINCT FROM 'success' OR a.records IS NOT NULL))) AS in_doubt
                  FROM queue_items q
                  JOIN lanes l ON l.project_id = q.project_id AND l.lane_id = q.lane_id
                  JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
@@ -138,6 +138,8 @@ impl BacklogStore for PostgresStore {
                 results.push((item.project_id, item.operation_id, result));
             }
         }
+        let batches: Vec<(Uuid, Uuid)> = results.iter().map(|(project, id, _)| (*project, *id)).collect();
+        free_records(&mut transaction, &batches).await?;
         insert_results(&mut transaction, &results).await?;
         transaction.commit().await?;
         Ok(ended)

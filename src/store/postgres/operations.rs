@@ -17,7 +17,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                        o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
+                        o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records
                  FROM operations o
                  LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
@@ -83,9 +83,9 @@ pub(super) async fn insert_results(
     results: &[(Uuid, Uuid, &NewResult)],
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, finish_time)
+        "INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, records, finish_time)
          SELECT n.*, now()
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[]) AS n",
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[]) AS n",
     )
     .bind(column(results, |r| r.0))
     .bind(column(results, |r| r.1))
@@ -94,6 +94,7 @@ pub(super) async fn insert_results(
     .bind(column(results, |r| r.2.record_id.as_deref()))
     .bind(column(results, |r| r.2.errors.as_str()))
     .bind(column(results, |r| r.2.attempts))
+    .bind(column(results, |r| r.2.records.as_deref()))
     .execute(connection)
     .await?;
     Ok(())
@@ -105,9 +106,9 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
     }
     sqlx::query(
         "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped,
-             excerpt)
+             excerpt, records)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::int[],
-                              $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[])
+                              $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[])
          ON CONFLICT DO NOTHING",
     )
     .bind(column(attempts, |a| a.project_id))
@@ -122,6 +123,45 @@ pub(super) async fn insert_attempts(connection: &mut PgConnection, attempts: &[&
     .bind(column(attempts, |a| a.latency_us))
     .bind(column(attempts, |a| a.skipped.as_deref()))
     .bind(column(attempts, |a| a.excerpt.as_deref()))
+    .bind(column(attempts, |a| a.records.as_deref()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes which records the batches among these are going to write. Their items are there already and have their place.
+async fn insert_records(connection: &mut PgConnection, operations: &[&AcceptOperation]) -> Result<()> {
+    let records: Vec<(&NewOperation, i64)> = operations
+        .iter()
+        .flat_map(|o| o.record_keys.iter().map(|key| (&o.operation, *key)))
+        .collect();
+    if records.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO queue_records (lane_id, record_key, seq, project_id, operation_id)
+         SELECT q.lane_id, n.record_key, q.seq, q.project_id, q.operation_id
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[]) AS n (project_id, operation_id, record_key)
+         JOIN queue_items q ON q.project_id = n.project_id AND q.operation_id = n.operation_id",
+    )
+    .bind(column(&records, |(o, _)| o.project_id))
+    .bind(column(&records, |(o, _)| o.id))
+    .bind(column(&records, |(_, key)| *key))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Nothing waits any more for the records of batches that have left the queue.
+pub(super) async fn free_records(connection: &mut PgConnection, batches: &[(Uuid, Uuid)]) -> Result<()> {
+    if batches.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM queue_records WHERE (project_id, operation_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
+    )
+    .bind(column(batches, |batch| batch.0))
+    .bind(column(batches, |batch| batch.1))
     .execute(connection)
     .await?;
     Ok(())
@@ -249,6 +289,7 @@ impl OperationStore for PostgresStore {
         .bind(&deadlines)
         .execute(&mut *transaction)
         .await?;
+        insert_records(&mut transaction, &fresh).await?;
         let sent: Vec<&NewAttempt> = fresh
             .iter()
             .filter_map(|o| o.performing.as_ref()?.sent.as_ref())
@@ -320,7 +361,10 @@ impl OperationStore for PostgresStore {
         }))
         .execute(&mut *transaction)
         .await?;
-        let attempts: Vec<&NewAttempt> = finishes.iter().filter_map(|f| f.attempt.as_ref()).collect();
+        let batches = ended.iter().filter(|(_, result, _)| result.records.is_some());
+        let batches: Vec<(Uuid, Uuid)> = batches.map(|(f, ..)| (f.project_id, f.operation_id)).collect();
+        free_records(&mut transaction, &batches).await?;
+        let attempts: Vec<&NewAttempt> = finishes.iter().flat_map(|f| &f.attempts).collect();
         insert_attempts(&mut transaction, &attempts).await?;
         transaction.commit().await?;
         Ok(finished)
@@ -328,7 +372,7 @@ impl OperationStore for PostgresStore {
 
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
         Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors
+            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
              FROM idempotency_keys k
              -- A short retention may have removed the operation before its key.
              LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
@@ -374,7 +418,7 @@ impl OperationStore for PostgresStore {
             (o.operation.project_id, o.operation.id, &o.result)
         });
         insert_results(&mut transaction, &results).await?;
-        let attempts: Vec<&NewAttempt> = operations.iter().filter_map(|o| o.attempt.as_ref()).collect();
+        let attempts: Vec<&NewAttempt> = operations.iter().flat_map(|o| &o.attempts).collect();
         insert_attempts(&mut transaction, &attempts).await?;
         transaction.commit().await?;
         Ok(())

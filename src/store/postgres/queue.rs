@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use uuid::Uuid;
 
-use super::operations::{insert_attempts, insert_results};
+use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::{
@@ -52,6 +52,32 @@ async fn fence(
     Ok(valid)
 }
 
+/// Nothing waits any more for the records that have ended in batches that go on.
+async fn free_ended(connection: &mut PgConnection, settles: &[Settle], settled: &[bool]) -> Result<()> {
+    let freed: Vec<(&Settle, i64)> = settles
+        .iter()
+        .zip(settled)
+        .filter(|(_, settled)| **settled)
+        .flat_map(|(s, _)| s.freed.iter().flatten().map(move |key| (s, *key)))
+        .collect();
+    if freed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM queue_records r USING UNNEST($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[])
+             AS n (lane_id, record_key, project_id, operation_id)
+         WHERE r.lane_id = n.lane_id AND r.record_key = n.record_key AND r.project_id = n.project_id
+           AND r.operation_id = n.operation_id",
+    )
+    .bind(freed.iter().map(|(s, _)| s.lane_id).collect::<Vec<_>>())
+    .bind(freed.iter().map(|(_, key)| *key).collect::<Vec<_>>())
+    .bind(freed.iter().map(|(s, _)| s.project_id).collect::<Vec<_>>())
+    .bind(freed.iter().map(|(s, _)| s.operation_id).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Reads the chosen items with their requests, as many as fit into `max_bytes`, but always the first.
 async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize) -> Result<Vec<Claimed>> {
     if chosen.is_empty() {
@@ -69,7 +95,7 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
                                        WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                          AND a.id = s.id AND a.state = 'answered'
                                         -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND a.class IS DISTINCT FROM 'success')) AS in_doubt_since,
+                                        AND (a.class IS DISTINCT FROM 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
                     now() AS store_now, i.position,
                     -- The length is known without reading a long request.
                     sum(octet_length(o.request)) OVER (ORDER BY i.position) AS bytes
@@ -235,9 +261,12 @@ impl QueueStore for PostgresStore {
                     -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
                     -- before is the one that is found soonest.
                     q.record_key IS NOT NULL AND q.run_at <= now() AND
-                    (SELECT e.seq FROM queue_items e
-                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                     ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
+                    ((SELECT e.seq FROM queue_items e
+                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
+                     OR (SELECT e.seq FROM queue_records e
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL) AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
                   AS ask (shard, lane_id, after_run_at, after_id, scan, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
@@ -273,7 +302,10 @@ impl QueueStore for PostgresStore {
                        -- Not only what came after it: two commits can become visible in the other order. So far back
                        -- reaches; the bound spares the rows that a long flood of one record has left behind.
                        AND i.seq > ended.seq - 100000
-                     ORDER BY i.seq LIMIT 1) AS q",
+                     ORDER BY i.seq LIMIT 1) AS q
+                 -- A batch that was accepted before it has its turn first.
+                 WHERE NOT EXISTS (SELECT 1 FROM queue_records e
+                                   WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)",
             )
             .bind(ended.iter().map(|(position, ..)| *position).collect::<Vec<_>>())
             .bind(ended.iter().map(|(_, ask, _)| ask.shard).collect::<Vec<_>>())
@@ -303,9 +335,12 @@ impl QueueStore for PostgresStore {
             "SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                     q.record_key IS NOT NULL AND
-                    (SELECT e.seq FROM queue_items e
-                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                     ORDER BY e.seq DESC LIMIT 1) IS NOT NULL AS blocked
+                    ((SELECT e.seq FROM queue_items e
+                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
+                     OR (SELECT e.seq FROM queue_records e
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
+                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL) AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[]) WITH ORDINALITY AS ask (shard, lane_id, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
              CROSS JOIN LATERAL (
@@ -328,6 +363,22 @@ impl QueueStore for PostgresStore {
         .await?;
         let chosen = expired(asks, &looked);
         load(&mut connection, &chosen, max_bytes).await
+    }
+
+    async fn waiting_records(&self, lane_id: Uuid, seq: i64, keys: &[i64]) -> Result<Vec<i64>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar(
+            "SELECT k.key FROM UNNEST($3::bigint[]) AS k (key)
+             WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
+                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)",
+        )
+        .bind(lane_id)
+        .bind(seq)
+        .bind(keys)
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     async fn notify(&self, messages: &[String]) -> Result<()> {
@@ -418,6 +469,9 @@ impl QueueStore for PostgresStore {
                     results.push((*project_id, *operation_id, result));
                 }
             }
+            let batches = results.iter().filter(|(.., result)| result.records.is_some());
+            let batches: Vec<(Uuid, Uuid)> = batches.map(|(project, id, _)| (*project, *id)).collect();
+            free_records(&mut transaction, &batches).await?;
             insert_results(&mut transaction, &results).await?;
         }
 
@@ -452,6 +506,7 @@ impl QueueStore for PostgresStore {
                     *slot = true;
                 }
             }
+            free_ended(&mut transaction, settles, &settled).await?;
         }
         let attempts: Vec<&NewAttempt> = settles.iter().filter_map(|s| s.attempt.as_ref()).collect();
         insert_attempts(&mut transaction, &attempts).await?;

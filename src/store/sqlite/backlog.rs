@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::operations::insert_result;
+use super::operations::{free_records, insert_result};
 use crate::clock::Time;
 use crate::store::upkeep::first_id_of;
 use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
@@ -88,7 +88,7 @@ impl BacklogStore for SqliteStore {
                                   AND NOT EXISTS (SELECT 1 FROM attempts a
                                                   WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                                     AND a.id = s.id AND a.state = 'answered'
-                                                    AND a.class IS NOT 'success')) AS in_doubt
+                                                    AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt
                  FROM queue_items q
                  JOIN lanes l ON l.project_id = q.project_id AND l.lane_id = q.lane_id
                  JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
@@ -128,6 +128,7 @@ impl BacklogStore for SqliteStore {
             .rows_affected()
                 > 0;
             if gone {
+                free_records(&mut transaction, item.project_id, item.operation_id).await?;
                 insert_result(&mut transaction, item.project_id, item.operation_id, result).await?;
             }
             ended.push(gone);

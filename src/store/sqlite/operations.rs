@@ -18,7 +18,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time
+                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records
              FROM operations o
              LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
@@ -74,8 +74,8 @@ pub(super) async fn insert_result(
     result: &NewResult,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, finish_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+        "INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, records, finish_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
     )
     .bind(project_id)
     .bind(operation_id)
@@ -84,6 +84,7 @@ pub(super) async fn insert_result(
     .bind(&result.record_id)
     .bind(&result.errors)
     .bind(result.attempts)
+    .bind(&result.records)
     .execute(connection)
     .await?;
     Ok(())
@@ -92,8 +93,8 @@ pub(super) async fn insert_result(
 pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &NewAttempt) -> Result<()> {
     sqlx::query(
         "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped,
-             excerpt)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+             excerpt, records)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT DO NOTHING",
     )
     .bind(attempt.project_id)
@@ -108,8 +109,23 @@ pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &
     .bind(attempt.latency_us)
     .bind(&attempt.skipped)
     .bind(&attempt.excerpt)
+    .bind(&attempt.records)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Nothing waits any more for the records of a batch that has left the queue.
+pub(super) async fn free_records(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    operation_id: Uuid,
+) -> Result<()> {
+    sqlx::query("DELETE FROM queue_records WHERE project_id = $1 AND operation_id = $2")
+        .bind(project_id)
+        .bind(operation_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -150,6 +166,7 @@ impl OperationStore for SqliteStore {
         for AcceptOperation {
             operation,
             record_key,
+            record_keys,
             deadline,
             key,
             performing,
@@ -187,6 +204,18 @@ impl OperationStore for SqliteStore {
             .bind(time.after(*deadline))
             .execute(&mut *transaction)
             .await?;
+            for key in record_keys {
+                sqlx::query(
+                    "INSERT INTO queue_records (lane_id, record_key, seq, project_id, operation_id) VALUES ($1, $2, $3, $4, $5)",
+                )
+                .bind(operation.connection_id)
+                .bind(key)
+                .bind(seq)
+                .bind(operation.project_id)
+                .bind(operation.id)
+                .execute(&mut *transaction)
+                .await?;
+            }
             if let Some(sent) = performing.as_ref().and_then(|p| p.sent.as_ref()) {
                 insert_attempt(&mut transaction, sent).await?;
             }
@@ -232,7 +261,11 @@ impl OperationStore for SqliteStore {
                 .execute(&mut *transaction)
                 .await?;
             }
-            if let Some(attempt) = &finish.attempt {
+            if took_effect && matches!(&finish.ending, Finish::Result(result, _) if result.records.is_some())
+            {
+                free_records(&mut transaction, finish.project_id, finish.operation_id).await?;
+            }
+            for attempt in &finish.attempts {
                 insert_attempt(&mut transaction, attempt).await?;
             }
             finished.push(took_effect);
@@ -243,7 +276,7 @@ impl OperationStore for SqliteStore {
 
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
         Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors
+            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
              FROM idempotency_keys k
              -- A short retention may have removed the operation before its key.
              LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
@@ -289,12 +322,12 @@ impl OperationStore for SqliteStore {
         for RecordOperation {
             operation,
             result,
-            attempt,
+            attempts,
         } in operations
         {
             insert_operation(&mut transaction, operation, SYNCHRONOUS, None).await?;
             insert_result(&mut transaction, operation.project_id, operation.id, result).await?;
-            if let Some(attempt) = attempt {
+            for attempt in attempts {
                 insert_attempt(&mut transaction, attempt).await?;
             }
         }

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::operations::{insert_attempt, insert_result};
+use super::operations::{free_records, insert_attempt, insert_result};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::{
     BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
@@ -47,7 +47,7 @@ async fn load(
                                        WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                          AND a.id = s.id AND a.state = 'answered'
                                         -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND a.class IS NOT 'success')) AS in_doubt_since,
+                                        AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
              FROM operations o
              LEFT JOIN lanes ON lanes.lane_id = $2
@@ -178,6 +178,8 @@ impl QueueStore for SqliteStore {
                         CASE WHEN q.record_key IS NULL OR q.run_at > clock.now THEN 0 ELSE
                              EXISTS (SELECT 1 FROM queue_items e
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             OR EXISTS (SELECT 1 FROM queue_records e
+                                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  LEFT JOIN lanes ON lanes.lane_id = $3
@@ -199,10 +201,13 @@ impl QueueStore for SqliteStore {
                 let row: Option<Looked> = sqlx::query_as(
                     "SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
-                            i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.attempt, 0 AS blocked
-                     FROM queue_items i
-                     WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
-                     ORDER BY i.seq LIMIT 1",
+                            q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt, 0 AS blocked
+                     FROM (SELECT i.* FROM queue_items i
+                           WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
+                           ORDER BY i.seq LIMIT 1) AS q
+                     -- A batch that was accepted before it has its turn first.
+                     WHERE NOT EXISTS (SELECT 1 FROM queue_records e
+                                       WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)",
                 )
                 .bind(position)
                 .bind(ask.shard)
@@ -236,6 +241,8 @@ impl QueueStore for SqliteStore {
                         CASE WHEN q.record_key IS NULL THEN 0 ELSE
                              EXISTS (SELECT 1 FROM queue_items e
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             OR EXISTS (SELECT 1 FROM queue_records e
+                                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  JOIN (SELECT i.* FROM queue_items i
@@ -260,6 +267,22 @@ impl QueueStore for SqliteStore {
         }
         let chosen = expired(asks, &looked);
         load(&mut connection, &chosen, max_bytes).await
+    }
+
+    async fn waiting_records(&self, lane_id: Uuid, seq: i64, keys: &[i64]) -> Result<Vec<i64>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar(
+            "SELECT k.value FROM json_each($3) AS k
+             WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
+                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)",
+        )
+        .bind(lane_id)
+        .bind(seq)
+        .bind(json_list(keys))
+        .fetch_all(&self.readers)
+        .await?)
     }
 
     async fn notify(&self, _messages: &[String]) -> Result<()> {
@@ -338,8 +361,28 @@ impl QueueStore for SqliteStore {
                 }
             };
             let took_effect = changed.rows_affected() > 0;
-            if let (true, Ending::Finish(result)) = (took_effect, &settle.ending) {
-                insert_result(&mut transaction, settle.project_id, settle.operation_id, result).await?;
+            match &settle.ending {
+                _ if !took_effect => {}
+                Ending::Finish(result) => {
+                    insert_result(&mut transaction, settle.project_id, settle.operation_id, result).await?;
+                    if result.records.is_some() {
+                        free_records(&mut transaction, settle.project_id, settle.operation_id).await?;
+                    }
+                }
+                Ending::Retry { .. } => {
+                    for key in settle.freed.iter().flatten() {
+                        sqlx::query(
+                            "DELETE FROM queue_records
+                             WHERE lane_id = $1 AND record_key = $2 AND project_id = $3 AND operation_id = $4",
+                        )
+                        .bind(settle.lane_id)
+                        .bind(key)
+                        .bind(settle.project_id)
+                        .bind(settle.operation_id)
+                        .execute(&mut *transaction)
+                        .await?;
+                    }
+                }
             }
             if let Some(attempt) = &settle.attempt {
                 insert_attempt(&mut transaction, attempt).await?;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::operations::{insert_result, select};
+use super::operations::{free_records, insert_result, select};
 use crate::clock::Time;
 use crate::store::{
     Accepting, Cancellation, CancellationState, Cancelled, Live, NewResult, Operation, Result, SteeringStore,
@@ -16,9 +16,11 @@ impl SteeringStore for SqliteStore {
     async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
         Ok(sqlx::query_as(
             "SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until,
-                    (q.record_key IS NOT NULL AND EXISTS (
+                    (q.record_key IS NOT NULL AND (EXISTS (
                          SELECT 1 FROM queue_items e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)) AS behind,
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
+                         SELECT 1 FROM queue_records e
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq))) AS behind,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
              FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
              WHERE q.project_id = $1 AND q.operation_id = $2",
@@ -99,7 +101,7 @@ impl SteeringStore for SqliteStore {
     async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool> {
         let resolved = sqlx::query(
             "UPDATE operation_results
-             SET state = $3, summary = $4, record_id = $5, errors = $6, finish_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             SET state = $3, summary = $4, record_id = $5, errors = $6, records = $7, finish_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
              WHERE project_id = $1 AND operation_id = $2 AND state = 'needs_review'",
         )
         .bind(project_id)
@@ -108,6 +110,7 @@ impl SteeringStore for SqliteStore {
         .bind(&result.summary)
         .bind(&result.record_id)
         .bind(&result.errors)
+        .bind(&result.records)
         .execute(&self.writer)
         .await?;
         Ok(resolved.rows_affected() > 0)
@@ -184,7 +187,7 @@ impl SteeringStore for SqliteStore {
             "SELECT o.mode, EXISTS (
                  SELECT 1 FROM attempts s WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
                    AND (s.state = 'unanswered'
-                        OR (s.state = 'answered' AND s.class IN ('success', 'server', 'unknown', 'outcome_unknown'))
+                        OR (s.state = 'answered' AND s.class IN ('success', 'partial', 'server', 'unknown', 'outcome_unknown'))
                         OR (s.state = 'sent' AND NOT EXISTS (
                             SELECT 1 FROM attempts a WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                               AND a.id = s.id AND a.state <> 'sent'))))
@@ -210,6 +213,7 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
+        free_records(&mut transaction, project_id, operation_id).await?;
         insert_result(&mut transaction, project_id, operation_id, result).await?;
         sqlx::query("DELETE FROM cancellations WHERE project_id = $1 AND operation_id = $2")
             .bind(project_id)

@@ -1,5 +1,6 @@
 //! The HTTP API, as an app sees it.
 
+mod batches;
 mod examples;
 mod idempotency;
 mod metadata;

@@ -231,6 +231,7 @@ async fn accept(
     Sent {
         name: operation.clone(),
         told: Told::Accepted,
+        place: 0,
         operation: Some(operation),
         account: group.to_owned(),
         object,
@@ -351,6 +352,7 @@ async fn under_every_fault_nothing_is_lost_doubled_or_out_of_order(kind: Kind) {
             before.push(Sent {
                 name: format!("target {object}"),
                 told: Told::Done,
+                place: 0,
                 operation: None,
                 account: group.clone(),
                 object,

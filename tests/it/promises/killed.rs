@@ -259,6 +259,7 @@ async fn a_create_that_is_repeated_blindly_after_a_kill_is_found_by_the_verdict(
     let sent = [load::Sent {
         name: "companies n1".to_owned(),
         told: load::Told::Accepted,
+        place: 0,
         operation: answer["operationId"].as_str().map(str::to_owned),
         account: "g".to_owned(),
         object: "companies",

@@ -43,6 +43,8 @@ pub struct Sent {
     pub told: Told,
     /// The operation, when the app was told.
     pub operation: Option<String>,
+    /// Its place in the request, when that was a batch.
+    pub place: usize,
     pub account: String,
     pub object: &'static str,
     pub action: &'static str,
@@ -64,6 +66,8 @@ struct Target {
     object: &'static str,
     field: &'static str,
     id: String,
+    /// A second record, which is written together with the first in batches.
+    other: String,
 }
 
 /// How the apps write.
@@ -135,28 +139,35 @@ impl Load {
                 ("hs", "companies", "name", "city"),
                 ("sf", "Account", "Name", "Description"),
             ] {
-                let text = format!("target of {group}");
-                let id = cluster
-                    .create(integration, object, group, json!({name: text}))
-                    .await;
-                shared.remember(Sent {
-                    name: format!("{object} {text}"),
-                    told: Told::Done,
-                    operation: None,
-                    account: group.clone(),
-                    object,
-                    action: "create",
-                    record: None,
-                    mark: json!({name: text}).as_object().cloned().expect("an object"),
-                    order: 0,
-                    keyed: false,
-                });
+                let mut ids = Vec::new();
+                for which in ["target", "other target"] {
+                    let text = format!("{which} of {group}");
+                    ids.push(
+                        cluster
+                            .create(integration, object, group, json!({name: text}))
+                            .await,
+                    );
+                    shared.remember(Sent {
+                        name: format!("{object} {text}"),
+                        told: Told::Done,
+                        operation: None,
+                        place: 0,
+                        account: group.clone(),
+                        object,
+                        action: "create",
+                        record: None,
+                        mark: json!({name: text}).as_object().cloned().expect("an object"),
+                        order: 0,
+                        keyed: false,
+                    });
+                }
                 let target = Target {
                     group: group.clone(),
                     integration,
                     object,
                     field,
-                    id,
+                    other: ids.pop().expect("two"),
+                    id: ids.pop().expect("two"),
                 };
                 apps.spawn(Arc::clone(&shared).update(target, rng.fork()));
             }
@@ -211,22 +222,33 @@ impl Shared {
         let mut order = 1;
         while self.pause(&mut rng).await {
             let mark = json!({ target.field: format!("{} {order}", target.group) });
-            let mut record = mark.clone();
-            record["id"] = json!(target.id);
-            let body =
-                json!({"groupRef": target.group, "type": "update", "mode": "asynchronous", "record": record});
-            let sent = Sent {
-                name: format!("{} {} update {order}", target.group, target.object),
+            let record = |id: &str| {
+                let mut record = mark.clone();
+                record["id"] = json!(id);
+                record
+            };
+            let mut body = json!({"groupRef": target.group, "type": "update", "mode": "asynchronous"});
+            let mut records = vec![target.id.as_str()];
+            if rng.u8(..4) == 0 {
+                records.push(&target.other);
+                body["batch"] = records.iter().map(|id| json!({ "record": record(id) })).collect();
+            } else {
+                body["record"] = record(&target.id);
+            }
+            let sent = records.iter().enumerate().map(|(place, id)| Sent {
+                name: format!("{} {} {place} update {order}", target.group, target.object),
                 told: Told::Nothing,
                 operation: None,
+                place,
                 account: target.group.clone(),
                 object: target.object,
                 action: "update",
-                record: Some(target.id.clone()),
+                record: Some((*id).to_owned()),
                 mark: mark.as_object().cloned().expect("an object"),
                 order,
                 keyed: true,
-            };
+            });
+            let sent = sent.collect();
             self.send(target.integration, target.object, body, sent, &mut rng)
                 .await;
             order += 1;
@@ -236,43 +258,58 @@ impl Shared {
     /// Makes records: contacts, which HubSpot keeps unique by their email, and others that nobody can look up.
     async fn create(self: Arc<Self>, mut rng: fastrand::Rng) {
         while self.pause(&mut rng).await {
-            let number = self.number.fetch_add(1, Ordering::SeqCst);
             let group = rng.choice(&self.options.groups).expect("a group").clone();
             let (integration, object, field, keyed) = match rng.u8(..4) {
                 0 | 1 => ("hs", "contacts", "email", true),
                 2 => ("hs", "companies", "name", false),
                 _ => ("sf", "Lead", "LastName", false),
             };
-            let value = if keyed {
-                format!("n{number}@example.com")
-            } else {
-                format!("n{number}")
+            // Now and then several in one request.
+            let is_batch = rng.u8(..5) == 0;
+            let count = if is_batch { rng.usize(2..6) } else { 1 };
+            let values: Vec<String> = (0..count)
+                .map(|_| {
+                    let number = self.number.fetch_add(1, Ordering::SeqCst);
+                    let end = if keyed { "@example.com" } else { "" };
+                    format!("n{number}{end}")
+                })
+                .collect();
+            let record = |value: &String| {
+                let mut record = json!({ field: value });
+                if object == "Lead" {
+                    record["Company"] = json!("Northpeak");
+                }
+                record
             };
-            let mark = json!({ field: value });
-            let mut record = mark.clone();
-            if object == "Lead" {
-                record["Company"] = json!("Northpeak");
-            }
             let synchronous = self.options.synchronous && rng.u8(..8) == 0;
             let mode = if synchronous {
                 "synchronous"
             } else {
                 "asynchronous"
             };
-            let body = json!({"groupRef": group, "type": "create", "mode": mode, "record": record,
-                "onUnknown": self.options.on_unknown});
-            let sent = Sent {
+            let mut body = json!({"groupRef": group, "type": "create", "mode": mode, "onUnknown": self.options.on_unknown});
+            if is_batch {
+                body["batch"] = values
+                    .iter()
+                    .map(|value| json!({ "record": record(value) }))
+                    .collect();
+            } else {
+                body["record"] = record(&values[0]);
+            }
+            let sent = values.iter().enumerate().map(|(place, value)| Sent {
                 name: format!("{object} {value}"),
                 told: Told::Nothing,
                 operation: None,
-                account: group,
+                place,
+                account: group.clone(),
                 object,
                 action: "create",
                 record: None,
-                mark: mark.as_object().cloned().expect("an object"),
+                mark: json!({ field: value }).as_object().cloned().expect("an object"),
                 order: 0,
                 keyed,
-            };
+            });
+            let sent = sent.collect();
             self.send(integration, object, body, sent, &mut rng).await;
         }
     }
@@ -291,7 +328,7 @@ impl Shared {
         integration: &str,
         object: &str,
         body: Value,
-        mut sent: Sent,
+        mut sent: Vec<Sent>,
         rng: &mut fastrand::Rng,
     ) {
         // Nobody serves just now: this write was never sent.
@@ -310,15 +347,20 @@ impl Shared {
         if let Ok(answer) = client.try_send(request).await
             && answer.status == 200
         {
-            sent.operation = answer.json()["operationId"].as_str().map(str::to_owned);
-            sent.told = if body["mode"] == "synchronous" {
-                Told::Done
-            } else {
-                Told::Accepted
-            };
+            let answer = answer.json();
+            for sent in &mut sent {
+                sent.operation = answer["operationId"].as_str().map(str::to_owned);
+                sent.told = match (&answer["results"][sent.place]["success"], &body["mode"]) {
+                    (Value::Bool(false), _) => Told::Nothing,
+                    (_, mode) if mode == "synchronous" => Told::Done,
+                    _ => Told::Accepted,
+                };
+            }
             self.told.fetch_add(1, Ordering::SeqCst);
         }
-        self.remember(sent);
+        for sent in sent {
+            self.remember(sent);
+        }
         self.told_more.notify_waiters();
     }
 }

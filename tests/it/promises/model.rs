@@ -324,6 +324,7 @@ impl<'a> Run<'a> {
             deadline: LONG,
             key: None,
             performing: None,
+            record_keys: Vec::new(),
         };
         self.store.accept_operations(&[accept]).await.expect("accepted");
         let live = Live {
@@ -576,6 +577,7 @@ impl<'a> Run<'a> {
             latency_us: None,
             skipped: None,
             excerpt: None,
+            records: None,
         }
     }
 
@@ -596,6 +598,7 @@ impl<'a> Run<'a> {
                 record_id: None,
                 errors: "[]".to_owned(),
                 attempts: 1,
+                records: None,
             })
         };
         let retry = |soon: bool| Ending::Retry {
@@ -627,6 +630,7 @@ impl<'a> Run<'a> {
             project_id: self.project,
             attempt: (!read.review).then(|| self.attempt(&read, state, Some(class))),
             ending: ending.clone(),
+            freed: None,
         };
         let took = self.store.settle(&[settle]).await.expect("settled")[0];
         if !read.review && state == AttemptState::Answered && class != "success" {

@@ -109,7 +109,7 @@ pub async fn ends(client: &Client, sent: &[Sent]) -> Vec<End> {
                 );
                 let operation = operation.json();
                 if operation["status"] != "in_progress" {
-                    return end_of(&operation);
+                    return end_of(&operation, sent.place);
                 }
                 assert!(
                     started.elapsed() < PATIENCE,
@@ -124,15 +124,11 @@ pub async fn ends(client: &Client, sent: &[Sent]) -> Vec<End> {
         .await
 }
 
-fn end_of(operation: &Value) -> End {
+fn end_of(operation: &Value, place: usize) -> End {
+    let record = &operation["metadata"]["records"][place];
     End {
-        state: operation["metadata"]["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        record: operation["metadata"]["successfulRecordIds"][0]
-            .as_str()
-            .map(str::to_owned),
+        state: record["state"].as_str().unwrap_or_default().to_owned(),
+        record: record["recordId"].as_str().map(str::to_owned),
         detail: operation["result"].as_str().unwrap_or_default().to_owned(),
     }
 }

@@ -72,7 +72,7 @@ impl World {
             lane_id: self.connection,
             operation_id: accept.operation.id,
             run_at: time.after(HOLD),
-            attempt: Some(attempt),
+            attempts: vec![attempt],
             ending,
         }
     }

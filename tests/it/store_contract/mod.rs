@@ -1,6 +1,7 @@
 //! What both stores must do alike. Each story runs on SQLite and on Postgres.
 
 mod backlog;
+mod batches;
 mod catalogue;
 mod idempotency;
 mod operations;

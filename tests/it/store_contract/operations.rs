@@ -45,6 +45,7 @@ impl World {
             deadline: Duration::from_secs(3600),
             key: None,
             performing: None,
+            record_keys: Vec::new(),
         }
     }
 }
@@ -56,6 +57,7 @@ pub(super) fn result(state: EndState) -> NewResult {
         record_id: Some("7".to_owned()),
         errors: "[\"e\"]".to_owned(),
         attempts: 1,
+        records: None,
     }
 }
 
@@ -73,6 +75,7 @@ pub(super) fn attempt(project: Uuid, operation: Uuid, attempt: Uuid, state: Atte
         latency_us: Some(1500),
         skipped: None,
         excerpt: Some("no".to_owned()),
+        records: None,
     }
 }
 
@@ -128,7 +131,7 @@ async fn a_recorded_operation_is_there_with_its_result_and_attempt(kind: Kind) {
     let record = RecordOperation {
         operation,
         result: result(EndState::Succeeded),
-        attempt: Some(row.clone()),
+        attempts: vec![row.clone()],
     };
     world.store.record_operations(&[record]).await.unwrap();
     let found = world

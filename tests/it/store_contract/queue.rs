@@ -82,6 +82,7 @@ pub(super) fn settle(worker: Uuid, lease: Lease, item: &Claimed, ending: Ending)
             AttemptState::Answered,
         )),
         ending,
+        freed: None,
     }
 }
 

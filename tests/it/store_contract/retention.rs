@@ -66,7 +66,7 @@ impl World {
                 RecordOperation {
                     operation,
                     result: result(EndState::Succeeded),
-                    attempt: Some(row),
+                    attempts: vec![row],
                 }
             })
             .collect();

@@ -68,6 +68,7 @@ impl World {
             project_id: self.project.id,
             attempt: Some(row),
             ending: Ending::Finish(result(state)),
+            freed: None,
         };
         self.store.settle(&[settle]).await.unwrap()[0]
     }

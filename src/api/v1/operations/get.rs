@@ -74,19 +74,12 @@ async fn explained(app: &App, scope: &Scope, found: Found) -> Result<Json<Operat
         row,
         attempts,
     } = found;
-    // What was left out is decided when a request leaves: the last one counts.
-    let skipped = attempts
-        .iter()
-        .rev()
-        .find_map(|attempt| attempt.skipped.as_deref());
-    let skipped: Vec<String> = skipped
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let derived = app.writes.derive(&row, &skipped).await?;
+    let derived = app.writes.derive(&row, &attempts).await?;
     // Only where something is missing is it asked what.
     let expired = derived.is_none() && app.store.get_request(row.project_id, row.id).await?.is_none();
     operation.metadata.payload_expired = expired.then_some(true);
     if let Some(derived) = derived {
+        operation.metadata.name_records(derived.client_refs);
         operation.metadata.trace = derived.trace.into_iter().map(TraceEntry::from).collect();
         // The request holds the record, which is for the app's backend alone.
         if scope.caller.has_scope("full") {

@@ -20,6 +20,7 @@ use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::clock::Time;
 use crate::store;
+use crate::writes::batch::{Note, NoteState, Progress, read_notes};
 use standing::Standing;
 
 /// What an operation that is not there is answered with.
@@ -134,6 +135,18 @@ pub struct Record {
     pub errors: Vec<String>,
 }
 
+impl Record {
+    fn of_note(note: &Note) -> Self {
+        Self {
+            index: note.index,
+            client_ref: None,
+            record_id: note.record_id.clone(),
+            state: note.state.as_str().to_owned(),
+            errors: note.error.clone().into_iter().collect(),
+        }
+    }
+}
+
 /// How often an operation was tried.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -224,13 +237,22 @@ impl Operation {
             .errors
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        let record = Record {
-            index: 0,
-            client_ref: row.client_ref,
-            record_id: row.record_id.clone(),
-            state: state.clone(),
-            errors: errors.clone(),
+        let ends = read_notes(row.records.as_deref());
+        let records = if row.records.is_some() {
+            ends.iter().map(Record::of_note).collect()
+        } else {
+            vec![Record {
+                index: 0,
+                client_ref: row.client_ref,
+                record_id: row.record_id.clone(),
+                state: state.clone(),
+                errors: errors.clone(),
+            }]
         };
+        let written = ends
+            .into_iter()
+            .filter(|note| note.state == NoteState::Succeeded)
+            .filter_map(|note| note.record_id);
         Self {
             id: row.id.to_string(),
             project_id: row.project_id.to_string(),
@@ -244,7 +266,12 @@ impl Operation {
             update_time: row.finish_time.unwrap_or(row.accept_time),
             metadata: Metadata {
                 objects: vec![row.object.clone()],
-                successful_record_ids: row.record_id.filter(|_| succeeded).into_iter().collect(),
+                successful_record_ids: row
+                    .record_id
+                    .filter(|_| succeeded)
+                    .into_iter()
+                    .chain(written)
+                    .collect(),
                 retry: counted.filter(|count| *count > 0).map(|count| Retry {
                     attempts: count,
                     last_attempt: attempts.last().map(|attempt| attempt.time),
@@ -258,7 +285,7 @@ impl Operation {
                 mode: row.mode,
                 deadline: standing.deadline.or(row.deadline),
                 errors,
-                records: vec![record],
+                records,
                 replay_of: row.replay_of.map(|id| id.to_string()),
                 replayed_as: Vec::new(),
                 attempts,
@@ -267,6 +294,61 @@ impl Operation {
             },
             resource: row.object,
         }
+    }
+}
+
+impl Metadata {
+    /// Completes the records of a batch with what its attempts say: while it is in progress, or when it was ended from
+    /// outside, its result does not have them all.
+    fn fold(&mut self, attempts: &[store::Attempt]) {
+        let notes = attempts.iter().flat_map(|row| read_notes(row.records.as_deref()));
+        let Some(last) = notes.map(|note| note.index).max() else {
+            return;
+        };
+        let progress = Progress::of(last + 1, attempts);
+        if self.mode == "asynchronous" && self.records.len() == 1 && progress.records.len() > 1 {
+            // It has no result yet: what stands there is a single write's.
+            self.records.retain(|record| record.record_id.is_some());
+        }
+        for (index, record) in progress.records.iter().enumerate() {
+            if self.records.iter().any(|known| known.index == index) {
+                continue;
+            }
+            self.records.push(match &record.end {
+                Some(end) => Record::of_note(end),
+                None => Record {
+                    index,
+                    client_ref: None,
+                    record_id: None,
+                    state: self.state.clone(),
+                    errors: record.last_error.clone().into_iter().collect(),
+                },
+            });
+        }
+        self.records.sort_by_key(|record| record.index);
+        self.successful_record_ids = self
+            .records
+            .iter()
+            .filter(|record| record.state == "succeeded")
+            .filter_map(|record| record.record_id.clone())
+            .collect();
+    }
+
+    /// Completes the records of a batch with what the request says of them.
+    fn name_records(&mut self, client_refs: Vec<Option<String>>) {
+        for (index, client_ref) in client_refs.into_iter().enumerate() {
+            match self.records.iter_mut().find(|record| record.index == index) {
+                Some(record) => record.client_ref = client_ref,
+                None => self.records.push(Record {
+                    index,
+                    client_ref,
+                    record_id: None,
+                    state: self.state.clone(),
+                    errors: Vec::new(),
+                }),
+            }
+        }
+        self.records.sort_by_key(|record| record.index);
     }
 }
 
@@ -303,6 +385,7 @@ async fn find(app: &App, project_id: uuid::Uuid, operation_id: uuid::Uuid) -> Re
     });
     let replays = app.store.list_replays(project_id, operation_id).await?;
     let mut operation = Operation::new(row.clone(), attempts, standing);
+    operation.metadata.fold(&rows);
     operation.metadata.replayed_as = replays.into_iter().map(|id| id.to_string()).collect();
     Ok(Some(Found {
         operation,

@@ -13,7 +13,7 @@ use crate::api::v1::writes::create::idempotency_key;
 use crate::app::App;
 use crate::store;
 use crate::writes::idempotency::key_of;
-use crate::writes::replay::Mapping;
+use crate::writes::replay::{Mapping, not_written};
 
 /// How to replay.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -37,7 +37,7 @@ pub struct Replayed {
 
 /// Replay an operation
 ///
-/// Accepts the stored request of an operation that has ended as a new, asynchronous operation. A header `Idempotency-Key` works as for a write.
+/// Accepts the stored request of an operation that has ended as a new, asynchronous operation; of a batch, the records that were not written. A header `Idempotency-Key` works as for a write.
 #[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:replay", tag = "Operation", operation_id = "replayOperation",
     params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
     request_body = ReplayRequest,
@@ -59,6 +59,8 @@ pub(super) fn mapping_of(text: Option<&str>) -> Result<Mapping, Problem> {
 /// Why an operation is not replayed without force.
 pub(super) fn needs_force(operation: &store::Operation) -> Option<&'static str> {
     match (operation.state.as_deref(), operation.action.as_str()) {
+        // Of a batch only what was not written is repeated.
+        (Some("succeeded"), _) if operation.records.is_some() => None,
         (Some("succeeded"), "create") => Some("the create succeeded: replaying it makes a second record"),
         (Some("needs_review"), "create") => {
             Some("the create may have been applied: replaying it may make a second record")
@@ -96,9 +98,10 @@ pub(super) async fn replay(
     {
         return Err(wrong_state(reason, state).remedy("Send `\"force\": true` if that is what you want."));
     }
+    let records = not_written(&operation, &accepting, true);
     let written = app
         .writes
-        .replay(&operation, &accepting, mapping, key)
+        .replay(&operation, &accepting, mapping, &records, key)
         .await
         .map_err(answer::of_error)?;
     Ok(Json(Replayed {

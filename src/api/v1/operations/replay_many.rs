@@ -16,7 +16,7 @@ use crate::api::v1::writes::answer;
 use crate::app::{App, AppState};
 use crate::clock::Time;
 use crate::store::{EndState, Operation, OperationFilter, StateFilter};
-use crate::writes::replay::Mapping;
+use crate::writes::replay::{Mapping, not_written};
 
 /// Operations of one request when nothing is asked.
 const DEFAULT_LIMIT: usize = 100;
@@ -165,7 +165,12 @@ async fn one(app: &App, operation: Operation, mapping: Mapping, force: bool) -> 
         Ok(None) => return Err(skipped("it is no longer kept".to_owned())),
         Err(error) => return Err(skipped(error.to_string())),
     };
-    match app.writes.replay(&operation, &accepting, mapping, None).await {
+    let records = not_written(&operation, &accepting, true);
+    match app
+        .writes
+        .replay(&operation, &accepting, mapping, &records, None)
+        .await
+    {
         Ok(written) => Ok(Replayed {
             operation_id: written.operation_id.to_string(),
             replay_of: id.to_string(),

@@ -10,7 +10,8 @@ use crate::api::extract::JsonBody;
 use crate::api::problem::Problem;
 use crate::api::v1::writes::answer;
 use crate::app::App;
-use crate::store::{EndState, NewResult};
+use crate::store::{self, EndState, NewResult};
+use crate::writes::batch::{Note, NoteState, Progress, read_notes, result_of};
 use crate::writes::replay::Mapping;
 
 /// The longest record id, in bytes.
@@ -24,6 +25,29 @@ pub struct ResolveRequest {
     outcome: Option<String>,
     /// The provider's id of the record: with `succeeded`, needed for a create.
     record_id: Option<String>,
+    /// Of a batch with several records in need of review: each of them.
+    records: Option<Vec<ResolveRecord>>,
+}
+
+/// What became of one record of a batch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolveRecord {
+    /// Its place in the batch, from 0.
+    index: usize,
+    /// As for a single write.
+    outcome: Option<String>,
+    /// As for a single write.
+    record_id: Option<String>,
+}
+
+/// What became of one record, checked.
+struct Resolved {
+    index: usize,
+    state: EndState,
+    record_id: Option<String>,
+    again: bool,
+    text: &'static str,
 }
 
 /// Resolve an operation that needs review
@@ -50,28 +74,10 @@ pub(super) async fn resolve(
         .find_to_replay(project_id, operation_id)
         .await?
         .ok_or_else(not_found)?;
-    let outcome = asked.outcome.as_deref();
-    let needs_id = outcome == Some("succeeded") && operation.action == "create";
-    let is_good = |id: &String| !id.is_empty() && id.len() <= MAX_RECORD_ID && !id.contains('\0');
-    if asked.record_id.as_ref().map_or(needs_id, |id| !is_good(id)) {
-        let detail = format!("must be the provider's id of the record, up to {MAX_RECORD_ID} bytes");
-        return Err(Problem::invalid("recordId", detail));
-    }
-    let object = &operation.object;
-    let (state, text) = match outcome {
-        Some("succeeded") => (EndState::Succeeded, "resolved as succeeded"),
-        Some("failed") => (EndState::Failed, "resolved as failed"),
-        Some("retry") => (EndState::Failed, "resolved as not applied, and sent again"),
-        _ => return Err(Problem::invalid("outcome", "must be succeeded, failed or retry")),
-    };
-    let succeeded = state == EndState::Succeeded;
-    let errors = operation.errors.clone().unwrap_or_else(|| "[]".to_owned());
-    let result = NewResult {
-        state,
-        summary: format!("[{object}] {text} by {by}"),
-        record_id: asked.record_id.filter(|_| succeeded),
-        errors: if succeeded { "[]".to_owned() } else { errors },
-        attempts: operation.attempts.unwrap_or(0),
+    let resolved = read_all(&operation, asked)?;
+    let result = match &operation.records {
+        Some(records) => of_batch(&operation, records, &resolved, by),
+        None => of_one(&operation, &resolved, by),
     };
     // First: of two who resolve it at once, one sends it again.
     if !app.store.resolve(project_id, operation_id, &result).await? {
@@ -79,12 +85,150 @@ pub(super) async fn resolve(
         return Err(wrong_state("the operation does not need review", state));
     }
     app.writes.finished.ended([operation_id]);
-    if outcome == Some("retry") {
+    let again: Vec<usize> = resolved
+        .iter()
+        .filter(|record| record.again)
+        .map(|record| record.index)
+        .collect();
+    if !again.is_empty() {
         app.writes
-            .replay(&operation, &accepting, Mapping::Original, None)
+            .replay(&operation, &accepting, Mapping::Original, &again, None)
             .await
             .map_err(answer::of_error)?;
     }
     let resolved = read(app, project_id, operation_id).await?.ok_or_else(not_found)?;
     Ok(Json(resolved))
+}
+
+/// Reads what became of each record in need of review.
+fn read_all(operation: &store::Operation, asked: ResolveRequest) -> Result<Vec<Resolved>, Problem> {
+    let Some(records) = &operation.records else {
+        if asked.records.is_some() {
+            let detail = "is for batches; say outcome and recordId of the operation";
+            return Err(Problem::invalid("records", detail));
+        }
+        return Ok(vec![read_one(
+            operation,
+            0,
+            "",
+            asked.outcome.as_deref(),
+            asked.record_id,
+        )?]);
+    };
+    let review: Vec<usize> = read_notes(Some(records))
+        .iter()
+        .filter(|note| note.state == NoteState::NeedsReview)
+        .map(|note| note.index)
+        .collect();
+    if let Some(records) = asked.records {
+        let mut named: Vec<usize> = records.iter().map(|record| record.index).collect();
+        named.sort_unstable();
+        if named != review {
+            let detail = format!("must name each record that needs review once: {review:?}");
+            return Err(Problem::invalid("records", detail));
+        }
+        return records
+            .into_iter()
+            .enumerate()
+            .map(|(place, record)| {
+                let path = format!("records[{place}].");
+                read_one(
+                    operation,
+                    record.index,
+                    &path,
+                    record.outcome.as_deref(),
+                    record.record_id,
+                )
+            })
+            .collect();
+    }
+    if asked.outcome.as_deref() == Some("succeeded") && review.len() > 1 {
+        let detail = format!("is required: the outcome, and the id, of each of the records {review:?}");
+        return Err(Problem::invalid("records", detail));
+    }
+    review
+        .into_iter()
+        .map(|index| {
+            read_one(
+                operation,
+                index,
+                "",
+                asked.outcome.as_deref(),
+                asked.record_id.clone(),
+            )
+        })
+        .collect()
+}
+
+fn read_one(
+    operation: &store::Operation,
+    index: usize,
+    path: &str,
+    outcome: Option<&str>,
+    record_id: Option<String>,
+) -> Result<Resolved, Problem> {
+    let needs_id = outcome == Some("succeeded") && operation.action == "create";
+    let is_good = |id: &String| !id.is_empty() && id.len() <= MAX_RECORD_ID && !id.contains('\0');
+    if record_id.as_ref().map_or(needs_id, |id| !is_good(id)) {
+        let detail = format!("must be the provider's id of the record, up to {MAX_RECORD_ID} bytes");
+        return Err(Problem::invalid(format!("{path}recordId"), detail));
+    }
+    let (state, text) = match outcome {
+        Some("succeeded") => (EndState::Succeeded, "resolved as succeeded"),
+        Some("failed") => (EndState::Failed, "resolved as failed"),
+        Some("retry") => (EndState::Failed, "resolved as not applied, and sent again"),
+        _ => {
+            let detail = "must be succeeded, failed or retry";
+            return Err(Problem::invalid(format!("{path}outcome"), detail));
+        }
+    };
+    Ok(Resolved {
+        index,
+        state,
+        record_id: record_id.filter(|_| state == EndState::Succeeded),
+        again: outcome == Some("retry"),
+        text,
+    })
+}
+
+fn of_one(operation: &store::Operation, resolved: &[Resolved], by: &str) -> NewResult {
+    let object = &operation.object;
+    let one = resolved.first();
+    let succeeded = one.is_some_and(|one| one.state == EndState::Succeeded);
+    let errors = operation.errors.clone().unwrap_or_else(|| "[]".to_owned());
+    NewResult {
+        state: one.map_or(EndState::Failed, |one| one.state),
+        summary: format!("[{object}] {} by {by}", one.map_or("resolved", |one| one.text)),
+        record_id: one.and_then(|one| one.record_id.clone()),
+        errors: if succeeded { "[]".to_owned() } else { errors },
+        attempts: operation.attempts.unwrap_or(0),
+        records: None,
+    }
+}
+
+fn of_batch(operation: &store::Operation, records: &str, resolved: &[Resolved], by: &str) -> NewResult {
+    let notes = read_notes(Some(records));
+    let count = notes.iter().map(|note| note.index + 1).max().unwrap_or(0);
+    let ends: Vec<Note> = notes
+        .into_iter()
+        .map(|note| {
+            let Some(record) = resolved.iter().find(|record| record.index == note.index) else {
+                return note;
+            };
+            match record.state {
+                EndState::Succeeded => Note {
+                    record_id: record.record_id.clone(),
+                    ..Note::new(note.index, NoteState::Succeeded)
+                },
+                _ => Note::with_error(note.index, NoteState::Failed, record.text.to_owned()),
+            }
+        })
+        .collect();
+    let mut progress = Progress::new(count);
+    progress.note(&ends);
+    let result = result_of(&operation.object, &progress, operation.attempts.unwrap_or(0));
+    NewResult {
+        summary: format!("{}, resolved by {by}", result.summary),
+        ..result
+    }
 }

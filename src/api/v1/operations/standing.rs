@@ -118,6 +118,7 @@ mod tests {
             summary: None,
             record_id: None,
             errors: None,
+            records: None,
             attempts: None,
             finish_time: None,
         }

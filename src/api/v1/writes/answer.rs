@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::api::problem::{Code, Problem};
+use crate::clock::Time;
 use crate::connectors::{Outcome, RefusalKind, RetryClass};
 use crate::mapping::{ApplyError, PlanError, warnings};
+use crate::writes::batch::{Note, NoteState, PerformedBatch, error_of_note};
 use crate::writes::perform::certainly_not_applied;
 use crate::writes::request::Invalid;
 use crate::writes::route::RouteError;
-use crate::writes::{WriteError, Written, rejection};
+use crate::writes::{WriteError, Written, error_of, rejection};
 
 const OPERATION_ID: HeaderName = HeaderName::from_static("amp-operation-id");
 const REPLAYED: HeaderName = HeaderName::from_static("amp-replayed");
@@ -60,6 +62,33 @@ pub struct WriteResult {
     pub data: Option<Value>,
 }
 
+/// What a synchronous batch answers. Nothing beyond this is ever in the body.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// The operation.
+    pub operation_id: String,
+    /// Each record, in the order of the request.
+    pub results: Vec<WriteResult>,
+    /// How many were written.
+    pub success_count: usize,
+    /// How many were not.
+    pub failure_count: usize,
+    /// Why records failed, each with its place in the request: `batch[3]: …`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Message>,
+}
+
+/// What a write answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum WriteAnswer {
+    /// A single write, or an asynchronous one.
+    Single(WriteResponse),
+    /// A synchronous batch.
+    Batch(BatchResponse),
+}
+
 /// One error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Message {
@@ -72,12 +101,20 @@ pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Pro
     let operation_id = written.operation_id.to_string();
     let notes = warnings(&written.trace);
     let replayed = written.replayed;
-    let answer = answer(object, written);
-    let mut response = match answer {
-        Ok((status, body)) => (status, Json(body)).into_response(),
-        Err(problem) => problem
+    let problem = |problem: Problem| {
+        problem
             .context(json!({ "operationId": operation_id }))
-            .into_response(),
+            .into_response()
+    };
+    let mut response = match &written.batch {
+        Some(batch) => match of_batch(object, &operation_id, batch, written.handed_over) {
+            Ok((status, body)) => (status, Json(WriteAnswer::Batch(body))).into_response(),
+            Err(found) => problem(found),
+        },
+        None => match answer(object, written) {
+            Ok((status, body)) => (status, Json(WriteAnswer::Single(body))).into_response(),
+            Err(found) => problem(found),
+        },
     };
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&operation_id) {
@@ -106,38 +143,107 @@ fn answer(object: &str, written: Written) -> Result<(StatusCode, WriteResponse),
         return Ok((StatusCode::OK, plain(None)));
     };
     match performed.outcome {
-        Outcome::Succeeded { record_id, data } => {
-            Ok((StatusCode::OK, plain(Some(WriteResult { success: true, record_id, data }))))
-        }
+        Outcome::Succeeded { record_id, data } => Ok((
+            StatusCode::OK,
+            plain(Some(WriteResult {
+                success: true,
+                record_id,
+                data,
+            })),
+        )),
         Outcome::Rejected(error) => {
             let body = WriteResponse {
-                errors: vec![Message { message: rejection(object, &error) }],
+                errors: vec![Message {
+                    message: rejection(object, &error),
+                }],
                 raw_response: performed.raw,
-                ..plain(Some(WriteResult { success: false, record_id: None, data: None }))
+                ..plain(Some(WriteResult {
+                    success: false,
+                    record_id: None,
+                    data: None,
+                }))
             };
             Ok((StatusCode::UNPROCESSABLE_ENTITY, body))
         }
-        Outcome::Unauthorized(error) => Err(dead_credential().cause(rejection(object, &error))),
-        Outcome::Retry { error, class: RetryClass::RateLimited | RetryClass::Quota, after } => {
-            let wait = after.map_or(RATE_LIMIT_WAIT, |hint| hint.wait(performed.answered_at.to_timestamp()));
-            Err(Problem::new(Code::ProviderRateLimit, rejection(object, &error))
+        outcome => Err(of_failure(
+            object,
+            &outcome,
+            performed.answered_at,
+            written.handed_over,
+        )),
+    }
+}
+
+/// The answer to a write that the provider neither did nor rejected.
+fn of_failure(object: &str, outcome: &Outcome, answered_at: Time, handed_over: bool) -> Problem {
+    let Some(error) = error_of(outcome) else {
+        return Problem::new(Code::Internal, "a success was taken for a failure");
+    };
+    let text = rejection(object, error);
+    match outcome {
+        Outcome::Unauthorized(_) => dead_credential().cause(text),
+        Outcome::Retry { class: RetryClass::RateLimited | RetryClass::Quota, after, .. } => {
+            let wait = after.map_or(RATE_LIMIT_WAIT, |hint| hint.wait(answered_at.to_timestamp()));
+            Problem::new(Code::ProviderRateLimit, text)
                 .retry_after(wait)
-                .remedy("Wait as Retry-After says, or send the write with mode asynchronous: it then waits by itself."))
+                .remedy("Wait as Retry-After says, or send the write with mode asynchronous: it then waits by itself.")
         }
-        Outcome::Retry { error, .. } if certainly_not_applied(&error) => {
-            Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
-                .retryable(true)
-                .remedy("The write was not applied: send it again, or with mode asynchronous to have it retried."))
-        }
-        Outcome::Retry { error, .. } => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
-            .remedy("It is not known whether the write was applied. It names its record by id, so repeating it is harmless.")),
-        Outcome::Unknown(error) if written.handed_over => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
+        Outcome::Retry { .. } if certainly_not_applied(error) => Problem::new(Code::ProviderFailed, text)
+            .retryable(true)
+            .remedy("The write was not applied: send it again, or with mode asynchronous to have it retried."),
+        Outcome::Retry { .. } => Problem::new(Code::ProviderFailed, text)
+            .remedy("It is not known whether the write was applied. It names its record by id, so repeating it is harmless."),
+        _ if handed_over => Problem::new(Code::ProviderFailed, text)
             .retryable(true)
             .retry_after(LOOK_UP_WAIT)
-            .remedy("It is not known yet whether the record was made; this is being found out. Send the same request with the same Idempotency-Key again: the record is not made twice.")),
-        Outcome::Unknown(error) => Err(Problem::new(Code::ProviderFailed, rejection(object, &error))
-            .remedy("It is not known whether the record was made: look for it at the provider before sending the create again.")),
+            .remedy("It is not known yet whether the record was made; this is being found out. Send the same request with the same Idempotency-Key again: the record is not made twice."),
+        _ => Problem::new(Code::ProviderFailed, text)
+            .remedy("It is not known whether the record was made: look for it at the provider before sending the create again."),
     }
+}
+
+/// The answer to a batch: 200 when some of it was written, 422 when nothing was.
+fn of_batch(
+    object: &str,
+    operation_id: &str,
+    batch: &PerformedBatch,
+    handed_over: bool,
+) -> Result<(StatusCode, BatchResponse), Problem> {
+    if let Some((outcome, answered_at)) = &batch.whole {
+        return Err(of_failure(object, outcome, *answered_at, handed_over));
+    }
+    if handed_over {
+        let text = "it is not known yet of every record whether it was written; this is being found out";
+        return Err(Problem::new(Code::ProviderFailed, text)
+            .retryable(true)
+            .retry_after(LOOK_UP_WAIT)
+            .remedy("Send the same request with the same Idempotency-Key again: no record is made twice."));
+    }
+    let is_success = |note: &Note| note.state == NoteState::Succeeded;
+    let success_count = batch.ends.iter().filter(|note| is_success(note)).count();
+    let results = batch
+        .ends
+        .iter()
+        .map(|note| WriteResult {
+            success: is_success(note),
+            record_id: note.record_id.clone().filter(|_| is_success(note)),
+            data: batch.data.get(note.index).cloned().flatten(),
+        })
+        .collect();
+    let errors = batch.ends.iter().filter_map(error_of_note);
+    let body = BatchResponse {
+        operation_id: operation_id.to_owned(),
+        results,
+        success_count,
+        failure_count: batch.ends.len() - success_count,
+        errors: errors.map(|message| Message { message }).collect(),
+    };
+    let status = if success_count > 0 {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    Ok((status, body))
 }
 
 fn dead_credential() -> Problem {
@@ -187,6 +293,7 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
             Problem::new(Code::InvalidRequest, text).remedy("Mend the manifest or the installation's config.")
         }
         WriteError::Apply(error) => of_record(error),
+        WriteError::Items(problems) => Problem::invalid_body(problems),
         WriteError::Refused(refusal) => {
             let name = match refusal.kind {
                 RefusalKind::InvalidRecordId => "record.id",

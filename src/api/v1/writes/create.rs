@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::answer::{self, WriteResponse};
+use super::answer::{self, WriteAnswer};
 use super::preview::PreviewResponse;
 use crate::api::auth::Scope;
 use crate::api::extract::{Body, Params, Segments};
@@ -37,9 +37,15 @@ pub struct WriteRecordsRequest {
     r#type: String,
     /// `synchronous` when absent, or `asynchronous`. Ignored on a delete.
     mode: Option<String>,
-    /// The record, in the app's field names. Update and delete need its `id`.
-    #[schema(value_type = Object)]
-    record: Map<String, Value>,
+    /// The record, in the app's field names. Update and delete need its `id`. Either this or `batch`.
+    #[schema(value_type = Option<Object>)]
+    record: Option<Map<String, Value>>,
+    /// 1 to 100 records to create or to update, each as `{record, associations?, clientRef?}`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    batch: Option<Vec<Value>>,
+    /// `allOrNone`: one record of the batch that fails takes all others back, where the provider can do that.
+    #[schema(value_type = Option<Object>)]
+    batch_policy: Option<Value>,
     /// Links to other records, made with the create (HubSpot).
     #[schema(value_type = Option<Vec<Object>>)]
     associations: Option<Vec<Value>>,
@@ -75,11 +81,11 @@ pub struct Options {
            ("preview" = Option<bool>, Query, description = "Show what would be sent and why, and send nothing."),
            ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, unique in the project. The same request with the same key gets its first answer again, for 7 days; the provider gets the write once.")),
     request_body = WriteRecordsRequest,
-    responses((status = 200, description = "Done (synchronous), or accepted (asynchronous: only `operationId`).", body = WriteResponse),
+    responses((status = 200, description = "Done (synchronous; of a batch at least one record), or accepted (asynchronous: only `operationId`).", body = WriteAnswer),
               (status = 400, description = "The request cannot be written; nothing was stored, nothing was sent."),
               (status = 404, description = "No such project, integration or installation."),
               (status = 409, description = "The first request with this Idempotency-Key is still being performed; `context.operationId` names it."),
-              (status = 422, description = "The provider rejects the record. As a problem: the Idempotency-Key was used for another request.", body = WriteResponse),
+              (status = 422, description = "The provider rejects the record, or every record of a batch. As a problem: the Idempotency-Key was used for another request.", body = WriteAnswer),
               (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
               (status = 429, description = "The provider's rate limit, or so many asynchronous writes wait that no more are taken; see Retry-After."),
               (status = 502, description = "The provider failed. `retryable` is true only when the write was certainly not applied."),
@@ -125,7 +131,11 @@ pub async fn write_records(
             if written.replayed {
                 "replayed"
             } else {
-                written.performed.as_ref().map_or("accepted", |done| done.class())
+                match (&written.performed, &written.batch) {
+                    (Some(done), _) => done.class(),
+                    (None, Some(_)) => "batch",
+                    (None, None) => "accepted",
+                }
             },
         ),
         Err(WriteError::NotRecorded { written }) => (Some(written.operation_id), "not_recorded"),

@@ -6,8 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::connectors::{self, FindingKind};
-use crate::mapping::{self, warnings};
+use crate::mapping::warnings;
 use crate::outbound::ShownRequest;
+use crate::writes::derive::Traced;
 use crate::writes::preview::{self, Verdict};
 use crate::writes::request::Mode;
 
@@ -89,6 +90,9 @@ impl From<ShownRequest> for OutboundRequest {
 /// What was decided for one field.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TraceEntry {
+    /// Of a batch: the record's place in it, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<usize>,
     /// The app's name; absent when the request did not have the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -99,9 +103,10 @@ pub struct TraceEntry {
     pub decision: &'static str,
 }
 
-impl From<mapping::TraceEntry> for TraceEntry {
-    fn from(entry: mapping::TraceEntry) -> Self {
+impl From<Traced> for TraceEntry {
+    fn from(Traced { record, entry }: Traced) -> Self {
         Self {
+            record,
             source: entry.source,
             target: entry.target,
             decision: entry.decision.as_str(),
@@ -112,6 +117,9 @@ impl From<mapping::TraceEntry> for TraceEntry {
 /// Something that the provider will probably refuse.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Finding {
+    /// Of a batch: the record's place in it, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<usize>,
     /// The provider's name of the field.
     pub field: String,
     /// `required_missing`, `unknown_field`, `read_only`, `wrong_type`, `not_an_option` or `too_long`.
@@ -120,9 +128,10 @@ pub struct Finding {
     pub detail: String,
 }
 
-impl From<connectors::Finding> for Finding {
-    fn from(finding: connectors::Finding) -> Self {
+impl From<(Option<usize>, connectors::Finding)> for Finding {
+    fn from((record, finding): (Option<usize>, connectors::Finding)) -> Self {
         Self {
+            record,
             field: finding.field,
             kind: match finding.kind {
                 FindingKind::RequiredMissing => "required_missing",
@@ -145,6 +154,7 @@ impl PreviewResponse {
         mode: Mode,
         preview: preview::Preview,
     ) -> Self {
+        let warnings = warnings(&preview.decisions());
         let (verdict, error) = match preview.verdict {
             Verdict::Send => ("send", None),
             Verdict::NothingToSend => ("nothing_to_send", None),
@@ -172,7 +182,7 @@ impl PreviewResponse {
                     request: request.request.into(),
                 })
                 .collect(),
-            warnings: warnings(&preview.trace),
+            warnings,
             trace: preview.trace.into_iter().map(TraceEntry::from).collect(),
             findings,
             findings_unavailable,

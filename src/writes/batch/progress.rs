@@ -1,0 +1,421 @@
+//! How far a batch has come: a pure function of its attempts. Nothing else is kept between two calls, so a batch goes on
+//! after a crash where its attempts say that it stands.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::store::Attempt;
+
+/// What became of one record: an entry of the list that is kept with an attempt, and with the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Note {
+    /// Its place in the batch, from 0.
+    pub index: usize,
+    /// What became of it.
+    pub state: NoteState,
+    /// The provider's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+    /// What went wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The fields that were left out because the provider had a value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteState {
+    /// It is about to leave.
+    Sent,
+    /// It did not leave after all.
+    Unsent,
+    /// The provider has it.
+    Succeeded,
+    /// It has not been applied, and will not be.
+    Failed,
+    /// It may have been applied, and nobody can find out but a person.
+    NeedsReview,
+    /// It was certainly not applied, or may be repeated: it is tried again.
+    Retry,
+    /// It was refused together with others: it is tried again with fewer of them.
+    Split,
+    /// It left, and no usable answer came.
+    Doubt,
+}
+
+impl NoteState {
+    /// Whether nothing follows.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::NeedsReview)
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Unsent => "unsent",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NeedsReview => "needs_review",
+            Self::Retry => "retry",
+            Self::Split => "split",
+            Self::Doubt => "doubt",
+        }
+    }
+}
+
+impl Note {
+    /// A note without details.
+    #[must_use]
+    pub const fn new(index: usize, state: NoteState) -> Self {
+        Self {
+            index,
+            state,
+            record_id: None,
+            error: None,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// A note that says what went wrong.
+    #[must_use]
+    pub fn with_error(index: usize, state: NoteState, error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::new(index, state)
+        }
+    }
+}
+
+/// Notes as the store keeps them.
+#[must_use]
+pub fn notes_text(notes: &[Note]) -> String {
+    // Made of numbers and strings alone: it cannot fail.
+    serde_json::to_string(notes).expect("notes are JSON")
+}
+
+/// Notes as the store keeps them; none when there are none, or when they are not what this version writes.
+#[must_use]
+pub fn read_notes(text: Option<&str>) -> Vec<Note> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// Where one record stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How it ended.
+    pub end: Option<Note>,
+    /// Whether a call with it has been answered.
+    tried: bool,
+    /// Since when an earlier request may have been applied.
+    pub doubt_since: Option<Time>,
+    /// The call that was refused as a whole with it, and how many records that call carried.
+    split: Option<(usize, usize)>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// Where a batch stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Each record, in the order of the batch.
+    pub records: Vec<Standing>,
+    calls: usize,
+}
+
+impl Progress {
+    /// A batch of which nothing has happened yet.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self {
+            records: vec![Standing::default(); count],
+            calls: 0,
+        }
+    }
+
+    /// Where a batch of `count` records stands after these attempts.
+    #[must_use]
+    pub fn of(count: usize, attempts: &[Attempt]) -> Self {
+        let mut progress = Self::new(count);
+        let mut doubts: Vec<(uuid::Uuid, usize, Time)> = Vec::new();
+        let mut settled: HashSet<(uuid::Uuid, usize)> = HashSet::new();
+        for row in attempts {
+            let notes = read_notes(row.records.as_deref());
+            if row.state == "sent" {
+                doubts.extend(notes.iter().map(|note| (row.id, note.index, row.start_time)));
+                continue;
+            }
+            for note in &notes {
+                if note.state == NoteState::Doubt {
+                    doubts.push((row.id, note.index, row.start_time));
+                } else {
+                    settled.insert((row.id, note.index));
+                }
+            }
+            progress.note(&notes);
+        }
+        for (id, index, since) in doubts {
+            if let Some(record) = progress.records.get_mut(index)
+                && !settled.contains(&(id, index))
+            {
+                record.doubt_since = Some(record.doubt_since.map_or(since, |known| known.min(since)));
+            }
+        }
+        progress
+    }
+
+    /// Takes note of one answered call.
+    pub fn note(&mut self, notes: &[Note]) {
+        self.calls += 1;
+        let size = notes.iter().filter(|note| note.state == NoteState::Split).count();
+        for note in notes {
+            let Some(record) = self.records.get_mut(note.index) else {
+                continue;
+            };
+            match note.state {
+                NoteState::Sent | NoteState::Unsent => continue,
+                // A success that came late is the truth, whatever was thought meanwhile.
+                NoteState::Succeeded => record.end = Some(note.clone()),
+                state if state.is_end() => {
+                    record.end.get_or_insert_with(|| note.clone());
+                }
+                NoteState::Split => record.split = Some((self.calls, size)),
+                _ => record.split = None,
+            }
+            record.tried = true;
+            if note.error.is_some() {
+                record.last_error.clone_from(&note.error);
+            }
+        }
+    }
+
+    /// The records that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = usize> {
+        self.records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.end.is_none())
+            .map(|(index, _)| index)
+    }
+
+    /// Whether every record has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// Whether a record waits for a later attempt, rather than for its first one.
+    #[must_use]
+    pub fn is_put_off(&self, index: usize) -> bool {
+        self.records
+            .get(index)
+            .is_some_and(|record| record.end.is_none() && record.tried && record.split.is_none())
+    }
+
+    /// The records of the next call: of what has not been tried yet, or else one half of what was refused together.
+    /// `waiting` are records that must not be sent yet. With `all_or_none` they go together or not at all.
+    #[must_use]
+    pub fn next_now(&self, waiting: &HashSet<usize>, limit: usize, all_or_none: bool) -> Vec<usize> {
+        let free = |index: &usize| !waiting.contains(index);
+        let untried: Vec<usize> = self
+            .open()
+            .filter(|index| !self.records[*index].tried)
+            .filter(free)
+            .collect();
+        if all_or_none {
+            let all = untried.len() == self.records.len();
+            return if all { untried } else { Vec::new() };
+        }
+        if !untried.is_empty() {
+            return untried.into_iter().take(limit).collect();
+        }
+        let split = |index: &usize| self.records[*index].split;
+        let Some((call, size)) = self.open().filter(free).find_map(|index| split(&index)) else {
+            return Vec::new();
+        };
+        let group: Vec<usize> = self
+            .open()
+            .filter(free)
+            .filter(|index| split(index) == Some((call, size)))
+            .collect();
+        // What is left of a refused call after its first half goes in one.
+        let take = if group.len() < size {
+            group.len()
+        } else {
+            size.div_ceil(2)
+        };
+        group.into_iter().take(take.min(limit)).collect()
+    }
+
+    /// The records of the next call when what is put off may be sent, too.
+    #[must_use]
+    pub fn next(&self, waiting: &HashSet<usize>, limit: usize, all_or_none: bool) -> Vec<usize> {
+        let now = self.next_now(waiting, limit, all_or_none);
+        if !now.is_empty() {
+            return now;
+        }
+        let free: Vec<usize> = self.open().filter(|index| !waiting.contains(index)).collect();
+        if all_or_none && free.len() < self.records.len() {
+            return Vec::new();
+        }
+        free.into_iter().take(limit).collect()
+    }
+
+    /// Ends every open record with what `end` says of it.
+    pub fn end_open(&mut self, mut end: impl FnMut(usize, &Standing) -> Note) -> Vec<Note> {
+        let open: Vec<usize> = self.open().collect();
+        let notes: Vec<Note> = open
+            .into_iter()
+            .map(|index| end(index, &self.records[index]))
+            .collect();
+        for note in &notes {
+            self.records[note.index].end = Some(note.clone());
+        }
+        notes
+    }
+
+    /// How each record ended, as it is kept with the result.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Note> {
+        self.records
+            .iter()
+            .filter_map(|record| record.end.clone())
+            .collect()
+    }
+
+    /// How many records ended as succeeded, as failed, and in need of review.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let count = |state: NoteState| {
+            let ends = self.records.iter().filter_map(|record| record.end.as_ref());
+            ends.filter(|end| end.state == state).count()
+        };
+        (
+            count(NoteState::Succeeded),
+            count(NoteState::Failed),
+            count(NoteState::NeedsReview),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn nobody() -> HashSet<usize> {
+        HashSet::new()
+    }
+
+    fn row(id: u128, state: &str, notes: &[Note]) -> Attempt {
+        Attempt {
+            id: uuid::Uuid::from_u128(id),
+            operation_id: uuid::Uuid::nil(),
+            project_id: uuid::Uuid::nil(),
+            number: 1,
+            state: state.to_owned(),
+            start_time: Time::from_micros(7),
+            status: None,
+            class: None,
+            message: None,
+            latency_us: None,
+            skipped: None,
+            excerpt: None,
+            records: Some(notes_text(notes)),
+        }
+    }
+
+    #[test]
+    fn a_request_without_its_answer_leaves_its_records_in_doubt_and_others_not() {
+        let sent = [Note::new(0, NoteState::Sent), Note::new(1, NoteState::Sent)];
+        let progress = Progress::of(3, &[row(1, "sent", &sent)]);
+        let doubts: Vec<bool> = progress.records.iter().map(|r| r.doubt_since.is_some()).collect();
+        assert_eq!(doubts, [true, true, false]);
+        let answered = [Note::new(0, NoteState::Succeeded), Note::new(1, NoteState::Retry)];
+        let progress = Progress::of(3, &[row(1, "answered", &answered), row(1, "sent", &sent)]);
+        assert!(progress.records.iter().all(|r| r.doubt_since.is_none()));
+        assert_eq!(progress.open().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn an_unanswered_call_stays_in_doubt_when_a_later_one_is_answered() {
+        let doubt = [Note::new(0, NoteState::Doubt)];
+        let retry = [Note::new(0, NoteState::Retry)];
+        let progress = Progress::of(1, &[row(1, "unanswered", &doubt), row(2, "answered", &retry)]);
+        assert!(progress.records[0].doubt_since.is_some());
+    }
+
+    #[test]
+    fn a_late_success_counts_and_another_end_does_not_replace_the_first() {
+        let review = [
+            Note::new(0, NoteState::NeedsReview),
+            Note::new(1, NoteState::Failed),
+        ];
+        let late = [
+            Note::new(0, NoteState::Succeeded),
+            Note::new(1, NoteState::NeedsReview),
+        ];
+        let progress = Progress::of(2, &[row(1, "answered", &review), row(2, "answered", &late)]);
+        assert_eq!(progress.counts(), (1, 1, 0));
+    }
+
+    #[test]
+    fn what_was_not_tried_goes_first_and_what_waits_does_not_go() {
+        let mut progress = Progress::new(4);
+        progress.note(&[Note::new(0, NoteState::Retry)]);
+        assert_eq!(progress.next(&HashSet::from([2]), 9, false), [1, 3]);
+        assert_eq!(progress.next(&HashSet::from([1, 2, 3]), 9, false), [0]);
+        assert!(progress.next_now(&HashSet::from([1, 2, 3]), 9, false).is_empty());
+    }
+
+    #[test]
+    fn all_or_none_goes_together_or_not_at_all() {
+        let mut progress = Progress::new(3);
+        assert!(progress.next(&HashSet::from([2]), 9, true).is_empty());
+        assert_eq!(progress.next(&nobody(), 9, true), [0, 1, 2]);
+        let retry: Vec<Note> = (0..3).map(|i| Note::new(i, NoteState::Retry)).collect();
+        progress.note(&retry);
+        assert_eq!(progress.next(&nobody(), 9, true), [0, 1, 2]);
+    }
+
+    proptest! {
+        /// A provider that refuses a call as a whole for any bad record in it: exactly the bad ones fail, and it takes few
+        /// calls.
+        #[test]
+        fn halving_finds_exactly_the_bad_records(bad in proptest::collection::vec(proptest::bool::weighted(0.1), 1..=100)) {
+            let mut progress = Progress::new(bad.len());
+            let mut calls = 0;
+            loop {
+                let chunk = progress.next_now(&nobody(), 100, false);
+                if chunk.is_empty() {
+                    break;
+                }
+                calls += 1;
+                prop_assert!(calls <= 2 * bad.len(), "it must come to an end");
+                let refused = chunk.iter().any(|index| bad[*index]);
+                let state = match (refused, chunk.len()) {
+                    (false, _) => NoteState::Succeeded,
+                    (true, 1) => NoteState::Failed,
+                    (true, _) => NoteState::Split,
+                };
+                let notes: Vec<Note> = chunk.iter().map(|index| Note::new(*index, state)).collect();
+                progress.note(&notes);
+            }
+            prop_assert!(progress.is_done());
+            for (index, bad) in bad.iter().enumerate() {
+                let end = progress.records[index].end.as_ref().map(|end| end.state);
+                prop_assert_eq!(end == Some(NoteState::Failed), *bad);
+            }
+        }
+    }
+}
