@@ -13,7 +13,7 @@ const RESERVED: &str = "$serde_json::private::";
 /// Whether a document uses a key that is reserved; such a document must not be read.
 #[must_use]
 pub fn uses_reserved_key(document: &[u8]) -> bool {
-    let contains = |part: &[u8]| document.windows(part.len()).any(|window| window == part);
+    let contains = |part: &[u8]| memchr::memmem::find(document, part).is_some();
     // Letters may be written as \\u escapes, so those are looked into, too.
     if !contains(b"serde_json") && !contains(b"\\u") {
         return false;

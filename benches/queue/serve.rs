@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
@@ -42,6 +42,9 @@ impl Served {
             .env("AMP_ROLE", role)
             .env("AMP_SHUTDOWN_SECONDS", "5")
             .env("AMP_LOG", "error")
+            // More is accepted here than any customer may have waiting.
+            .env("AMP_QUEUE_LIMIT_INSTALLATION", "100000000")
+            .env("AMP_QUEUE_LIMIT_PROJECT", "100000000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -120,6 +123,36 @@ impl App {
         let answer = read_message(&mut self.stream, &mut self.buffer).await?;
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
+}
+
+impl App {
+    /// Sends a request as it is; whether the answer is a 200.
+    pub async fn is_accepted(&mut self, request: &[u8]) -> Option<bool> {
+        self.stream.write_all(request).await.ok()?;
+        self.buffer.clear();
+        loop {
+            if let Some(end) = end_of_message(&self.buffer)
+                && self.buffer.len() >= end
+            {
+                return Some(self.buffer.starts_with(b"HTTP/1.1 200"));
+            }
+            if self.stream.read_buf(&mut self.buffer).await.ok()? == 0 {
+                return None;
+            }
+        }
+    }
+}
+
+/// Where the first message ends, once its head is there.
+fn end_of_message(buffer: &[u8]) -> Option<usize> {
+    let head = memchr::memmem::find(buffer, b"\r\n\r\n")?;
+    let name = b"content-length: ";
+    let start = memchr::memmem::find(&buffer[..head], name)? + name.len();
+    let digits = buffer[start..head]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    let length = digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    Some(head + 4 + length)
 }
 
 /// An asynchronous create of the quiet customer, about 1 KiB.

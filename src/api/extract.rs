@@ -33,25 +33,35 @@ impl FromRequest<AppState> for Body {
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let mut stream = request.into_body().into_data_stream();
+        // Most bodies come in one piece, which needs no copy.
+        let mut first = None;
         let mut body = BytesMut::new();
+        let mut size = 0;
         let mut fits = announced.is_none_or(|length| length <= limit);
         while fits && let Some(chunk) = stream.next().await {
             let chunk = chunk
                 .map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was complete"))?;
-            fits = body.len() + chunk.len() <= limit;
-            if fits {
-                body.extend_from_slice(&chunk);
+            size += chunk.len();
+            fits = size <= limit;
+            match first.take() {
+                _ if !fits => {}
+                None if body.is_empty() => first = Some(chunk),
+                held => {
+                    body.extend_from_slice(&held.unwrap_or_default());
+                    body.extend_from_slice(&chunk);
+                }
             }
         }
         if !fits {
             drain(stream).await;
             return Err(too_large());
         }
+        let body = first.unwrap_or_else(|| body.freeze());
         if crate::json::uses_reserved_key(&body) {
             let detail = "a key that begins with `$serde_json::private::` cannot be used";
             return Err(Problem::invalid("", detail));
         }
-        Ok(Self(body.freeze()))
+        Ok(Self(body))
     }
 }
 

@@ -395,7 +395,8 @@ impl Writes {
                         };
                         self.accept_for_queue(&route, accept, batch.decisions()).await
                     }
-                    Mode::Synchronous => self.write_batch(&mut batch, operation, key).await,
+                    // In a box, like all that is large and not always needed: the future of every write is moved about.
+                    Mode::Synchronous => Box::pin(self.write_batch(&mut batch, operation, key)).await,
                 };
             }
         };
@@ -426,16 +427,17 @@ impl Writes {
             }
             Mode::Synchronous => {
                 let (performed, stored) = match key {
-                    Some(key) => self.perform_once(&mut job, operation, key).await?,
+                    Some(key) => Box::pin(self.perform_once(&mut job, operation, key)).await?,
                     None => {
-                        let performed = self.perform(&mut job, async |_| Ok::<(), WriteError>(())).await?;
+                        let performing = self.perform(&mut job, async |_| Ok::<(), WriteError>(()));
+                        let performed = Box::pin(performing).await?;
                         (performed, Stored::Not(Box::new(operation)))
                     }
                 };
                 self.note_credentials(&route, &performed.outcome).await;
                 let trace = std::mem::take(&mut job.applied.trace);
                 let stored = match stored {
-                    Stored::Not(operation) => self.record_end(*operation, &performed).await,
+                    Stored::Not(operation) => Box::pin(self.record_end(*operation, &performed)).await,
                     stored => stored,
                 };
                 self.count_accepted(&route, request.action, "synchronous");
