@@ -67,15 +67,11 @@ impl Writes {
             return Ok(None);
         };
         job.leave_out(skipped);
-        let connector = &route.connector;
+        let (connector, connection) = (&route.connector, &route.connection);
         let request = match connector.prepare(&job.command(), &[]) {
-            Ok(Step::Send(request)) if !job.is_empty_update() => show(
-                connector.provider(),
-                connector.auth(),
-                &route.connection.credentials,
-                request,
-            )
-            .ok(),
+            Ok(Step::Send(request)) if !job.is_empty_update() => {
+                show(connector, &connection.credentials, &connection.vars, request).ok()
+            }
             _ => None,
         };
         Ok(Some(Derived {

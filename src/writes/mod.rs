@@ -3,6 +3,7 @@
 
 pub mod backlog;
 pub mod bell;
+mod deliver;
 pub mod derive;
 mod excerpt;
 pub mod fields;

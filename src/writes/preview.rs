@@ -90,7 +90,7 @@ impl Writes {
                 Verdict::Send
             }
             Err(mut unsent) => {
-                unsent.make_presentable(&route.connection.credentials);
+                unsent.make_presentable(&route.secret_texts());
                 match &unsent.outcome {
                     Outcome::Succeeded { .. } => Verdict::NothingToSend,
                     other => Verdict::Fail(
@@ -100,11 +100,11 @@ impl Writes {
             }
         };
         let shown = |(is_write, request): (bool, ProviderRequest)| {
-            let connector = &route.connector;
+            let connection = &route.connection;
             let request = show(
-                connector.provider(),
-                connector.auth(),
-                &route.connection.credentials,
+                &route.connector,
+                &connection.credentials,
+                &connection.vars,
                 request,
             )?;
             Ok::<_, crate::outbound::CredentialError>(PreviewRequest { is_write, request })

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use self::auth::{ApiKeyOpts, AuthHealthCheck, BasicOpts, CustomOpts, OAuth2Opts};
 use crate::action::Action;
 use crate::connectors::{Connector, ProviderSummary};
-use crate::outbound;
 
 /// A provider: how customers authenticate, and what can be done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -205,9 +204,9 @@ impl ProviderInfo {
 }
 
 impl Support {
-    /// What works: an action that the file has, at a provider whose credentials this server can attach.
+    /// What works: the actions that the file has.
     fn of(connector: &Connector) -> Self {
-        let can = |action| outbound::serves(connector.auth()) && connector.supports_action(action);
+        let can = |action| connector.supports_action(action);
         Self {
             bulk_write: BulkWrite::default(),
             proxy: false,
