@@ -258,6 +258,15 @@ async fn new_variables_mint_a_new_token(kind: Kind) {
     let (service, path) = started(kind, &provider).await;
     write(&service).await.expect(200);
     let patch = |workspace: &str| json!({"updateMask": ["providerWorkspaceRef"], "connection": {"providerWorkspaceRef": workspace}});
+    let problem = service
+        .client
+        .patch(&path, patch("not a host/"))
+        .await
+        .problem(400);
+    assert_eq!(
+        problem["issues"][0]["name"], "connection.providerMetadata",
+        "{problem}"
+    );
     service.client.patch(&path, patch("other")).await.expect(200);
     write(&service).await.expect(200);
     assert_eq!(

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Connection, CredentialBlocks, check_credentials, check_metadata, check_ref, not_found};
+use super::{
+    Connection, CredentialBlocks, check_credentials, check_metadata, check_ref, check_variables, not_found,
+};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments, id};
 use crate::api::problem::{Code, Problem};
@@ -102,7 +104,8 @@ pub async fn update_connection(
         }
     }
     let blocks = blocks.read("connection.")?;
-    if blocks.is_none() && (change.provider_workspace_ref.is_some() || change.provider_metadata.is_some()) {
+    let changes_vars = change.provider_workspace_ref.is_some() || change.provider_metadata.is_some();
+    if blocks.is_none() && changes_vars {
         // They say where requests go: a key that lies in browsers must not send somebody's credentials elsewhere.
         scope.require_full()?;
     }
@@ -117,6 +120,9 @@ pub async fn update_connection(
             .or(current.provider_metadata.as_ref())
             .map(String::as_str),
     );
+    if let Some(connector) = connector.as_ref().filter(|_| changes_vars) {
+        check_variables(connector, &vars, "connection.")?;
+    }
     if let Some((scheme, credentials)) = blocks {
         if scheme != current.auth_scheme {
             let detail = format!(
