@@ -158,6 +158,14 @@ mod tests {
             serde_json::json!({"aud": "https://login.salesforce.com", "iss": "c1", "sub": "mira@x.example",
                 "iat": 1_700_000_000, "exp": 1_700_000_180, "jti": Uuid::from_u128(7).to_string()})
         );
+        let sandbox = vars(&[
+            ("workspace", "acme--t.sandbox"),
+            ("loginURL", "https://test.salesforce.com"),
+        ]);
+        assert_eq!(
+            asked("salesforceJWT", &credentials, &sandbox).2[1]["aud"],
+            "https://test.salesforce.com"
+        );
 
         let credentials = custom(&[("clientId", "c1"), ("certificateId", "k1"), ("privateKey", KEY)]);
         let (url, form, [header, claims]) =
