@@ -3,6 +3,7 @@
 
 mod aws;
 mod custom;
+mod logs;
 mod mint;
 mod provider;
 
