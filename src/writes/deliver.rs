@@ -48,9 +48,15 @@ impl Writes {
         request: ProviderRequest,
     ) -> Result<ProviderResponse, SendFailure> {
         let mut access = self.access(connector, connection).await?;
-        access
-            .send(request, |response| response.status == UNAUTHORIZED)
-            .await
+        let again = access.may_renew().then(|| request.clone());
+        let response = access.send_once(request).await?;
+        match again {
+            Some(request) if response.status == UNAUTHORIZED => {
+                access.renew().await?;
+                access.send_once(request).await
+            }
+            _ => Ok(response),
+        }
     }
 
     /// As [`Writes::send_for`], over a route.
@@ -74,22 +80,15 @@ impl Access<'_> {
             .collect()
     }
 
-    /// Sends a request. When the provider refuses a token that was in memory, it is replaced and the request sent once more:
-    /// `is_refused` says whether an answer means that, and so that nothing was done.
-    pub async fn send(
-        &mut self,
-        request: ProviderRequest,
-        is_refused: impl Fn(&ProviderResponse) -> bool,
-    ) -> Result<ProviderResponse, SendFailure> {
-        let Some(token) = self.tokens.last().filter(|token| token.remembered).cloned() else {
-            return self.send_once(request).await;
-        };
-        let response = self.send_once(request.clone()).await?;
-        if !is_refused(&response) {
-            return Ok(response);
-        }
-        self.fetch_token(Some(&token)).await?;
-        self.send_once(request).await
+    /// Whether the token in use was in memory: then its refusal may only mean that it has ended.
+    pub fn may_renew(&self) -> bool {
+        self.tokens.last().is_some_and(|token| token.remembered)
+    }
+
+    /// Replaces the token in use, which the provider has refused.
+    pub async fn renew(&mut self) -> Result<(), SendFailure> {
+        let refused = self.tokens.last().cloned();
+        self.fetch_token(refused.as_ref()).await
     }
 
     async fn fetch_token(&mut self, refused: Option<&Token>) -> Result<(), SendFailure> {
@@ -117,7 +116,8 @@ impl Access<'_> {
             .map_or(&self.connection.credentials, Token::credentials)
     }
 
-    async fn send_once(&self, mut request: ProviderRequest) -> Result<ProviderResponse, SendFailure> {
+    /// Sends a request.
+    pub async fn send_once(&self, mut request: ProviderRequest) -> Result<ProviderResponse, SendFailure> {
         let (writes, connector) = (self.writes, self.connector);
         if let Some(token) = self.tokens.last() {
             request.url = token.moved(connector, &self.account(), request.url)?;
@@ -158,6 +158,11 @@ pub(super) enum SendFailure {
     /// The token answer leads to an address that is not called.
     #[error(transparent)]
     Moved(#[from] Refusal),
+    /// Another worker has it by now.
+    #[error(
+        "the write was refused with a token that had ended, and is no longer this worker's to send again"
+    )]
+    Lost,
     /// The network.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -187,7 +192,7 @@ impl SendFailure {
                 Outcome::Rejected(error(ErrorClass::Config, message))
             }
             Self::Mint(failure) => without_token(failure, message),
-            Self::Send(SendError::NotSent(_)) => Outcome::Retry {
+            Self::Lost | Self::Send(SendError::NotSent(_)) => Outcome::Retry {
                 error: error(ErrorClass::Transient, message),
                 class: RetryClass::Transient,
                 after: None,

@@ -402,7 +402,9 @@ impl Writes {
                 let (performed, stored) = match key {
                     Some(key) => self.perform_once(&mut job, operation, key).await?,
                     None => {
-                        let performed = self.perform(&mut job, async |_| Ok::<(), WriteError>(())).await?;
+                        let performed = self
+                            .perform(&mut job, async |_| Ok::<(), WriteError>(()), || true)
+                            .await?;
                         (performed, Stored::Not(Box::new(operation)))
                     }
                 };

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::deliver::SendFailure;
 use super::request::StoredRequest;
 use super::route::Route;
 use super::{Writes, reconcile};
@@ -291,11 +292,17 @@ impl Writes {
     }
 
     /// Performs a write. `before_send` runs right before the write itself leaves, once everything else is done; when it
-    /// fails nothing is sent.
+    /// fails nothing is sent. `still` is asked before a write that was refused with an old token leaves once more with a new
+    /// one, which takes its time to fetch.
     ///
     /// # Errors
     /// Only what `before_send` fails with. Whatever the provider does is in the outcome.
-    pub async fn perform<F, E>(&self, job: &mut Job<'_>, before_send: F) -> Result<Performed, E>
+    pub async fn perform<F, E>(
+        &self,
+        job: &mut Job<'_>,
+        before_send: F,
+        still: impl Fn() -> bool,
+    ) -> Result<Performed, E>
     where
         F: AsyncFnOnce(Time) -> Result<(), E>,
     {
@@ -311,9 +318,17 @@ impl Writes {
         let sent = self.clock.now();
         before_send(sent).await?;
         let started = Instant::now();
-        let answer = access
-            .send(request, |response| self.is_unauthorized(job, response))
-            .await;
+        let again = access.may_renew().then(|| request.clone());
+        let mut answer = access.send_once(request).await;
+        if let (Ok(response), Some(request)) = (&answer, again)
+            && self.is_unauthorized(job, response)
+        {
+            answer = match access.renew().await {
+                Ok(()) if still() => access.send_once(request).await,
+                Ok(()) => Err(SendFailure::Lost),
+                Err(failure) => Err(failure),
+            };
+        }
         let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
         let answered_at = self.clock.now();
         let mut performed = match answer {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amp_write::connectors::{Catalog, parse};
+use amp_write::action::Action;
+use amp_write::connectors::{Catalog, Outcome, parse};
+use amp_write::writes::perform::{Job, certainly_not_applied};
+use amp_write::writes::request::StoredRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
@@ -25,6 +28,7 @@ on_both_stores!(
     tokens_and_assertions_are_never_shown,
     a_token_without_a_life_is_used_once,
     every_kind_of_grant_gets_a_token,
+    a_write_is_sent_once_more_only_with_leave,
 );
 
 async fn started(kind: Kind, provider: &Provider) -> (Service, String) {
@@ -377,6 +381,38 @@ async fn every_kind_of_grant_gets_a_token(kind: Kind) {
             "Bearer t0ken-number-1",
             "{name}"
         );
+    }
+}
+
+/// Whoever performs a write for the queue may have lost it while a token was fetched.
+async fn a_write_is_sent_once_more_only_with_leave(kind: Kind) {
+    let provider = Provider::start().await;
+    let (service, _) = started(kind, &provider).await;
+    write(&service).await.expect(200);
+    let project = service.client.get("").await.json()["id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let writes = &service.app.writes;
+    let route = writes.routes.find(project, "i", GROUP).await.unwrap();
+    let plan = route.plan("Account").unwrap();
+    let stored: StoredRequest = serde_json::from_str(r#"{"record":{"Name":"Northpeak"}}"#).unwrap();
+    let record: serde_json::Map<String, Value> = serde_json::from_str(stored.record.get()).unwrap();
+    for (still, reached) in [(true, 2), (false, 1)] {
+        provider.revoke();
+        let before = provider.writes().len();
+        let (action, key) = (Action::Create, "k".to_owned());
+        let mut job = Job::new(&route, &plan, action, record.clone(), false, &stored, key).unwrap();
+        let sent = async |_| Ok::<(), ()>(());
+        let done = writes.perform(&mut job, sent, || still).await.unwrap();
+        assert_eq!(provider.writes().len() - before, reached);
+        match done.outcome {
+            Outcome::Succeeded { .. } => assert!(still),
+            // It may be sent by whoever has it now, and the credentials are as good as before.
+            Outcome::Retry { error, .. } => assert!(!still && certainly_not_applied(&error)),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
