@@ -50,7 +50,7 @@ impl std::str::FromStr for Secret {
 }
 
 /// What can go wrong with keys and sealed values.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
     /// The key text is not what it should be.
     #[error(

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::action::Action;
 use crate::connectors::declarative::examples;
 use crate::connectors::verify::{Variables, Verdict, describe, verify};
-use crate::connectors::{Catalog, Command, Connector, ProviderRequest, Step, parse};
+use crate::connectors::{Catalog, Command, Connector, ProviderRequest, Scheme, Step, parse};
 
 /// See, check and try the connector files. Nothing is sent to a provider.
 #[derive(Debug, Args)]
@@ -207,6 +207,16 @@ fn show(catalog: &Catalog, provider: &str, out: &mut dyn Write) -> io::Result<bo
         }
     }
     writeln!(out, "credential: {}", first.auth().kind())?;
+    for input in first.auth().inputs() {
+        let optional = if input.optional { " (optional)" } else { "" };
+        let text = input.description.as_deref().or(input.display_name.as_deref());
+        writeln!(
+            out,
+            "input {}{optional}: {}",
+            input.name,
+            text.unwrap_or_default()
+        )?;
+    }
     for variable in first.variables() {
         let default = variable
             .default
@@ -363,6 +373,9 @@ fn print_request(connector: &Connector, request: &ProviderRequest, out: &mut dyn
             attach.value,
             attach.place.as_str()
         )?;
+    }
+    if matches!(connector.auth().scheme, Scheme::AwsSigV4(_)) {
+        writeln!(out, "Authorization: AWS4-HMAC-SHA256 … (signed when it is sent)")?;
     }
     for (name, value) in &request.headers {
         writeln!(out, "{name}: {value}")?;

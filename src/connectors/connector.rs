@@ -15,7 +15,7 @@ use super::declarative::interpret::interpret;
 use super::declarative::prepare::{IdKeys, Surroundings, find_plan, prepare, repeat_safe};
 use super::declarative::scope::Scope;
 use super::declarative::text::Text;
-use super::declarative::url::{base_into, rebased};
+use super::declarative::url::{base_into, moved, rebased};
 use crate::action::Action;
 
 /// A variable of a connection that the user is asked for.
@@ -140,7 +140,8 @@ impl Connector {
             Scheme::OAuth2(oauth2) => {
                 place(&oauth2.token_url) || oauth2.auth_url.as_deref().is_some_and(place)
             }
-            Scheme::Mint(mint) => place(&mint.token_url) || mint.claims.values().any(|claim| place(claim)),
+            Scheme::Mint(mint) => place(&mint.token_url) || mint.texts().any(place),
+            Scheme::AwsSigV4(aws) => place(&aws.region),
             _ => false,
         };
         in_auth || place(&self.base_url) || self.module.needs_variable(name)
@@ -171,6 +172,41 @@ impl Connector {
     #[must_use]
     pub fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// The value of a connection's variable, or the default that the file gives it.
+    #[must_use]
+    pub fn variable<'v>(&'v self, vars: &'v BTreeMap<String, String>, name: &str) -> Option<&'v str> {
+        vars.get(name)
+            .or_else(|| self.var_defaults.get(name))
+            .map(String::as_str)
+    }
+
+    /// The URL of a request once a token answer has said where the account is: `found` are the variables that
+    /// [`Connector::discoveries`] took from it. Other URLs than those after the base URL stay.
+    ///
+    /// # Errors
+    /// When what was found is not a URL that may be called.
+    pub fn moved(
+        &self,
+        url: String,
+        vars: &BTreeMap<String, String>,
+        found: &BTreeMap<String, String>,
+    ) -> Result<String, Refusal> {
+        // A host that the operator has put in the place of the provider's stays.
+        let Some(plan) = self.any_plan().filter(|_| self.rebase.is_none()) else {
+            return Ok(url);
+        };
+        let scope = Scope {
+            plan,
+            object: "",
+            id: None,
+            record: &Map::new(),
+            vars,
+            var_defaults: &self.var_defaults,
+            extra: &[],
+        };
+        moved(plan, &scope, url, found)
     }
 
     /// Where tokens are exchanged, for a connection; `None` when this credential has no token URL.

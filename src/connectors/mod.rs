@@ -20,7 +20,8 @@ mod reads;
 pub mod verify;
 
 pub use auth::{
-    Attach, Auth, Basic, ClientAuth, Grant, Health, Input, Mint, OAuth2, Place, Rotation, Scheme,
+    ACCESS_KEY_ID, Algorithm, Attach, Auth, AwsSigV4, Basic, ClientAuth, Grant, Health, Input, Mint,
+    MintGrant, OAuth2, Place, Rotation, SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, fill,
 };
 pub use batch::{BatchCommand, BatchItem, BatchOutcome, BatchSupport};
 pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse, without_examples};
@@ -29,6 +30,6 @@ pub use contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
     RefusalKind, RetryClass, RetryHint, Step,
 };
-pub use declarative::quota_exhausted;
+pub use declarative::{quota_exhausted, retry_hint};
 pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
 pub use reads::Found;

@@ -1,12 +1,14 @@
 //! The one HTTP client. It follows no redirect, reads no more than it may, waits no longer than it may, and tells
 //! "certainly not sent" from "sent, no answer", because a create depends on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
 use super::guard::{Guard, GuardError};
+use super::mint::Tokens;
 use crate::connectors::ProviderResponse;
 
 /// How long connecting may take.
@@ -65,6 +67,7 @@ pub struct Outbound {
     client: reqwest::Client,
     guard: Guard,
     options: OutboundOptions,
+    pub(super) tokens: Arc<Tokens>,
 }
 
 impl Outbound {
@@ -88,13 +91,14 @@ impl Outbound {
             .timeout(options.timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
-            .dns_resolver(std::sync::Arc::new(guard.clone()))
+            .dns_resolver(Arc::new(guard.clone()))
             .build()
             .map_err(|error| format!("the HTTP client cannot be built: {}", chain(&error)))?;
         Ok(Self {
             client,
             guard,
             options,
+            tokens: Arc::new(Tokens::new()),
         })
     }
 

@@ -1,13 +1,12 @@
-//! A customer's credentials: how they are kept, and how they get onto a request.
+//! A customer's credentials, and how they are kept.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::WireRequest;
 use crate::clock::Time;
-use crate::connectors::{Auth, Place, ProviderRequest, Scheme};
+use crate::connectors::{ACCESS_KEY_ID, Auth, Refusal, SECRET_ACCESS_KEY, Scheme};
 use crate::vault::{Secret, Vault, VaultError};
 
 /// What a customer gave us to act with. Every secret in it hides itself.
@@ -42,13 +41,19 @@ pub enum Credentials {
         /// The scopes of the grant.
         scopes: Vec<String>,
     },
+    /// What the connector's inputs ask for: named secrets, AWS keys, or what tokens are minted with.
+    #[serde(rename_all = "camelCase")]
+    Custom {
+        /// The values by the names of the inputs. A list is one text, joined with blanks.
+        values: BTreeMap<String, Secret>,
+    },
 }
 
 /// Sealed credentials as the store keeps them.
 pub type SealedCredentials = Vec<u8>;
 
 /// Why credentials cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// They cannot be opened.
     #[error(transparent)]
@@ -66,6 +71,27 @@ pub enum CredentialError {
         /// What there is.
         held: &'static str,
     },
+    /// An input of the connector has no value.
+    #[error("the input `{input}` is missing: {provider} needs {needs}")]
+    MissingInput {
+        /// The provider.
+        provider: String,
+        /// The input.
+        input: String,
+        /// All inputs that have to be there.
+        needs: String,
+    },
+    /// An input of the connector has a value that cannot be used.
+    #[error("the input `{input}` {why}")]
+    BadInput {
+        /// The input.
+        input: String,
+        /// What is wrong with it, without the value.
+        why: String,
+    },
+    /// A variable that the credential needs is missing or not acceptable.
+    #[error(transparent)]
+    Variable(#[from] Refusal),
     /// A part cannot be put into a header.
     #[error("the credential holds characters that a header cannot carry")]
     NotAHeader,
@@ -83,26 +109,33 @@ impl Credentials {
             Self::ApiKey { .. } => "an API key",
             Self::Basic { .. } => "a name and a password",
             Self::OAuth2 { .. } => "an OAuth2 token",
+            Self::Custom { .. } => "named inputs",
         }
     }
 
     /// Every secret text in it that is long enough to be told from ordinary words.
-    pub fn secret_texts(&self) -> impl Iterator<Item = &str> {
-        let (first, second) = match self {
-            Self::None => (None, None),
-            Self::ApiKey { key } => (Some(key), None),
-            Self::Basic { password, .. } => (Some(password), None),
+    #[must_use]
+    pub fn secret_texts(&self, auth: &Auth) -> Vec<&str> {
+        let public = |name: &str| auth.inputs().iter().any(|i| i.public && i.name == name);
+        let secrets: Vec<&Secret> = match self {
+            Self::None => Vec::new(),
+            Self::ApiKey { key } => vec![key],
+            Self::Basic { password, .. } => vec![password],
             Self::OAuth2 {
                 access_token,
                 refresh_token,
                 ..
-            } => (Some(access_token), refresh_token.as_ref()),
+            } => std::iter::once(access_token).chain(refresh_token).collect(),
+            Self::Custom { values } => {
+                let secret = values.iter().filter(|(name, _)| !public(name));
+                secret.map(|(_, value)| value).collect()
+            }
         };
-        first
+        secrets
             .into_iter()
-            .chain(second)
             .map(Secret::expose)
             .filter(|text| text.len() >= 8)
+            .collect()
     }
 
     fn place(project_id: Uuid, connection_id: Uuid) -> String {
@@ -138,9 +171,22 @@ impl Credentials {
     }
 }
 
+/// What stands in the place of a secret.
+pub(super) const HIDDEN: &str = "***";
+
 impl Credentials {
-    /// The same kind of credentials with [`HIDDEN`] in the place of everything that is not to be seen.
-    fn hidden(&self) -> Self {
+    /// A token as it is attached.
+    pub(super) const fn of_token(access_token: Secret) -> Self {
+        Self::OAuth2 {
+            access_token,
+            access_token_expires: None,
+            refresh_token: None,
+            scopes: Vec::new(),
+        }
+    }
+
+    /// What these become on a request, with [`HIDDEN`] in the place of everything that is not to be seen.
+    pub(super) fn hidden(&self, auth: &Auth) -> Self {
         let hidden = || Secret::new(HIDDEN.to_owned());
         match self {
             Self::None => Self::None,
@@ -149,17 +195,17 @@ impl Credentials {
                 username: HIDDEN.to_owned(),
                 password: hidden(),
             },
-            Self::OAuth2 { .. } => Self::OAuth2 {
-                access_token: hidden(),
-                access_token_expires: None,
-                refresh_token: None,
-                scopes: Vec::new(),
+            Self::OAuth2 { .. } => Self::of_token(hidden()),
+            // What is minted with them is attached.
+            Self::Custom { .. } if matches!(auth.scheme, Scheme::Mint(_)) => Self::of_token(hidden()),
+            Self::Custom { values } => Self::Custom {
+                values: values.keys().map(|name| (name.clone(), hidden())).collect(),
             },
         }
     }
 
     /// The secrets by the names that connector files use.
-    fn secrets(&self, auth: &Auth) -> BTreeMap<String, String> {
+    pub(super) fn secrets(&self, auth: &Auth) -> BTreeMap<String, String> {
         let mut secrets = BTreeMap::new();
         let mut put = |name: &str, value: &str| secrets.insert(name.to_owned(), value.to_owned());
         match self {
@@ -178,136 +224,22 @@ impl Credentials {
             Self::Basic { username, password } => {
                 put("username", username);
                 put("password", password.expose());
+                if matches!(auth.scheme, Scheme::AwsSigV4(_)) {
+                    put(ACCESS_KEY_ID, username);
+                    put(SECRET_ACCESS_KEY, password.expose());
+                }
             }
             Self::OAuth2 { access_token, .. } => {
                 put("access_token", access_token.expose());
             }
+            Self::Custom { values } => {
+                for (name, value) in values {
+                    put(name, value.expose());
+                }
+            }
         }
         secrets
     }
-}
-
-/// A request as it would leave, for people: every secret is `***`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownRequest {
-    /// The HTTP method.
-    pub method: String,
-    /// The absolute URL.
-    pub url: String,
-    /// The headers that connector and app set, in order. What HTTP itself adds (host, length) is not among them.
-    pub headers: Vec<(String, String)>,
-    /// The exact body.
-    pub body: Option<String>,
-}
-
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
-
-/// Shows a request as [`attach`] would make it. No secret can get into it: it is made with others in their place.
-///
-/// # Errors
-/// As [`attach`].
-pub fn show(
-    provider: &str,
-    auth: &Auth,
-    credentials: &Credentials,
-    request: ProviderRequest,
-) -> Result<ShownRequest, CredentialError> {
-    let wire = attach(provider, auth, &credentials.hidden(), request)?;
-    let headers = wire.headers.iter().map(|(name, value)| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        // Name and password travel as one encoded text, in which no `***` would be seen.
-        let hidden = value.is_sensitive() && text.starts_with("Basic ");
-        let text = if hidden {
-            format!("Basic {HIDDEN}")
-        } else {
-            text.into_owned()
-        };
-        (name.as_str().to_owned(), text)
-    });
-    Ok(ShownRequest {
-        method: wire.method.as_str().to_owned(),
-        headers: headers.collect(),
-        url: wire.url,
-        body: wire.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
-    })
-}
-
-/// Whether there are credentials that [`attach`] can put on a request of a connector like this.
-#[must_use]
-pub const fn serves(auth: &Auth) -> bool {
-    match &auth.scheme {
-        Scheme::OAuth2(_) | Scheme::ApiKey | Scheme::Basic(_) | Scheme::None => true,
-        Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4 { .. } => false,
-    }
-}
-
-/// Puts credentials on a request as the connector says, and makes it ready for the wire.
-///
-/// # Errors
-/// When the credentials are of another kind than the connector asks for, or cannot be carried.
-pub fn attach(
-    provider: &str,
-    auth: &Auth,
-    credentials: &Credentials,
-    request: ProviderRequest,
-) -> Result<WireRequest, CredentialError> {
-    let wrong_kind = || CredentialError::WrongKind {
-        provider: provider.to_owned(),
-        wanted: match &auth.scheme {
-            Scheme::OAuth2(_) => "an OAuth2 token",
-            Scheme::ApiKey => "an API key",
-            Scheme::Basic(_) => "a name and a password",
-            _ => "a credential of its own kind, which this version does not serve",
-        },
-        held: credentials.kind(),
-    };
-    if auth.attach.is_empty() && !matches!(auth.scheme, Scheme::None) {
-        return Err(wrong_kind());
-    }
-    let secrets = credentials.secrets(auth);
-    let mut url = url::Url::parse(&request.url).map_err(|_| CredentialError::BadUrl)?;
-    let mut headers = http::HeaderMap::new();
-    let mut put = |name: &str, value: &str, secret: bool| -> Result<(), CredentialError> {
-        let name = http::HeaderName::try_from(name).map_err(|_| CredentialError::NotAHeader)?;
-        let mut value = http::HeaderValue::from_str(value).map_err(|_| CredentialError::NotAHeader)?;
-        value.set_sensitive(secret);
-        headers.insert(name, value);
-        Ok(())
-    };
-    for (name, value) in &request.headers {
-        put(name, value, false)?;
-    }
-    if let Some(content_type) = &request.content_type {
-        put("content-type", content_type, false)?;
-    }
-    let mut body = request.body;
-    let host = url.host_str().unwrap_or_default().to_owned();
-    // A credential that is for one host of a provider goes to no other.
-    for one in auth.attach.iter().filter(|one| one.applies_to(&host)) {
-        let value = one.value(&secrets).ok_or_else(wrong_kind)?;
-        match one.place {
-            Place::Header => put(&one.name, &value, true)?,
-            Place::Query => {
-                url.query_pairs_mut().append_pair(&one.name, &value);
-            }
-            Place::Form => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                form.append_pair(&one.name, &value);
-                let body = body.get_or_insert_default();
-                if !body.is_empty() {
-                    body.push(b'&');
-                }
-                body.extend_from_slice(form.finish().as_bytes());
-            }
-        }
-    }
-    Ok(WireRequest {
-        method: request.method,
-        url: url.into(),
-        headers,
-        body,
-    })
 }
 
 #[cfg(test)]
@@ -316,12 +248,7 @@ mod tests {
     use crate::vault::generate_key;
 
     fn token(text: &str) -> Credentials {
-        Credentials::OAuth2 {
-            access_token: Secret::new(text.to_owned()),
-            access_token_expires: None,
-            refresh_token: None,
-            scopes: Vec::new(),
-        }
+        Credentials::of_token(Secret::new(text.to_owned()))
     }
 
     #[test]
@@ -338,76 +265,5 @@ mod tests {
         assert!(Credentials::open(&vault, project, Uuid::from_u128(3), &sealed).is_err());
         assert!(Credentials::open(&vault, Uuid::from_u128(3), connection, &sealed).is_err());
         assert!(!format!("{:?}", token("t0p-s3cr3t")).contains("t0p"));
-    }
-
-    #[test]
-    fn a_token_goes_into_the_header_that_the_connector_names_and_a_bad_one_goes_nowhere() {
-        let catalog = crate::connectors::Catalog::builtin();
-        let hubspot = catalog.get("hubspot").expect("built in");
-        let request = || ProviderRequest {
-            method: http::Method::GET,
-            url: "https://api.hubapi.com/crm/v3/objects/contacts/1%2F2".to_owned(),
-            headers: Vec::new(),
-            content_type: None,
-            body: None,
-        };
-        let wire = attach("hubspot", hubspot.auth(), &token("abc"), request()).expect("attached");
-        assert_eq!(wire.headers["authorization"], "Bearer abc");
-        assert!(wire.headers["authorization"].is_sensitive());
-        assert!(
-            wire.url.ends_with("/1%2F2"),
-            "the path stays as the connector escaped it: {}",
-            wire.url
-        );
-        assert!(!format!("{wire:?}").contains("abc"));
-        assert!(attach("hubspot", hubspot.auth(), &token("a\r\nX-Evil: 1"), request()).is_err());
-        assert!(attach("hubspot", hubspot.auth(), &Credentials::None, request()).is_err());
-    }
-
-    #[test]
-    fn a_shown_request_is_the_one_that_would_leave_without_its_secrets() {
-        let catalog = crate::connectors::Catalog::builtin();
-        let credentials = [
-            token("s3cr3t-t0ken"),
-            Credentials::ApiKey {
-                key: Secret::new("s3cr3t-k3y".to_owned()),
-            },
-            Credentials::Basic {
-                username: "s3cr3t-n4me".to_owned(),
-                password: Secret::new("s3cr3t-w0rd".to_owned()),
-            },
-        ];
-        let mut shown_some = 0;
-        for provider in catalog.names() {
-            let connector = catalog.get(provider).expect("built in");
-            for credentials in &credentials {
-                let request = || ProviderRequest {
-                    method: http::Method::POST,
-                    url: "https://api.example.com/things?a=b".to_owned(),
-                    headers: vec![("X-A".to_owned(), "b".to_owned())],
-                    content_type: Some("application/json".to_owned()),
-                    body: Some(b"{}".to_vec()),
-                };
-                let wire = attach(provider, connector.auth(), credentials, request());
-                let shown = show(provider, connector.auth(), credentials, request());
-                assert_eq!(wire.is_ok(), shown.is_ok(), "{provider}");
-                let (Ok(wire), Ok(shown)) = (wire, shown) else {
-                    continue;
-                };
-                shown_some += 1;
-                let text = format!("{shown:?}");
-                let encoded = "czNjcjN0"; // `s3cr3t` as base64 writes it.
-                assert!(
-                    !text.contains("s3cr3t") && !text.contains(encoded),
-                    "{provider}: {text}"
-                );
-                let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
-                assert_eq!(
-                    names(wire.headers.keys().map(http::HeaderName::as_str).collect()),
-                    names(shown.headers.iter().map(|(name, _)| name.as_str()).collect())
-                );
-            }
-        }
-        assert!(shown_some > 130, "{shown_some}");
     }
 }

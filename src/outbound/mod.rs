@@ -1,9 +1,16 @@
 //! Everything that leaves for a provider: the one HTTP client, credentials, the address guard, body caps and timeouts.
 //! Connectors build requests and read answers without I/O; only this module sends.
 
+mod attach;
 mod client;
 mod credentials;
 mod guard;
+mod inputs;
+mod mint;
+mod sigv4;
 
+pub use attach::{ShownRequest, attach, show};
 pub use client::{Outbound, OutboundOptions, SendError, WireRequest};
-pub use credentials::{CredentialError, Credentials, SealedCredentials, ShownRequest, attach, serves, show};
+pub use credentials::{CredentialError, Credentials, SealedCredentials};
+pub use inputs::check;
+pub use mint::{Account, MintError, Token};

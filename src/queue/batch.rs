@@ -293,35 +293,35 @@ async fn send(
     chunk: &[usize],
 ) -> Result<Turn, Unsent> {
     let unsafe_to_repeat = batch.is_unsafe_to_repeat();
-    writes
-        .perform_chunk(batch, chunk, async |_, carried: Vec<usize>| {
-            // Reading what comes before the write took its time, and a process can stand still: the last look.
-            if !holder.shards.may_send(holder.lease) {
-                return Err(Unsent::Lost);
-            }
-            if !unsafe_to_repeat {
-                return Ok(());
-            }
-            let sent: Vec<Note> = carried
-                .iter()
-                .map(|index| Note::new(*index, NoteState::Sent))
-                .collect();
-            // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
-            let begin = BeginAttempt {
-                worker: holder.shards.worker,
-                lease: holder.lease,
-                attempt: NewAttempt {
-                    records: Some(notes_text(&sent)),
-                    ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
-                },
-            };
-            if writes.begin_attempt(begin).await? {
-                Ok(())
-            } else {
-                Err(Unsent::Lost)
-            }
-        })
-        .await
+    let may_send = || holder.shards.may_send(holder.lease);
+    let before_send = async |_, carried: Vec<usize>| {
+        // Reading what comes before the write took its time, and a process can stand still: the last look.
+        if !may_send() {
+            return Err(Unsent::Lost);
+        }
+        if !unsafe_to_repeat {
+            return Ok(());
+        }
+        let sent: Vec<Note> = carried
+            .iter()
+            .map(|index| Note::new(*index, NoteState::Sent))
+            .collect();
+        // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
+        let begin = BeginAttempt {
+            worker: holder.shards.worker,
+            lease: holder.lease,
+            attempt: NewAttempt {
+                records: Some(notes_text(&sent)),
+                ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
+            },
+        };
+        if writes.begin_attempt(begin).await? {
+            Ok(())
+        } else {
+            Err(Unsent::Lost)
+        }
+    };
+    writes.perform_chunk(batch, chunk, before_send, may_send).await
 }
 
 fn new_row(item: &Claimed, holder: &Holder<'_>, time: crate::clock::Time) -> NewAttempt {

@@ -283,27 +283,32 @@ async fn perform(
         excerpt: None,
         records: None,
     };
+    let may_send = || holder.shards.may_send(holder.lease);
     let performed: Performed = writes
-        .perform(&mut job, async |_| {
-            // Reading what comes before the write took its time, and a process can stand still: the last look.
-            if !holder.shards.may_send(holder.lease) {
-                return Err(Unsent::Lost);
-            }
-            if !unsafe_to_repeat {
-                return Ok(());
-            }
-            // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
-            let begin = BeginAttempt {
-                worker: holder.shards.worker,
-                lease: holder.lease,
-                attempt: row(),
-            };
-            if writes.begin_attempt(begin).await? {
-                Ok(())
-            } else {
-                Err(Unsent::Lost)
-            }
-        })
+        .perform(
+            &mut job,
+            async |_| {
+                // Reading what comes before the write took its time, and a process can stand still: the last look.
+                if !may_send() {
+                    return Err(Unsent::Lost);
+                }
+                if !unsafe_to_repeat {
+                    return Ok(());
+                }
+                // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
+                let begin = BeginAttempt {
+                    worker: holder.shards.worker,
+                    lease: holder.lease,
+                    attempt: row(),
+                };
+                if writes.begin_attempt(begin).await? {
+                    Ok(())
+                } else {
+                    Err(Unsent::Lost)
+                }
+            },
+            may_send,
+        )
         .await?;
     let current = writes.note_credentials(&route, &performed.outcome).await;
     let hint = hint_of(&performed.outcome, writes.now());

@@ -167,12 +167,6 @@ fn of_batch(
 }
 
 fn shown(route: &Route, request: ProviderRequest) -> Option<ShownRequest> {
-    let connector = &route.connector;
-    show(
-        connector.provider(),
-        connector.auth(),
-        &route.connection.credentials,
-        request,
-    )
-    .ok()
+    let (connector, connection) = (&route.connector, &route.connection);
+    show(connector, &connection.credentials, &connection.vars, request).ok()
 }

@@ -122,7 +122,8 @@ impl Writes {
         let described = connector
             .interpret_description(object, &connection.vars, &main, also.as_ref(), now)
             .map_err(|mut outcome| {
-                super::perform::make_presentable(&mut outcome, &connection.credentials);
+                let secrets = connection.credentials.secret_texts(connector.auth());
+                super::perform::make_presentable(&mut outcome, &secrets);
                 failed(outcome)
             })?;
         let object = Arc::new(described);

@@ -282,12 +282,16 @@ impl Writes {
         let mut begun = None;
         let mut begin = Some(begin);
         let performed = self
-            .perform(job, async |sent| {
-                if let Some(begin) = begin.take() {
-                    begun = Some(begin(Some(sent)).await?);
-                }
-                Ok::<(), WriteError>(())
-            })
+            .perform(
+                job,
+                async |sent| {
+                    if let Some(begin) = begin.take() {
+                        begun = Some(begin(Some(sent)).await?);
+                    }
+                    Ok::<(), WriteError>(())
+                },
+                || true,
+            )
             .await?;
         let run_at = match (begun, begin) {
             (Some(run_at), _) => run_at,

@@ -4,6 +4,7 @@
 pub mod backlog;
 pub mod batch;
 pub mod bell;
+mod deliver;
 pub mod derive;
 mod excerpt;
 pub mod fields;
@@ -429,7 +430,7 @@ impl Writes {
                 let (performed, stored) = match key {
                     Some(key) => Box::pin(self.perform_once(&mut job, operation, key)).await?,
                     None => {
-                        let performing = self.perform(&mut job, async |_| Ok::<(), WriteError>(()));
+                        let performing = self.perform(&mut job, async |_| Ok::<(), WriteError>(()), || true);
                         let performed = Box::pin(performing).await?;
                         (performed, Stored::Not(Box::new(operation)))
                     }

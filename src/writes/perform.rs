@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use super::request::StoredRequest;
-use super::route::{ConnectionUse, Route};
+use super::route::Route;
 use super::{Writes, reconcile};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{
-    Command, Connector, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
-    RefusalKind, RetryClass, Step, quota_exhausted,
+    Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RefusalKind,
+    RetryClass, Step, quota_exhausted,
 };
 use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
-use crate::metrics::seconds;
-use crate::outbound::{CredentialError, Credentials, SendError, attach};
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
 pub(super) const RAW_RESPONSE_BYTES: usize = 16 << 10;
@@ -88,9 +86,9 @@ impl Performed {
     }
 
     /// See [`make_presentable`].
-    pub(super) fn make_presentable(&mut self, credentials: &Credentials) {
-        make_presentable(&mut self.outcome, credentials);
-        self.raw.iter_mut().for_each(|text| clean(text, credentials));
+    pub(super) fn make_presentable(&mut self, secrets: &[&str]) {
+        make_presentable(&mut self.outcome, secrets);
+        self.raw.iter_mut().for_each(|text| clean(text, secrets));
     }
 
     /// The class of the outcome in one word, for attempts and logs.
@@ -109,8 +107,8 @@ impl Performed {
     }
 }
 
-pub(super) fn clean(text: &mut String, credentials: &Credentials) {
-    for secret in credentials.secret_texts() {
+pub(super) fn clean(text: &mut String, secrets: &[&str]) {
+    for secret in secrets {
         if text.contains(secret) {
             *text = text.replace(secret, "***");
         }
@@ -121,15 +119,15 @@ pub(super) fn clean(text: &mut String, credentials: &Credentials) {
 }
 
 /// Takes out what must not be shown or cannot be kept: secrets that a provider repeats, and NUL characters.
-pub(super) fn make_presentable(outcome: &mut Outcome, credentials: &Credentials) {
+pub(super) fn make_presentable(outcome: &mut Outcome, secrets: &[&str]) {
     match outcome {
         Outcome::Succeeded { record_id, .. } => {
-            record_id.iter_mut().for_each(|text| clean(text, credentials));
+            record_id.iter_mut().for_each(|text| clean(text, secrets));
         }
         Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
-            clean(&mut error.message, credentials);
+            clean(&mut error.message, secrets);
         }
-        Outcome::Retry { error, .. } => clean(&mut error.message, credentials),
+        Outcome::Retry { error, .. } => clean(&mut error.message, secrets),
     }
 }
 
@@ -247,47 +245,6 @@ impl<'a> Job<'a> {
 }
 
 impl Writes {
-    /// Sends a request of the connector with the connection's credentials.
-    pub(super) async fn send_for(
-        &self,
-        connector: &Connector,
-        connection: &ConnectionUse,
-        request: ProviderRequest,
-    ) -> Result<ProviderResponse, SendFailure> {
-        let wire = attach(
-            connector.provider(),
-            connector.auth(),
-            &connection.credentials,
-            request,
-        )?;
-        let started = Instant::now();
-        let answer = self.outbound.send(wire).await;
-        let kind = match &answer {
-            Ok(response) => match response.status {
-                200..300 => "2xx",
-                300..400 => "3xx",
-                429 => "429",
-                400..500 => "4xx",
-                _ => "5xx",
-            },
-            Err(SendError::Refused(_)) => "refused",
-            Err(SendError::NotSent(_)) => "unreachable",
-            Err(SendError::NoAnswer(_)) => "no_answer",
-        };
-        self.metrics
-            .provider_seconds
-            .observe(&[connector.provider(), kind], seconds(started.elapsed()));
-        Ok(answer?)
-    }
-
-    pub(super) async fn send(
-        &self,
-        route: &Route,
-        request: ProviderRequest,
-    ) -> Result<ProviderResponse, SendFailure> {
-        self.send_for(&route.connector, &route.connection, request).await
-    }
-
     /// Everything that comes before the write itself: the reads that rules or the connector ask for. `read` sees each of
     /// those requests before it is sent.
     ///
@@ -354,26 +311,34 @@ impl Writes {
     }
 
     /// Performs a write. `before_send` runs right before the write itself leaves, once everything else is done; when it
-    /// fails nothing is sent.
+    /// fails nothing is sent. `still` is asked before a write that was refused with an old token leaves once more with a new
+    /// one, which takes its time to fetch.
     ///
     /// # Errors
     /// Only what `before_send` fails with. Whatever the provider does is in the outcome.
-    pub async fn perform<F, E>(&self, job: &mut Job<'_>, before_send: F) -> Result<Performed, E>
+    pub async fn perform<F, E>(
+        &self,
+        job: &mut Job<'_>,
+        before_send: F,
+        still: impl Fn() -> bool,
+    ) -> Result<Performed, E>
     where
         F: AsyncFnOnce(Time) -> Result<(), E>,
     {
         let request = match self.ready(job, |_| {}).await {
             Ok(request) => request,
-            Err(mut unsent) => {
-                unsent.make_presentable(&job.route.connection.credentials);
-                unsent.skipped = std::mem::take(&mut job.skipped);
-                return Ok(*unsent);
-            }
+            Err(unsent) => return Ok(never_left(job, unsent)),
+        };
+        // A token is there before the write is noted as sent: without one it certainly is not.
+        let mut access = match self.access(&job.route.connector, &job.route.connection).await {
+            Ok(access) => access,
+            Err(failure) => return Ok(never_left(job, self.unsent(failure.before_write()))),
         };
         let sent = self.clock.now();
         before_send(sent).await?;
         let started = Instant::now();
-        let answer = self.send(job.route, request).await;
+        let is_unauthorized = |response: &ProviderResponse| self.is_unauthorized(job, response);
+        let answer = access.send_write(request, is_unauthorized, still).await;
         let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
         let answered_at = self.clock.now();
         let mut performed = match answer {
@@ -412,8 +377,14 @@ impl Writes {
                 }
             }
         };
-        performed.make_presentable(&job.route.connection.credentials);
+        performed.make_presentable(&access.secret_texts());
         Ok(performed)
+    }
+
+    fn is_unauthorized(&self, job: &Job<'_>, response: &ProviderResponse) -> bool {
+        let now = self.clock.now().to_timestamp();
+        let outcome = job.route.connector.interpret(&job.command(), response, now);
+        matches!(outcome, Outcome::Unauthorized(_))
     }
 
     /// Reads the fields that are written only when the provider has no value, and decides. When the read fails, so does the
@@ -464,6 +435,13 @@ impl Writes {
     }
 }
 
+/// A write that came to its end without being sent.
+fn never_left(job: &mut Job<'_>, mut unsent: Box<Performed>) -> Performed {
+    unsent.make_presentable(&job.route.secret_texts());
+    unsent.skipped = std::mem::take(&mut job.skipped);
+    *unsent
+}
+
 /// A delete names no record afterwards; and when there was none, the message says which.
 fn settle_delete(job: &Job<'_>, outcome: Outcome) -> Outcome {
     match outcome {
@@ -504,45 +482,4 @@ pub(super) fn refused(refusal: &Refusal) -> ProviderError {
         _ => ErrorClass::Validation,
     };
     error(class, refusal.message.clone())
-}
-
-/// Why no answer came.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SendFailure {
-    /// The credentials cannot be put on the request.
-    #[error(transparent)]
-    Credentials(#[from] CredentialError),
-    /// The network.
-    #[error(transparent)]
-    Send(#[from] SendError),
-}
-
-impl SendFailure {
-    /// What it means when the request that failed was a read before the write.
-    pub(super) fn before_write(&self) -> Outcome {
-        of_read(self.of_write(false))
-    }
-
-    /// What it means when the request that failed was the write.
-    pub(super) fn of_write(&self, unsafe_to_repeat: bool) -> Outcome {
-        let message = self.to_string();
-        match self {
-            Self::Credentials(_) | Self::Send(SendError::Refused(_)) => {
-                Outcome::Rejected(error(ErrorClass::Config, message))
-            }
-            Self::Send(SendError::NotSent(_)) => Outcome::Retry {
-                error: error(ErrorClass::Transient, message),
-                class: RetryClass::Transient,
-                after: None,
-            },
-            Self::Send(SendError::NoAnswer(_)) if unsafe_to_repeat => {
-                Outcome::Unknown(error(ErrorClass::Unknown, message))
-            }
-            Self::Send(SendError::NoAnswer(_)) => Outcome::Retry {
-                error: error(ErrorClass::Server, message),
-                class: RetryClass::Transient,
-                after: None,
-            },
-        }
-    }
 }

@@ -119,7 +119,7 @@ impl Writes {
                 Verdict::Send
             }
             Err(mut unsent) => {
-                unsent.make_presentable(&route.connection.credentials);
+                unsent.make_presentable(&route.secret_texts());
                 match &unsent.outcome {
                     Outcome::Succeeded { .. } => Verdict::NothingToSend,
                     other => Verdict::Fail(
@@ -177,7 +177,7 @@ impl Writes {
                 }
                 Ok(None) | Err(Outcome::Succeeded { .. }) => {}
                 Err(mut outcome) => {
-                    make_presentable(&mut outcome, &route.connection.credentials);
+                    make_presentable(&mut outcome, &route.secret_texts());
                     let text = error_of(&outcome).map_or_else(String::new, |error| rejection(object, error));
                     verdict = Verdict::Fail(text);
                     break;
@@ -234,14 +234,9 @@ fn shown(
     requests: Vec<(bool, ProviderRequest)>,
     verdict: &mut Verdict,
 ) -> Vec<PreviewRequest> {
-    let connector = &route.connector;
+    let (connector, connection) = (&route.connector, &route.connection);
     let shown = |(is_write, request): (bool, ProviderRequest)| {
-        let request = show(
-            connector.provider(),
-            connector.auth(),
-            &route.connection.credentials,
-            request,
-        )?;
+        let request = show(connector, &connection.credentials, &connection.vars, request)?;
         Ok::<_, crate::outbound::CredentialError>(PreviewRequest { is_write, request })
     };
     match requests.into_iter().map(shown).collect() {

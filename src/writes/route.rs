@@ -145,6 +145,12 @@ impl Route {
         })
     }
 
+    /// Every secret text of the connection: see [`Credentials::secret_texts`].
+    #[must_use]
+    pub fn secret_texts(&self) -> Vec<&str> {
+        self.connection.credentials.secret_texts(self.connector.auth())
+    }
+
     /// The provider's name of an object and, where the integration gives it one, the app's. `object` is either of them; a name
     /// that the integration does not have is taken for the provider's.
     #[must_use]

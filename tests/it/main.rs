@@ -8,6 +8,7 @@
 mod api;
 mod command_line;
 mod connectors;
+mod credentials;
 mod harness;
 mod limits;
 mod manifest;

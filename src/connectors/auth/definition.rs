@@ -1,8 +1,13 @@
 //! Credentials as a file writes them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::{Attach, Auth, BASIC_VALUE, Basic, Health, Input, Mint, OAuth2, Place, Scheme};
+use super::{
+    ACCESS_KEY_ID, Attach, Auth, AwsSigV4, BASIC_VALUE, Basic, Health, Input, Mint, MintGrant, OAuth2, Place,
+    SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, names,
+};
 use crate::connectors::declarative::ordered::Ordered;
 
 /// `auth` of a file.
@@ -71,13 +76,16 @@ struct CustomDef {
 #[serde(deny_unknown_fields)]
 struct SigV4Def {
     service: String,
+    region: String,
+    #[serde(default)]
+    hosts: BTreeMap<String, String>,
 }
 
 impl AuthDef {
     /// The checked form.
     ///
     /// # Errors
-    /// When there is not exactly one kind of credential, or a custom header names an unknown input.
+    /// When there is not exactly one kind of credential, or a text names an unknown input.
     pub fn resolve(&self) -> Result<Auth, String> {
         let given = [
             self.oauth2.is_some(),
@@ -135,14 +143,10 @@ impl AuthDef {
             check_inputs(&attach, &custom.inputs)?;
             (Scheme::Custom(custom.inputs.clone()), attach)
         } else if let Some(mint) = &self.mint {
+            check_mint(mint)?;
             (Scheme::Mint(mint.clone()), vec![bearer()])
         } else if let Some(aws) = &self.aws_sigv4 {
-            (
-                Scheme::AwsSigV4 {
-                    service: aws.service.clone(),
-                },
-                Vec::new(),
-            )
+            (Scheme::AwsSigV4(aws.resolve()?), Vec::new())
         } else {
             (Scheme::None, Vec::new())
         };
@@ -161,6 +165,29 @@ impl AuthDef {
     }
 }
 
+impl SigV4Def {
+    fn resolve(&self) -> Result<AwsSigV4, String> {
+        check_names("aws_sigv4.region", &self.region, &[])?;
+        let input = |name: &str, display_name: &str| Input {
+            name: name.to_owned(),
+            display_name: Some(display_name.to_owned()),
+            description: None,
+            optional: name == SESSION_TOKEN,
+            public: name == ACCESS_KEY_ID,
+        };
+        Ok(AwsSigV4 {
+            service: self.service.clone(),
+            region: self.region.clone(),
+            hosts: self.hosts.clone(),
+            inputs: vec![
+                input(ACCESS_KEY_ID, "Access key ID"),
+                input(SECRET_ACCESS_KEY, "Secret access key"),
+                input(SESSION_TOKEN, "Session token"),
+            ],
+        })
+    }
+}
+
 fn check_inputs(attach: &[Attach], inputs: &[Input]) -> Result<(), String> {
     for one in attach {
         let secrets = inputs.iter().map(|i| (i.name.clone(), String::new())).collect();
@@ -168,6 +195,43 @@ fn check_inputs(attach: &[Attach], inputs: &[Input]) -> Result<(), String> {
             return Err(format!(
                 "`{}` of `{}` names a secret that is not in `inputs`",
                 one.value, one.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A mint has all that its grant needs, and its texts name nothing unknown.
+fn check_mint(mint: &Mint) -> Result<(), String> {
+    let text = |name: &str| format!("{{{name}}}");
+    match (mint.grant, &mint.private_key) {
+        (MintGrant::ClientCredentials, _) => {
+            for name in ["clientId", "clientSecret"] {
+                check_names("mint.grant", &text(name), &mint.inputs)?;
+            }
+        }
+        (_, Some(key)) => check_names("mint.private_key", &text(key), &mint.inputs)?,
+        (_, None) => return Err("mint.private_key is missing: the assertion has to be signed".into()),
+    }
+    if let Some(claim) = ["iat", "exp", "jti"]
+        .iter()
+        .find(|c| mint.claims.contains_key(**c))
+    {
+        return Err(format!(
+            "mint.claims: `{claim}` is added to each assertion: leave it out"
+        ));
+    }
+    mint.texts()
+        .try_for_each(|text| check_names("mint", text, &mint.inputs))
+}
+
+/// Every place of a text is a variable of the connection, or an input or a member of one.
+fn check_names(at: &str, text: &str, inputs: &[Input]) -> Result<(), String> {
+    for name in names(text).ok_or_else(|| format!("{at}: `{text}` has a brace without its other half"))? {
+        let first = name.split('.').next().unwrap_or_default();
+        if first != "conn" && !inputs.iter().any(|input| input.name == first) {
+            return Err(format!(
+                "{at}: `{text}` names `{first}`, which is not in `inputs`"
             ));
         }
     }

@@ -1,12 +1,14 @@
 //! How credentials are obtained and attached. Only data: the outbound layer holds the secrets and does the work.
 
 mod definition;
+mod places;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 pub use definition::AuthDef;
+pub use places::{fill, names};
 
 /// How a provider authenticates its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +35,8 @@ pub enum Scheme {
     /// A token that is minted with a signed assertion or the app's own credentials. The secret `access_token` is
     /// attached.
     Mint(Mint),
-    /// Each request is signed as AWS asks (Signature Version 4) with the secrets `access_key_id` and
-    /// `secret_access_key`.
-    AwsSigV4 {
-        /// The service name in the signature.
-        service: String,
-    },
+    /// Each request is signed as AWS asks (Signature Version 4).
+    AwsSigV4(AwsSigV4),
     /// No credential.
     None,
 }
@@ -108,7 +106,7 @@ pub enum Grant {
 }
 
 /// How the app proves who it is at the token URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// `client_id` and `client_secret` in the form.
@@ -146,7 +144,7 @@ pub struct Basic {
 }
 
 /// A secret or a setting that the user enters.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Its name in the connection's secrets.
@@ -155,44 +153,105 @@ pub struct Input {
     pub display_name: Option<String>,
     /// Where to find it.
     pub description: Option<String>,
+    /// Whether a connection can do without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Whether it may be seen: a user name, say.
+    #[serde(default)]
+    pub public: bool,
 }
 
-/// A token that the outbound layer mints.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// How requests are signed for AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsSigV4 {
+    /// The service in the signature.
+    pub service: String,
+    /// The region in the signature: a text over the connection's variables.
+    pub region: String,
+    /// The services of hosts whose first label is another: `identitystore` of `identitystore.eu-west-1.amazonaws.com`.
+    pub hosts: BTreeMap<String, String>,
+    /// What the user enters: [`ACCESS_KEY_ID`], [`SECRET_ACCESS_KEY`], [`SESSION_TOKEN`].
+    pub inputs: Vec<Input>,
+}
+
+/// The input with the id of an AWS access key.
+pub const ACCESS_KEY_ID: &str = "access_key_id";
+/// The input with an AWS secret access key.
+pub const SECRET_ACCESS_KEY: &str = "secret_access_key";
+/// The input with the session token of temporary AWS keys.
+pub const SESSION_TOKEN: &str = "session_token";
+
+/// A token that the outbound layer mints. Texts have the inputs as `{name}`, a member of an input that is JSON as
+/// `{name.member}`, and the connection's variables as `{conn.name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mint {
-    /// `jwt_bearer` (RFC 7523 assertion grant), `jwt_client` (client credentials with a signed client assertion) or
-    /// `client_credentials`.
+    /// How it is asked for.
     pub grant: MintGrant,
     /// Where the token comes from.
     pub token_url: String,
-    /// The signature algorithm: `RS256` or `PS256`.
-    pub algorithm: Option<String>,
-    /// The claims of the assertion: texts over the inputs and the connection's variables.
+    /// The signature algorithm of the assertion.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// The claims of the assertion: texts. `iat`, `exp` and `jti` are added.
     #[serde(default)]
     pub claims: BTreeMap<String, String>,
-    /// The `kid` of the assertion's header.
+    /// The `kid` of the assertion's header: a text.
     pub key_id: Option<String>,
-    /// The input that holds the private key.
+    /// The input that holds the private key, or the member of one, as in `serviceAccountKey.private_key`.
     pub private_key: Option<String>,
-    /// Further parameters of the token request.
+    /// Further parameters of the token request: texts.
     #[serde(default)]
     pub token_params: BTreeMap<String, String>,
+    /// How `clientId` and `clientSecret` are sent, for [`MintGrant::ClientCredentials`].
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+    /// Seconds that a token lives when the token answer does not say.
+    pub expires_in: Option<u64>,
     /// What the user enters.
     #[serde(default)]
     pub inputs: Vec<Input>,
 }
 
+impl Mint {
+    /// All of its texts with places.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let maps = self.claims.values().chain(self.token_params.values());
+        maps.chain(&self.key_id).map(String::as_str)
+    }
+}
+
 /// How a token is minted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MintGrant {
-    /// `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` with a signed `assertion`.
+    /// `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` with a signed `assertion` (RFC 7523).
     JwtBearer,
-    /// `grant_type=client_credentials` with a signed `client_assertion`.
+    /// `grant_type=client_credentials` with a signed `client_assertion` (RFC 7523).
     JwtClient,
-    /// `grant_type=client_credentials` with the app's id and secret.
+    /// `grant_type=client_credentials` with the inputs `clientId` and `clientSecret`.
     ClientCredentials,
+}
+
+/// How an assertion is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[default]
+    RS256,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+}
+
+impl Algorithm {
+    /// The name in the assertion's header.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::PS256 => "PS256",
+        }
+    }
 }
 
 /// One credential on a request.
@@ -239,8 +298,19 @@ impl Auth {
             Scheme::OAuth2(_) => "oauth2",
             Scheme::ApiKey => "apiKey",
             Scheme::Basic(_) => "basic",
-            Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4 { .. } => "custom",
+            Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4(_) => "custom",
             Scheme::None => "none",
+        }
+    }
+
+    /// What the user enters as `customAuth`; empty for credentials of other kinds.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        match &self.scheme {
+            Scheme::Custom(inputs) => inputs,
+            Scheme::Mint(mint) => &mint.inputs,
+            Scheme::AwsSigV4(aws) => &aws.inputs,
+            _ => &[],
         }
     }
 }
@@ -268,16 +338,7 @@ impl Attach {
                 base64::engine::general_purpose::STANDARD.encode(pair)
             ));
         }
-        let mut out = String::new();
-        let mut rest = self.value.as_str();
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}')?;
-            out.push_str(before);
-            out.push_str(secrets.get(name)?);
-            rest = after;
-        }
-        out.push_str(rest);
-        Some(out)
+        fill(&self.value, |name| secrets.get(name).map(Into::into)).ok()
     }
 }
 

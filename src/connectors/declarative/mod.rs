@@ -21,4 +21,4 @@ mod template;
 pub(in crate::connectors) mod text;
 pub(in crate::connectors) mod url;
 
-pub use hint::exhausted as quota_exhausted;
+pub use hint::{exhausted as quota_exhausted, hint as retry_hint};

@@ -1,5 +1,7 @@
 //! The URL of a request.
 
+use std::collections::BTreeMap;
+
 use super::escape::push_query;
 use super::plan::{Plan, Query, QueryValue};
 use super::prepare::Surroundings;
@@ -19,14 +21,7 @@ pub fn url(
     query: &[(Text, Query)],
 ) -> Result<String, Refusal> {
     let mut url = String::with_capacity(128);
-    let own = plan
-        .base_url_variable
-        .as_deref()
-        .and_then(|name| Some((name, scope.var(name)?)));
-    match own {
-        Some((name, base)) => url.push_str(checked_base(name, base)?),
-        None => base_into(&mut url, &plan.base_url, scope)?,
-    }
+    own_base_into(&mut url, plan, scope)?;
     let base_query = split_query(&mut url);
     path.render_into(&mut url, scope, Mode::Path)?;
     if let Some(rebase) = around.rebase {
@@ -65,6 +60,46 @@ pub fn url(
         push_parameter(&mut url, &name.render(scope, Mode::Plain)?, &value);
     }
     Ok(url)
+}
+
+/// Writes the base URL of a plan: that of the variable which holds the account's own one, else that of the file.
+fn own_base_into(url: &mut String, plan: &Plan, scope: &Scope<'_>) -> Result<(), Refusal> {
+    let own = plan
+        .base_url_variable
+        .as_deref()
+        .and_then(|name| Some((name, scope.var(name)?)));
+    match own {
+        Some((name, base)) => url.push_str(checked_base(name, base)?),
+        None => base_into(url, &plan.base_url, scope)?,
+    }
+    Ok(())
+}
+
+/// The URL with the base that was found out in the place of the one it was made with.
+///
+/// # Errors
+/// When what was found out is not a base URL.
+pub fn moved(
+    plan: &Plan,
+    scope: &Scope<'_>,
+    url: String,
+    found: &BTreeMap<String, String>,
+) -> Result<String, Refusal> {
+    let found = plan
+        .base_url_variable
+        .as_deref()
+        .and_then(|name| Some((name, found.get(name)?)));
+    let Some((name, base)) = found else {
+        return Ok(url);
+    };
+    let mut old = String::new();
+    own_base_into(&mut old, plan, scope)?;
+    match url.strip_prefix(&old) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => {
+            Ok(format!("{}{rest}", checked_base(name, base)?))
+        }
+        _ => Ok(url),
+    }
 }
 
 /// Writes the base URL of the file. A base that is one variable is a whole URL and checked as such.

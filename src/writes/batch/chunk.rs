@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Batch, Note, NoteState};
 use crate::clock::Time;
 use crate::connectors::{
-    BatchCommand, BatchOutcome, ErrorClass, Outcome, ProviderError, ProviderRequest, Refusal, RetryClass,
-    Step, quota_exhausted,
+    BatchCommand, BatchOutcome, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse,
+    Refusal, RetryClass, Step, quota_exhausted,
 };
 use crate::store::{AttemptState, NewAttempt};
 use crate::writes::perform::{
@@ -294,7 +294,8 @@ impl Writes {
     }
 
     /// Performs one call for these records: at most [`Batch::limit`] of them. `before_send` runs right before the call
-    /// leaves, with the records that it carries; when it fails nothing is sent.
+    /// leaves, with the records that it carries; when it fails nothing is sent. `still` is asked before a call that was
+    /// refused with an old token leaves once more.
     ///
     /// # Errors
     /// Only what `before_send` fails with.
@@ -303,23 +304,20 @@ impl Writes {
         batch: &mut Batch<'_>,
         chunk: &[usize],
         before_send: F,
+        still: impl Fn() -> bool,
     ) -> Result<Turn, E>
     where
         F: AsyncFnOnce(Time, Vec<usize>) -> Result<(), E>,
     {
         if let [index] = *chunk {
-            let performed = self
-                .perform(&mut batch.jobs[index], async |sent| {
-                    before_send(sent, vec![index]).await
-                })
-                .await?;
+            let before_send = async |sent| before_send(sent, vec![index]).await;
+            let performed = self.perform(&mut batch.jobs[index], before_send, still).await?;
             return Ok(Turn::of_single(index, performed));
         }
-        let credentials = &batch.route.connection.credentials;
         let ready = match self.ready_chunk(batch, chunk, |_| {}).await {
             Ok(ready) => ready,
             Err(mut outcome) => {
-                make_presentable(&mut outcome, credentials);
+                make_presentable(&mut outcome, &batch.route.secret_texts());
                 return Ok(Turn::unsent(chunk, &outcome, self.clock.now()));
             }
         };
@@ -329,13 +327,10 @@ impl Writes {
             .filter(|(_, fields)| !fields.is_empty())
             .collect();
         let mut turn = match (ready.request, ready.carried.as_slice()) {
-            (Some(request), carried) => self.call(batch, carried, request, before_send).await?,
+            (Some(request), carried) => self.call(batch, carried, request, before_send, still).await?,
             (None, &[index]) => {
-                let performed = self
-                    .perform(&mut batch.jobs[index], async |sent| {
-                        before_send(sent, vec![index]).await
-                    })
-                    .await?;
+                let before_send = async |sent| before_send(sent, vec![index]).await;
+                let performed = self.perform(&mut batch.jobs[index], before_send, still).await?;
                 Turn::of_single(index, performed)
             }
             (None, _) => Turn {
@@ -365,15 +360,36 @@ impl Writes {
         carried: &[usize],
         request: ProviderRequest,
         before_send: F,
+        still: impl Fn() -> bool,
     ) -> Result<Turn, E>
     where
         F: AsyncFnOnce(Time, Vec<usize>) -> Result<(), E>,
     {
-        let credentials = &batch.route.connection.credentials;
+        // A token is there before the write is noted as sent: without one it certainly is not.
+        let mut access = match self.access(&batch.route.connector, &batch.route.connection).await {
+            Ok(access) => access,
+            Err(failure) => {
+                let mut outcome = failure.before_write();
+                make_presentable(&mut outcome, &batch.route.secret_texts());
+                return Ok(Turn::unsent(carried, &outcome, self.clock.now()));
+            }
+        };
         let sent = self.clock.now();
         before_send(sent, carried.to_vec()).await?;
         let started = Instant::now();
-        let answer = self.send(batch.route, request).await;
+        let items: Vec<_> = carried.iter().map(|index| batch.item(*index)).collect();
+        let read = |response: &ProviderResponse| {
+            let now = self.clock.now().to_timestamp();
+            batch
+                .route
+                .connector
+                .interpret_batch(&command(batch, &items), response, now)
+        };
+        let is_unauthorized = |response: &ProviderResponse| {
+            matches!(read(response), BatchOutcome::Whole(Outcome::Unauthorized(_)))
+        };
+        let answer = access.send_write(request, is_unauthorized, still).await;
+        let secrets = access.secret_texts();
         let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
         let answered_at = self.clock.now();
         let turn = Turn {
@@ -386,7 +402,7 @@ impl Writes {
             )
         };
         let whole = |mut outcome: Outcome, turn: Turn| {
-            make_presentable(&mut outcome, credentials);
+            make_presentable(&mut outcome, &secrets);
             Turn {
                 outcomes: carried.iter().map(|index| (*index, outcome.clone())).collect(),
                 is_whole: true,
@@ -404,26 +420,21 @@ impl Writes {
             }
         };
         let now = answered_at.to_timestamp();
-        let items: Vec<_> = carried.iter().map(|index| batch.item(*index)).collect();
         let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
         let mut raw = (!raw.is_empty()).then(|| String::from_utf8_lossy(raw).into_owned());
-        raw.iter_mut().for_each(|text| clean(text, credentials));
+        raw.iter_mut().for_each(|text| clean(text, &secrets));
         let turn = Turn {
             status: Some(response.status),
             raw,
             pause: quota_exhausted(&response, now).map(|hint| hint.wait(now)),
             ..turn
         };
-        match batch
-            .route
-            .connector
-            .interpret_batch(&command(batch, &items), &response, now)
-        {
+        match read(&response) {
             BatchOutcome::Whole(outcome) => Ok(whole(outcome, turn)),
             BatchOutcome::Each(mut outcomes) => {
                 outcomes
                     .iter_mut()
-                    .for_each(|outcome| make_presentable(outcome, credentials));
+                    .for_each(|outcome| make_presentable(outcome, &secrets));
                 Ok(Turn {
                     outcomes: carried.iter().copied().zip(outcomes).collect(),
                     is_whole: false,

@@ -138,12 +138,15 @@ impl Writes {
                 return Ok(run);
             }
             let turn: Turn = self
-                .perform_chunk(batch, &chunk, async |sent, _: Vec<usize>| {
-                    match before_first.take() {
+                .perform_chunk(
+                    batch,
+                    &chunk,
+                    async |sent, _: Vec<usize>| match before_first.take() {
                         Some(before_first) => before_first(sent).await,
                         None => Ok(()),
-                    }
-                })
+                    },
+                    || true,
+                )
                 .await?;
             let notes = turn.notes(object, batch.all_or_none);
             run.progress.note(&notes);

@@ -67,8 +67,35 @@ async fn the_catalogue_is_open_to_all_and_says_what_works() {
     );
     assert_eq!(all["salesfinity"]["support"]["delete"], true);
     assert_eq!(all["gong"]["support"]["delete"], false);
-    // Tokens of this kind cannot be had yet, so nothing can be written there.
-    assert_eq!(all["netsuiteM2M"]["support"]["write"], false);
+    for (name, inputs) in [
+        ("netsuiteM2M", vec!["clientId", "certificateId", "privateKey"]),
+        ("salesforceJWT", vec!["clientId", "username", "privateKey"]),
+        ("googleWorkspaceDelegation", vec!["serviceAccountKey", "scopes"]),
+        ("microsoftAdminConsent", vec!["clientId", "clientSecret"]),
+        ("aws", vec!["access_key_id", "secret_access_key", "session_token"]),
+    ] {
+        let asked: Vec<&str> = all[name]["customOpts"]["inputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|input| input["name"].as_str().unwrap())
+            .collect();
+        assert_eq!((all[name]["authType"].as_str(), asked), (Some("custom"), inputs));
+        // What carries the token is not for the customer to fill.
+        assert!(all[name]["customOpts"].get("headers").is_none(), "{name}");
+    }
+    let inputs = &all["salesforceJWT"]["customOpts"]["inputs"];
+    assert_eq!(inputs[1]["fieldType"], "fieldTypeText");
+    assert!(inputs[2].get("fieldType").is_none(), "a secret is masked");
+    let cannot = all
+        .as_object()
+        .unwrap()
+        .values()
+        .filter(|provider| provider["support"]["write"] != true);
+    assert_eq!(
+        cannot.map(|provider| &provider["name"]).collect::<Vec<_>>(),
+        Vec::<&Value>::new()
+    );
 }
 
 #[tokio::test]

@@ -164,3 +164,28 @@ fn the_table_of_providers_in_the_documentation_is_current() {
         "run: amp-write connectors list --markdown > docs/providers.md"
     );
 }
+
+#[test]
+fn credentials_of_a_providers_own_kind_are_described_and_not_asked_for() {
+    let (well, text) = call(&["show", "aws"]);
+    assert!(
+        well && text.contains("input secret_access_key: ")
+            && text.contains("input session_token (optional): "),
+        "{text}"
+    );
+    let mut words = vec!["try", "aws", "create", "Users", "--record", "{}"];
+    words.extend(["--var", "region=eu-west-1", "--var", "identityStoreId=d-1"]);
+    words.extend(["--var", "instanceARN=arn:aws:sso:::instance/i"]);
+    let (well, text) = call(&words);
+    assert!(
+        well && text.contains("\nAuthorization: AWS4-HMAC-SHA256 "),
+        "{text}"
+    );
+    let mut words = vec!["try", "salesforceJWT", "create", "Account"];
+    words.extend(["--var", "workspace=acme"]);
+    let (well, text) = call(&words);
+    assert!(
+        well && text.contains("\nAuthorization: Bearer {access_token}"),
+        "{text}"
+    );
+}

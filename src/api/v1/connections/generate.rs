@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Connection, CredentialBlocks, check_metadata, check_ref, check_usable};
+use super::{Connection, CredentialBlocks, check_credentials, check_metadata, check_ref, check_variables};
 use crate::api::auth::Scope;
 use crate::api::extract::{Body, JsonBody};
 use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::outbound::Credentials;
 use crate::store::NewConnection;
+use crate::writes::route::connection_vars;
 
 /// A connection to be made. The credentials stand beside these fields, in one of the blocks of `CredentialBlocks`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,7 +39,7 @@ pub struct GenerateConnectionRequest {
 
 /// Make a connection
 ///
-/// From an API key, a name and a password, or OAuth2 tokens that the app has got already. They are sealed before they are stored and never given out.
+/// From an API key, a name and a password, OAuth2 tokens that the app has got already, or the provider's own inputs (`customAuth`). They are sealed before they are stored and never given out.
 #[utoipa::path(post, path = "/v1/projects/{project}/connections:generate", tag = "Connection", operation_id = "generateConnection",
     params(("project" = String, Path, description = "The project's id or name.")),
     request_body(content = GenerateConnectionRequest, description = "The fields of GenerateConnectionRequest and one block of CredentialBlocks."),
@@ -78,7 +79,7 @@ pub async fn generate_connection(
     if auth_scheme == "none" {
         return Err(Problem::invalid(
             "apiKey",
-            "is missing: send one of apiKey, basicAuth and oauth2AuthorizationCode",
+            "is missing: send one of apiKey, basicAuth, oauth2AuthorizationCode and customAuth",
         ));
     }
     let metadata = request
@@ -87,13 +88,9 @@ pub async fn generate_connection(
     let workspace = request
         .provider_workspace_ref
         .filter(|workspace| !workspace.is_empty());
-    check_usable(
-        &connector,
-        &credentials,
-        workspace.as_deref(),
-        metadata.as_deref(),
-        auth_scheme,
-    )?;
+    let vars = connection_vars(workspace.as_deref(), metadata.as_deref());
+    check_variables(&connector, &vars, "")?;
+    check_credentials(&connector, &credentials, &vars, auth_scheme, "")?;
     let project_id = scope.project().id;
     let id = app.clock.new_id();
     let sealed = credentials.seal(&app.vault, project_id, id).map_err(|error| {

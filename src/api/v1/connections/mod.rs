@@ -1,10 +1,13 @@
 //! Connections: customers' credentials. What is secret is taken in and never given out.
 
+mod custom;
 pub mod delete;
 pub mod generate;
 pub mod get;
 pub mod list;
 pub mod update;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,11 +15,11 @@ use utoipa::ToSchema;
 
 use crate::api::problem::Problem;
 use crate::clock::Time;
-use crate::connectors::{Connector, ProviderRequest};
-use crate::outbound::{Credentials, attach};
+use crate::connectors::Connector;
+use crate::outbound::{CredentialError, Credentials, check};
 use crate::store;
 use crate::vault::Secret;
-use crate::writes::route::connection_vars;
+pub use custom::CustomAuth;
 
 /// The longest reference or name, in bytes.
 const MAX_REF_BYTES: usize = 512;
@@ -87,7 +90,7 @@ pub struct Connection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub provider_metadata: Option<Value>,
-    /// `apiKey`, `basic`, `oauth2/authorizationCode` or `none`.
+    /// `apiKey`, `basic`, `oauth2/authorizationCode`, `custom` or `none`.
     pub auth_scheme: String,
     /// `created`, `working`, or `bad_credentials` once the provider has refused them.
     pub status: String,
@@ -143,9 +146,9 @@ pub struct CredentialBlocks {
     /// Not served by this version.
     #[schema(value_type = Option<Object>)]
     pub oauth2_password_credentials: Option<Map<String, Value>>,
-    /// Not served by this version.
+    /// The provider's own inputs, by the names that `GET /v1/providers/{provider}` tells in `customOpts.inputs`.
     #[schema(value_type = Option<Object>)]
-    pub custom_auth: Option<Map<String, Value>>,
+    pub custom_auth: Option<CustomAuth>,
 }
 
 /// A name and a password.
@@ -198,11 +201,9 @@ impl CredentialBlocks {
                 "oauth2PasswordCredentials",
                 self.oauth2_password_credentials.is_some(),
             ),
-            ("customAuth", self.custom_auth.is_some()),
         ] {
             if given {
-                let detail =
-                    "is not served by this version: it takes apiKey, basicAuth and oauth2AuthorizationCode";
+                let detail = "is not served by this version: it takes apiKey, basicAuth, oauth2AuthorizationCode and customAuth";
                 return Err(Problem::invalid(field(name), detail));
             }
         }
@@ -230,6 +231,9 @@ impl CredentialBlocks {
                 scopes: tokens.scopes.unwrap_or_default(),
             };
             found.push(("oauth2/authorizationCode", credentials));
+        }
+        if let Some(custom) = self.custom_auth {
+            found.push(("custom", custom.read(&field("customAuth"))?));
         }
         if found.len() > 1 {
             return Err(Problem::invalid(
@@ -279,26 +283,35 @@ fn check_metadata(metadata: &Map<String, Value>, field: &str) -> Result<(), Prob
     Ok(())
 }
 
-/// Checks that the connector can use credentials of this kind and these variables.
-fn check_usable(
+/// Checks that the connector can use credentials of this scheme over these variables. `prefix` leads to their fields.
+fn check_credentials(
     connector: &Connector,
     credentials: &Credentials,
-    workspace: Option<&str>,
-    metadata: Option<&str>,
-    field: &str,
+    vars: &BTreeMap<String, String>,
+    scheme: &str,
+    prefix: &str,
 ) -> Result<(), Problem> {
-    let probe = ProviderRequest {
-        method: http::Method::GET,
-        url: "https://provider.invalid/".to_owned(),
-        headers: Vec::new(),
-        content_type: None,
-        body: None,
-    };
-    attach(connector.provider(), connector.auth(), credentials, probe)
-        .map_err(|error| Problem::about(field, error.to_string()))?;
-    let vars = connection_vars(workspace, metadata);
-    match connector.check_variables(&vars).into_iter().next() {
-        Some(problem) => Err(Problem::about("providerMetadata", problem)),
+    check(connector, credentials, vars).map_err(|error| {
+        let field = match &error {
+            CredentialError::MissingInput { input, .. } | CredentialError::BadInput { input, .. } => {
+                format!("customAuth.{input}")
+            }
+            CredentialError::Variable(_) => "providerMetadata".to_owned(),
+            _ if scheme == "custom" => "customAuth".to_owned(),
+            _ => scheme.to_owned(),
+        };
+        Problem::about(format!("{prefix}{field}"), error.to_string())
+    })
+}
+
+/// Checks the variables of a connection.
+fn check_variables(
+    connector: &Connector,
+    vars: &BTreeMap<String, String>,
+    prefix: &str,
+) -> Result<(), Problem> {
+    match connector.check_variables(vars).into_iter().next() {
+        Some(problem) => Err(Problem::about(format!("{prefix}providerMetadata"), problem)),
         None => Ok(()),
     }
 }

@@ -6,18 +6,21 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Connection, CredentialBlocks, check_metadata, check_ref, not_found};
+use super::{
+    Connection, CredentialBlocks, check_credentials, check_metadata, check_ref, check_variables, not_found,
+};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments, id};
 use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::store::ConnectionChange;
+use crate::writes::route::connection_vars;
 
 /// What to change.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateConnectionRequest {
-    /// Any of `providerWorkspaceRef`, `providerMetadata`, `apiKey`, `basicAuth`, `oauth2AuthorizationCode`.
+    /// Any of `providerWorkspaceRef`, `providerMetadata`, `apiKey`, `basicAuth`, `oauth2AuthorizationCode`, `customAuth`.
     pub update_mask: Vec<String>,
     /// The new values of what the mask names.
     pub connection: ConnectionPatch,
@@ -39,9 +42,13 @@ pub struct ConnectionPatch {
     pub basic_auth: Option<super::BasicAuth>,
     /// Tokens of an OAuth2 grant.
     pub oauth2_authorization_code: Option<super::OAuth2Tokens>,
+    /// The provider's own inputs, all of them.
+    #[schema(value_type = Option<Object>)]
+    pub custom_auth: Option<super::CustomAuth>,
 }
 
-const ALLOWED: &str = "providerWorkspaceRef, providerMetadata, apiKey, basicAuth, oauth2AuthorizationCode";
+const ALLOWED: &str =
+    "providerWorkspaceRef, providerMetadata, apiKey, basicAuth, oauth2AuthorizationCode, customAuth";
 
 /// Update a connection
 ///
@@ -87,6 +94,7 @@ pub async fn update_connection(
                 blocks.oauth2_authorization_code =
                     Some(patch.oauth2_authorization_code.take().ok_or_else(missing)?);
             }
+            "customAuth" => blocks.custom_auth = Some(patch.custom_auth.take().ok_or_else(missing)?),
             _ => {
                 return Err(
                     Problem::invalid(format!("updateMask[{index}]"), "is not an allowed mask")
@@ -96,9 +104,24 @@ pub async fn update_connection(
         }
     }
     let blocks = blocks.read("connection.")?;
-    if blocks.is_none() && (change.provider_workspace_ref.is_some() || change.provider_metadata.is_some()) {
+    let changes_vars = change.provider_workspace_ref.is_some() || change.provider_metadata.is_some();
+    if blocks.is_none() && changes_vars {
         // They say where requests go: a key that lies in browsers must not send somebody's credentials elsewhere.
         scope.require_full()?;
+    }
+    let connector = app.catalog.get(&current.provider);
+    let workspace = change.provider_workspace_ref.as_ref();
+    let metadata = change.provider_metadata.as_ref();
+    let vars = connection_vars(
+        workspace
+            .or(current.provider_workspace_ref.as_ref())
+            .map(String::as_str),
+        metadata
+            .or(current.provider_metadata.as_ref())
+            .map(String::as_str),
+    );
+    if let Some(connector) = connector.as_ref().filter(|_| changes_vars) {
+        check_variables(connector, &vars, "connection.")?;
     }
     if let Some((scheme, credentials)) = blocks {
         if scheme != current.auth_scheme {
@@ -108,6 +131,9 @@ pub async fn update_connection(
             );
             return Err(Problem::invalid("updateMask", detail)
                 .remedy("Make a new connection for another auth scheme."));
+        }
+        if let Some(connector) = &connector {
+            check_credentials(connector, &credentials, &vars, scheme, "connection.")?;
         }
         let sealed = credentials
             .seal(&app.vault, project_id, connection_id)

@@ -155,6 +155,9 @@ pub struct CustomInput {
     /// Where to find it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// `fieldTypeText` for what may be seen while it is entered; a secret when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field_type: Option<&'static str>,
 }
 
 /// A call that says whether a credential works.
@@ -202,27 +205,8 @@ impl Blocks {
                     docs_url,
                 });
             }
-            Scheme::Custom(inputs) => blocks.custom = Some(custom_opts(connector, inputs)),
-            Scheme::Mint(mint) => {
-                blocks.custom = Some(CustomOpts {
-                    inputs: mint.inputs.iter().map(input).collect(),
-                    ..CustomOpts::default()
-                });
-            }
-            Scheme::AwsSigV4 { .. } => {
-                let names = [
-                    ("access_key_id", "Access key ID"),
-                    ("secret_access_key", "Secret access key"),
-                ];
-                let inputs = names.map(|(name, display_name)| CustomInput {
-                    name: name.to_owned(),
-                    display_name: display_name.to_owned(),
-                    prompt: None,
-                });
-                blocks.custom = Some(CustomOpts {
-                    inputs: inputs.into(),
-                    ..CustomOpts::default()
-                });
+            Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4(_) => {
+                blocks.custom = Some(custom_opts(connector));
             }
             Scheme::None => {}
         }
@@ -307,13 +291,15 @@ fn api_key_opts(connector: &Connector, docs_url: Option<String>) -> ApiKeyOpts {
     opts
 }
 
-fn custom_opts(connector: &Connector, inputs: &[Input]) -> CustomOpts {
+fn custom_opts(connector: &Connector) -> CustomOpts {
+    // What carries a token that is minted has no place for an input.
+    let carries_inputs = matches!(connector.auth().scheme, Scheme::Custom(_));
     let at = |place: Place| {
         let all = connector
             .auth()
             .attach
             .iter()
-            .filter(move |one| one.place == place);
+            .filter(move |one| carries_inputs && one.place == place);
         all.map(|one| CustomValue {
             name: one.name.clone(),
             value_template: one.value.replace('{', "{{ .").replace('}', " }}"),
@@ -323,7 +309,7 @@ fn custom_opts(connector: &Connector, inputs: &[Input]) -> CustomOpts {
     CustomOpts {
         headers: at(Place::Header),
         query_params: at(Place::Query),
-        inputs: inputs.iter().map(input).collect(),
+        inputs: connector.auth().inputs().iter().map(input).collect(),
     }
 }
 
@@ -332,5 +318,6 @@ fn input(input: &Input) -> CustomInput {
         name: input.name.clone(),
         display_name: input.display_name.clone().unwrap_or_else(|| input.name.clone()),
         prompt: input.description.clone(),
+        field_type: input.public.then_some("fieldTypeText"),
     }
 }

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use self::auth::{ApiKeyOpts, AuthHealthCheck, BasicOpts, CustomOpts, OAuth2Opts};
 use crate::action::Action;
 use crate::connectors::{Connector, ProviderSummary};
-use crate::outbound;
 
 /// A provider: how customers authenticate, and what can be done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -205,14 +204,13 @@ impl ProviderInfo {
 }
 
 impl Support {
-    /// What works: an action that the file has, at a provider whose credentials this server can attach.
+    /// What works: the actions that the file has.
     fn of(connector: &Connector) -> Self {
-        let serves = outbound::serves(connector.auth());
-        let can = |action| serves && connector.supports_action(action);
+        let can = |action| connector.supports_action(action);
         Self {
             bulk_write: BulkWrite {
-                insert: serves && connector.batches(Action::Create),
-                update: serves && connector.batches(Action::Update),
+                insert: connector.batches(Action::Create),
+                update: connector.batches(Action::Update),
                 upsert: false,
                 delete: false,
             },
