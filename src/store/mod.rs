@@ -305,7 +305,10 @@ pub trait InstallationStore: Send + Sync {
         integration_id: Uuid,
         group_ref: &str,
     ) -> Result<Option<RouteRow>>;
-    /// The same for an operation: the config and revision that it was accepted with, the connection as it is now.
+    /// The configs in force of the installations that use these connections, of those that may say something of limits. (One
+    /// statement for all lanes of a worker, whatever their project.)
+    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>>;
+    /// What a write needs for an operation: the config and revision that it was accepted with, the connection as it is now.
     /// `None` when the installation's config or the connection is gone.
     async fn find_pinned_route(
         &self,

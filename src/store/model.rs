@@ -296,6 +296,16 @@ row! {
 }
 
 row! {
+    /// The config of an installation, for the lane of its connection.
+    pub struct LaneConfig {
+        /// The lane: the connection's id.
+        pub lane_id: Uuid,
+        /// The config: JSON text.
+        pub content: String,
+    }
+}
+
+row! {
     /// A lane that has work, and what may keep it from starting.
     pub struct DueLane {
         /// The shard of the lane.

@@ -8,6 +8,7 @@ mod excerpt;
 pub mod fields;
 pub mod finished;
 pub mod idempotency;
+pub mod limits;
 pub mod perform;
 pub mod preview;
 mod reconcile;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::connections::{release_authorization_hold, upsert_group};
 use super::{SqliteStore, bump_config_version};
 use crate::store::{
-    Installation, InstallationChange, InstallationStore, NewConfig, NewInstallation, Result, RouteRow,
-    StoreError,
+    Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
+    RouteRow, StoreError,
 };
 
 const SELECT: &str = "
@@ -236,6 +236,24 @@ impl InstallationStore for SqliteStore {
             .bind(group_ref)
             .fetch_optional(&self.readers)
             .await?)
+    }
+
+    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
+        let mut connection = self.readers.acquire().await?;
+        let mut found = Vec::new();
+        for lane in lanes {
+            // Most say nothing of limits, and need not be read.
+            let configs: Vec<LaneConfig> = sqlx::query_as(
+                "SELECT n.connection_id AS lane_id, c.content FROM installations n
+                 JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
+                 WHERE n.connection_id = $1 AND c.content LIKE '%\"limits\"%'",
+            )
+            .bind(lane)
+            .fetch_all(&mut *connection)
+            .await?;
+            found.extend(configs);
+        }
+        Ok(found)
     }
 
     async fn find_pinned_route(
