@@ -49,6 +49,8 @@ struct Shown {
     group_ref: Option<String>,
     depth: i64,
     state: &'static str,
+    /// Records of which later writes are held because an earlier one failed.
+    held_records: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,6 +153,7 @@ fn show(lane: LaneStatus, limits: Option<Limits>, cap: u32) -> Shown {
         group_ref: lane.group_ref,
         depth: lane.depth,
         state,
+        held_records: lane.held_records,
         hold_reason: lane.hold_reason,
         until,
         oldest_due_seconds: due.then(|| now.since(lane.run_at).as_secs()),
@@ -187,6 +190,11 @@ fn table(lanes: &[Shown]) -> String {
             (Some(reason), _) => format!("held: {reason}"),
             (None, Some(until)) => format!("{} until {until}", lane.state),
             (None, None) => lane.state.to_owned(),
+        };
+        let state = match lane.held_records {
+            0 => state,
+            1 => format!("{state}, 1 record held"),
+            records => format!("{state}, {records} records held"),
         };
         let rate = match (lane.requests, lane.per_seconds) {
             (Some(requests), Some(seconds)) => format!(", {requests} per {seconds} s"),
@@ -262,6 +270,7 @@ mod tests {
             hold_reason: None,
             held_from: None,
             paused_until: None,
+            held_records: 0,
             has_worker: true,
             store_now: Time::from_micros(125_000_000),
         }
@@ -318,6 +327,7 @@ mod tests {
         };
         let of_installation = Shown {
             limits_of_installation: true,
+            held_records: 2,
             ..show(lane(), Some(limits), 2)
         };
         let text = table(&[
@@ -332,6 +342,7 @@ mod tests {
             "{text}"
         );
         assert!(lines[2].ends_with("4 at once"), "{text}");
+        assert!(lines[3].contains("ready, 2 records held"), "{text}");
         assert!(
             lines[3].ends_with("2 at once, 100 per 10 s (installation)"),
             "{text}"

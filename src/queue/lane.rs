@@ -329,6 +329,15 @@ impl Lane {
         self.more = true;
     }
 
+    /// The lane itself has changed: what was passed over may run.
+    pub fn changed(&mut self, now: Instant) {
+        self.look();
+        self.recheck = true;
+        if self.blocked {
+            self.read_from_start(now);
+        }
+    }
+
     /// The table is read from its beginning: nothing may be overlooked for ever.
     pub fn read_from_start(&mut self, now: Instant) {
         (self.pass_began, self.pass_took) = (now, None);
@@ -499,6 +508,25 @@ mod tests {
             paused_until: None,
             store_now: seconds(now),
         }
+    }
+
+    #[test]
+    fn a_lane_that_has_changed_is_read_from_its_beginning_when_something_of_it_was_passed_over() {
+        let mut lane = lane();
+        lane.more = true;
+        lane.read(&read(1_000, 900, false), true, Instant::now());
+        let passed = lane.after;
+        lane.changed(Instant::now());
+        assert!(lane.more && lane.recheck);
+        assert_eq!(lane.after, passed, "nothing waits before that");
+        let blocked = LaneRead {
+            blocked: true,
+            ..read(1_001, 900, false)
+        };
+        lane.read(&blocked, false, Instant::now());
+        lane.changed(Instant::now());
+        assert!(lane.more);
+        assert_eq!((lane.after, lane.floor), (Place::START, Place::START));
     }
 
     #[test]

@@ -527,8 +527,11 @@ impl Scheduler {
         for (lane_id, changed) in arrived.lanes {
             match self.lane(lane_id, now) {
                 Some(lane) => {
-                    lane.look();
-                    lane.recheck |= changed;
+                    if changed {
+                        lane.changed(now);
+                    } else {
+                        lane.look();
+                    }
                     self.place(lane_id, now);
                 }
                 None => elsewhere.push(lane_id),

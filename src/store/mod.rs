@@ -6,6 +6,7 @@
 pub mod batcher;
 mod claim;
 mod connect;
+mod holds;
 mod migrations;
 mod model;
 pub mod postgres;
@@ -36,7 +37,8 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
 /// Whether a list has to look at operations one by one.
 const fn filter_needs_scan(filter: &OperationFilter) -> bool {
-    let indexed = filter.installations.is_some()
+    let indexed = filter.holds_record
+        || filter.installations.is_some()
         || filter.client_ref.is_some()
         || matches!(
             filter.state,
@@ -323,7 +325,8 @@ pub trait InstallationStore: Send + Sync {
 #[async_trait]
 pub trait OperationStore: Send + Sync {
     /// Accepts writes: each operation with its queue item and its idempotency key, all or none. Answers for each, in order,
-    /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind.
+    /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind. What
+    /// repeats a write that holds its record takes that write's place in the order.
     async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>>;
     /// Ends synchronous writes that were accepted before they were sent. True for each that took effect; false when its
     /// queue item has been taken over. Attempts are kept in any case.
@@ -366,8 +369,17 @@ pub trait SteeringStore: Send + Sync {
     async fn get_accepting(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Accepting>>;
     /// The operations that repeat this one, oldest first.
     async fn list_replays(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Uuid>>;
-    /// Ends a doubt: false unless the operation is in the state needs_review.
-    async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool>;
+    /// Ends a doubt: false unless the operation is in the state needs_review. With `release` it holds its record no longer.
+    async fn resolve(
+        &self,
+        project_id: Uuid,
+        operation_id: Uuid,
+        result: &NewResult,
+        release: bool,
+    ) -> Result<bool>;
+    /// Ends all holds of a record: the one that this operation holds, or for which it waits. Answers the lane; `None` when
+    /// nothing was held.
+    async fn release_record(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Uuid>>;
     /// Asks the worker that has the lane's shard to cancel. Asking again is harmless.
     async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()>;
     /// Where such a request stands.
@@ -408,7 +420,7 @@ pub trait QueueStore: Send + Sync {
     /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
     async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
     /// Reads due items, the earliest of each lane first; changes nothing. Leaves out what the asks know already, and items
-    /// behind an earlier one of the same record. Requests of about `max_bytes` in all are read, but always one.
+    /// behind an earlier one of the same record, also one that failed and holds it. Requests of about `max_bytes` in all are read, but always one.
     async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim>;
     /// Reads items past their deadline, wherever they stand in their lanes, `limit` per lane at most; changes nothing.
     /// The clock of a held lane stands still: it has none.
@@ -421,7 +433,7 @@ pub trait QueueStore: Send + Sync {
     /// Appends attempts: durable before requests leave that must not be repeated blindly. False for each whose lease is
     /// no longer the worker's: nothing is appended, and nothing may be sent.
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>>;
-    /// Ends attempts: the item leaves with its result, or is put off. True for each that took effect; false where the
+    /// Ends attempts: the item leaves with its result, and holds its record if it says so and failed; or it is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
     /// Pauses a lane, from the store's now.

@@ -226,6 +226,8 @@ row! {
         pub attempts: Option<i32>,
         /// When it ended.
         pub finish_time: Option<Time>,
+        /// True while later writes to its record are held because it failed.
+        pub holds_record: bool,
     }
 }
 
@@ -348,6 +350,8 @@ row! {
         pub held_from: Option<Time>,
         /// Set when a rate limit has paused the lane.
         pub paused_until: Option<Time>,
+        /// Records of which later writes are held because an earlier one failed.
+        pub held_records: i64,
         /// Whether a worker has the shard.
         pub has_worker: bool,
         /// The store's clock at the time of the read.
@@ -372,7 +376,8 @@ row! {
         pub seq: i64,
         /// Items with the same key in a lane run singly, by `seq`.
         pub record_key: Option<i64>,
-        /// True when an earlier item of the same record still waits: this one can only be ended, at its deadline.
+        /// True when an earlier item of the same record still waits, or has failed and holds it: this one can only be ended, at
+        /// its deadline.
         pub behind: bool,
         /// How many attempts have been spent.
         pub attempt: i32,
@@ -611,6 +616,8 @@ pub struct AcceptOperation {
     pub operation: NewOperation,
     /// Items with the same key in a lane run singly, in the order they were accepted.
     pub record_key: Option<i64>,
+    /// True when later writes to its record are held if it fails.
+    pub holds: bool,
     /// How long it may be retried.
     pub deadline: Duration,
     /// The idempotency key that it claims.
@@ -685,6 +692,8 @@ row! {
         pub paused_until: Option<Time>,
         /// True when an earlier write to the same record still waits.
         pub behind: bool,
+        /// The write that failed and holds the record: the first one that stands before this one.
+        pub held_by: Option<Uuid>,
         /// The store's clock at the time of the read.
         pub store_now: Time,
     }
@@ -755,6 +764,8 @@ pub struct OperationFilter {
     pub until: Option<Time>,
     /// Only what has not been replayed yet.
     pub not_replayed: bool,
+    /// Only what holds its record.
+    pub holds_record: bool,
     /// Older than this one.
     pub before: Option<Uuid>,
     /// At most so many.
@@ -1035,13 +1046,13 @@ pub struct LaneRead {
     /// The lane.
     pub lane_id: Uuid,
     /// The next reading begins behind this place. Whatever is due before it has been claimed, is in memory, or waits
-    /// behind an item of the same record.
+    /// behind an item of the same record, or is held because one failed.
     pub after: Place,
     /// True when more may be due behind `after`.
     pub more: bool,
     /// When everything due has been read: the time of the next item.
     pub next_due: Option<Time>,
-    /// True when items were passed over because an earlier one of the same record waits or runs.
+    /// True when items were passed over because an earlier one of the same record waits, runs, or has failed and holds it.
     pub blocked: bool,
     /// Set while the lane is held.
     pub hold_reason: Option<String>,

@@ -224,6 +224,7 @@ impl Writes {
         let has_record = record.is_some();
         let accept = AcceptOperation {
             record_key: record,
+            holds: false,
             operation: operation.clone(),
             deadline: hold + RECOVERY,
             key: Some(key),

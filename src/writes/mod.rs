@@ -376,8 +376,10 @@ impl Writes {
         };
         match request.mode {
             Mode::Asynchronous => {
+                let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
                 let accept = AcceptOperation {
-                    record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+                    holds: record_key.is_some() && request.stored.on_failure.holds(),
+                    record_key,
                     operation,
                     deadline: request.deadline,
                     key,

@@ -86,8 +86,10 @@ impl Writes {
             Some(deadline) if operation.mode == "asynchronous" => deadline.since(operation.accept_time),
             _ => DEADLINE,
         };
+        let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
         let accept = AcceptOperation {
-            record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+            holds: record_key.is_some() && stored.on_failure.holds(),
+            record_key,
             operation: NewOperation {
                 id,
                 project_id,

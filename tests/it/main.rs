@@ -16,6 +16,7 @@ mod mapping;
 mod processes;
 mod promises;
 mod queue;
+mod record_holds;
 mod sandbox;
 mod steering;
 mod store_contract;

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::connections::{release_authorization_hold, upsert_group};
+use super::holds::drop_orphaned;
 use super::{PostgresStore, bump_config_version};
 use crate::store::{
     Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
@@ -218,6 +219,7 @@ impl InstallationStore for PostgresStore {
             .bind(connection)
             .execute(&mut *transaction)
             .await?;
+            drop_orphaned(&mut transaction, project_id).await?;
         }
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;

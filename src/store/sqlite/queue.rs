@@ -8,8 +8,10 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::holds::note_end;
 use super::operations::{insert_attempt, insert_result};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::holds::LeftItem;
 use crate::store::{
     BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
     QueueStore, Result, SHARDS, Settle,
@@ -178,6 +180,9 @@ impl QueueStore for SqliteStore {
                         CASE WHEN q.record_key IS NULL OR q.run_at > clock.now THEN 0 ELSE
                              EXISTS (SELECT 1 FROM queue_items e
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             -- Or one that failed holds them.
+                             OR EXISTS (SELECT 1 FROM record_holds h
+                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  LEFT JOIN lanes ON lanes.lane_id = $3
@@ -199,7 +204,9 @@ impl QueueStore for SqliteStore {
                 let row: Option<Looked> = sqlx::query_as(
                     "SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
-                            i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.attempt, 0 AS blocked
+                            i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.attempt,
+                            EXISTS (SELECT 1 FROM record_holds h
+                                    WHERE h.lane_id = i.lane_id AND h.record_key = i.record_key AND h.seq < i.seq) AS blocked
                      FROM queue_items i
                      WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
                      ORDER BY i.seq LIMIT 1",
@@ -236,6 +243,8 @@ impl QueueStore for SqliteStore {
                         CASE WHEN q.record_key IS NULL THEN 0 ELSE
                              EXISTS (SELECT 1 FROM queue_items e
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             OR EXISTS (SELECT 1 FROM record_holds h
+                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  JOIN (SELECT i.* FROM queue_items i
@@ -302,12 +311,13 @@ impl QueueStore for SqliteStore {
         let mut settled = Vec::with_capacity(settles.len());
         for settle in settles {
             // The fence: the shard must still be this worker's, under the epoch of the claim.
-            let changed = match &settle.ending {
-                Ending::Finish(_) => {
-                    sqlx::query(
+            let took_effect = match &settle.ending {
+                Ending::Finish(result) => {
+                    let gone: Option<LeftItem> = sqlx::query_as(
                         "DELETE FROM queue_items
                          WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4
-                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)",
+                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)
+                         RETURNING 1 AS position, project_id, lane_id, operation_id, record_key, seq, holds",
                     )
                     .bind(settle.lease.shard)
                     .bind(settle.lane_id)
@@ -315,8 +325,14 @@ impl QueueStore for SqliteStore {
                     .bind(settle.operation_id)
                     .bind(settle.lease.epoch)
                     .bind(settle.worker)
-                    .execute(&mut *transaction)
-                    .await?
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                    if let Some(item) = &gone {
+                        insert_result(&mut transaction, settle.project_id, settle.operation_id, result)
+                            .await?;
+                        note_end(&mut transaction, item, result.state).await?;
+                    }
+                    gone.is_some()
                 }
                 Ending::Retry { delay, attempt } => {
                     sqlx::query(
@@ -335,12 +351,10 @@ impl QueueStore for SqliteStore {
                     .bind(*attempt)
                     .execute(&mut *transaction)
                     .await?
+                    .rows_affected()
+                        > 0
                 }
             };
-            let took_effect = changed.rows_affected() > 0;
-            if let (true, Ending::Finish(result)) = (took_effect, &settle.ending) {
-                insert_result(&mut transaction, settle.project_id, settle.operation_id, result).await?;
-            }
             if let Some(attempt) = &settle.attempt {
                 insert_attempt(&mut transaction, attempt).await?;
             }
@@ -371,6 +385,7 @@ impl QueueStore for SqliteStore {
         Ok(sqlx::query_as(
             "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
                     lanes.hold_reason, lanes.held_from, lanes.paused_until,
+                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
                     COALESCE(s.owner IS NOT NULL AND s.lease_until > CAST(unixepoch('subsec') * 1000000 AS INTEGER), 0)
                         AS has_worker,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now

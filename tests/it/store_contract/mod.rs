@@ -2,6 +2,7 @@
 
 mod backlog;
 mod catalogue;
+mod holds;
 mod idempotency;
 mod operations;
 mod queue;

@@ -28,7 +28,7 @@ pub struct ResolveRequest {
 
 /// Resolve an operation that needs review
 ///
-/// Says what became of a write that was sent and got no answer, once somebody has looked at the provider.
+/// Says what became of a write that was sent and got no answer, once somebody has looked at the provider. With `succeeded` and `failed` it holds its record no longer; with `retry` it does until the new operation has succeeded.
 #[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:resolve", tag = "Operation", operation_id = "resolveOperation",
     params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
     request_body = ResolveRequest,
@@ -74,11 +74,20 @@ pub(super) async fn resolve(
         attempts: operation.attempts.unwrap_or(0),
     };
     // First: of two who resolve it at once, one sends it again.
-    if !app.store.resolve(project_id, operation_id, &result).await? {
+    // What is sent again takes its place, and holds its record until it has succeeded.
+    let release = outcome != Some("retry");
+    if !app
+        .store
+        .resolve(project_id, operation_id, &result, release)
+        .await?
+    {
         let state = operation.state.as_deref().unwrap_or("queued");
         return Err(wrong_state("the operation does not need review", state));
     }
     app.writes.finished.ended([operation_id]);
+    if release && operation.holds_record {
+        app.writes.bell.changed(operation.connection_id);
+    }
     if outcome == Some("retry") {
         app.writes
             .replay(&operation, &accepting, Mapping::Original, None)
