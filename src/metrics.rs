@@ -171,6 +171,8 @@ pub struct Standing {
     pub lanes_held: i64,
     /// Lanes that a rate limit pauses.
     pub lanes_paused: i64,
+    /// Records of which later writes are held because an earlier one failed.
+    pub records_held: i64,
     /// Shards that no worker has.
     pub shards_free: i64,
     /// Transactions that have been open for more than a minute.
@@ -310,7 +312,7 @@ impl Metrics {
         );
         gauge(
             "amp_queue_overdue_seconds",
-            "How long ago the operation that is most overdue could have run; lanes that a rate limit pauses count, held ones do not.",
+            "How long ago the operation that is most overdue could have run; lanes that a rate limit pauses count; held ones do not, nor what waits behind a failed write.",
             &[("", standing.overdue)],
         );
         gauge(
@@ -327,6 +329,11 @@ impl Metrics {
             "amp_lanes_paused",
             "Connections that a provider's rate limit pauses.",
             &[("", standing.lanes_paused as f64)],
+        );
+        gauge(
+            "amp_records_held",
+            "Records of which later writes wait until somebody deals with one that failed.",
+            &[("", standing.records_held as f64)],
         );
         gauge(
             "amp_shards_free",

@@ -28,6 +28,7 @@ use crate::app::AppState;
     ),
     paths(
         operations::cancel::cancel_operation,
+        operations::release::release_operation,
         operations::replay::replay_operation,
         operations::resolve::resolve_operation,
     ),

@@ -13,6 +13,7 @@ use crate::clock::{SystemClock, Time};
 use crate::connectors::{Catalog, Limits};
 use crate::settings::DatabaseArgs;
 use crate::store::{LaneStatus, connect};
+use crate::writes::limits::{asked, in_force};
 
 /// Which lanes, and how to show them.
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ struct Shown {
     group_ref: Option<String>,
     depth: i64,
     state: &'static str,
+    /// Records of which later writes are held because an earlier one failed.
+    held_records: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,8 @@ struct Shown {
     requests: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_seconds: Option<f64>,
+    /// True when an installation says something else than the connector file.
+    limits_of_installation: bool,
 }
 
 pub(super) async fn run(args: LanesArgs) -> Result<(), String> {
@@ -88,19 +93,29 @@ pub(super) async fn run(args: LanesArgs) -> Result<(), String> {
                 Some(found.id)
             }
         };
-        store.list_lanes(project).await.map_err(|error| error.to_string())
+        let lanes = store
+            .list_lanes(project)
+            .await
+            .map_err(|error| error.to_string())?;
+        let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.lane_id).collect();
+        let configs = store.list_lane_configs(&ids).await;
+        Ok::<_, String>((lanes, asked(&configs.map_err(|error| error.to_string())?)))
     };
     let lanes = lanes.await;
     store.close().await;
-    let shown: Vec<Shown> = lanes?
+    let (lanes, asked) = lanes?;
+    let shown: Vec<Shown> = lanes
         .into_iter()
         .map(|lane| {
-            let limits = lane
+            let of_file = lane
                 .provider
                 .as_deref()
                 .and_then(|provider| catalog.get(provider))
                 .map(|connector| connector.limits());
-            show(lane, limits, args.lane_concurrency)
+            let asked = asked.get(&lane.lane_id).copied();
+            let mut shown = show(lane, in_force(of_file, asked), args.lane_concurrency);
+            shown.limits_of_installation = asked.is_some();
+            shown
         })
         .collect();
     let text = if args.json {
@@ -138,6 +153,7 @@ fn show(lane: LaneStatus, limits: Option<Limits>, cap: u32) -> Shown {
         group_ref: lane.group_ref,
         depth: lane.depth,
         state,
+        held_records: lane.held_records,
         hold_reason: lane.hold_reason,
         until,
         oldest_due_seconds: due.then(|| now.since(lane.run_at).as_secs()),
@@ -146,6 +162,7 @@ fn show(lane: LaneStatus, limits: Option<Limits>, cap: u32) -> Shown {
         per_seconds: limits
             .filter(|limits| limits.requests.is_some())
             .map(|limits| Duration::from_millis(limits.per_millis).as_secs_f64()),
+        limits_of_installation: false,
     }
 }
 
@@ -174,9 +191,19 @@ fn table(lanes: &[Shown]) -> String {
             (None, Some(until)) => format!("{} until {until}", lane.state),
             (None, None) => lane.state.to_owned(),
         };
+        let state = match lane.held_records {
+            0 => state,
+            1 => format!("{state}, 1 record held"),
+            records => format!("{state}, {records} records held"),
+        };
         let rate = match (lane.requests, lane.per_seconds) {
             (Some(requests), Some(seconds)) => format!(", {requests} per {seconds} s"),
             _ => String::new(),
+        };
+        let whose = if lane.limits_of_installation {
+            " (installation)"
+        } else {
+            ""
         };
         rows.push([
             lane.connection_id.to_string(),
@@ -187,7 +214,7 @@ fn table(lanes: &[Shown]) -> String {
             state,
             lane.oldest_due_seconds
                 .map_or_else(absent, |seconds| age(Duration::from_secs(seconds))),
-            format!("{} at once{rate}", lane.concurrency),
+            format!("{} at once{rate}{whose}", lane.concurrency),
         ]);
     }
     let mut text = String::new();
@@ -243,6 +270,7 @@ mod tests {
             hold_reason: None,
             held_from: None,
             paused_until: None,
+            held_records: 0,
             has_worker: true,
             store_now: Time::from_micros(125_000_000),
         }
@@ -297,14 +325,28 @@ mod tests {
             per_millis: 10_000,
             batch: 1,
         };
-        let text = table(&[show(lane(), Some(limits), 8), show(lane(), None, 4)]);
+        let of_installation = Shown {
+            limits_of_installation: true,
+            held_records: 2,
+            ..show(lane(), Some(limits), 2)
+        };
+        let text = table(&[
+            show(lane(), Some(limits), 8),
+            show(lane(), None, 4),
+            of_installation,
+        ]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         assert!(
             lines[1].ends_with("2m 5s       6 at once, 100 per 10 s"),
             "{text}"
         );
         assert!(lines[2].ends_with("4 at once"), "{text}");
+        assert!(lines[3].contains("ready, 2 records held"), "{text}");
+        assert!(
+            lines[3].ends_with("2 at once, 100 per 10 s (installation)"),
+            "{text}"
+        );
         let column = lines[0].find("DEPTH").expect("a column");
         assert_eq!(lines[1].chars().skip(column).take(2).collect::<String>(), "12");
         assert!(!text.contains('\u{1b}'), "a name cannot move the cursor");

@@ -70,6 +70,8 @@ enum OperationsCommand {
     Watch(WatchArgs),
     /// Cancel an asynchronous write that has not been sent
     Cancel(IdArgs),
+    /// Let the later writes to a record run although an earlier one failed and holds them
+    Release(IdArgs),
     /// Send the request of an operation again, as a new operation
     Replay(ReplayArgs),
     /// Say what became of a write that needs review
@@ -103,6 +105,10 @@ struct FilterArgs {
 struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
+
+    /// Only what failed and holds the later writes to its record
+    #[arg(long)]
+    holding: bool,
 
     /// Accepted at this time or later, RFC 3339
     #[arg(long, value_name = "TIME")]
@@ -186,6 +192,11 @@ pub(super) async fn run(args: OperationsArgs) -> Result<(), String> {
         OperationsCommand::Watch(watch_args) => watch(&server, &watch_args, json).await,
         OperationsCommand::Cancel(IdArgs { id }) => {
             let path = format!("{}:cancel", operation_path(&id));
+            let operation = server.call(Method::POST, &path, None).await?;
+            show(&operation, json)
+        }
+        OperationsCommand::Release(IdArgs { id }) => {
+            let path = format!("{}:release", operation_path(&id));
             let operation = server.call(Method::POST, &path, None).await?;
             show(&operation, json)
         }
@@ -363,6 +374,9 @@ async fn list(server: &Server, args: &ListArgs, json: bool) -> Result<(), String
     if let Some(since) = &args.since {
         filter.push_str(&format!("&since={}", escape(since)));
     }
+    if args.holding {
+        filter.push_str("&holdsRecord=true");
+    }
     let mut found: Vec<Value> = Vec::new();
     let mut token = String::new();
     while found.len() < args.limit {
@@ -406,7 +420,10 @@ fn row(operation: &Value) -> [String; 6] {
     let meta = &operation["metadata"];
     [
         text(&operation["id"]),
-        text(&meta["state"]),
+        match meta["holdsRecord"] == true {
+            true => format!("{}, holds its record", text(&meta["state"])),
+            false => text(&meta["state"]),
+        },
         text(&meta["action"]),
         text(&operation["resource"]),
         // To the second.
@@ -464,6 +481,13 @@ fn show(operation: &Value, json: bool) -> Result<(), String> {
             format!("{state}, waiting for: {}", waiting.replace('_', " "))
         },
     );
+    fact("held behind", text(&meta["heldBy"]));
+    if meta["holdsRecord"] == true {
+        fact(
+            "holds",
+            "later writes to its record: replay, resolve or release it".to_owned(),
+        );
+    }
     fact("result", text(&operation["result"]));
     fact(
         "write",

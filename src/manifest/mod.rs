@@ -20,7 +20,7 @@ mod yaml;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use config::{ConfigContent, check_against, json_patch, mask, misplaced};
+pub use config::{ConfigContent, ConfigLimits, ConfigRate, check_against, json_patch, mask, misplaced};
 pub use model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
 pub use render::{render, render_warnings};
 

@@ -31,6 +31,23 @@ impl Bucket {
         })
     }
 
+    /// The bucket of another limit of the same lane: what was started before goes on counting.
+    pub fn changed_to(self, limits: &Limits) -> Option<Self> {
+        let mut changed = Self::of(limits)?;
+        if (changed.limit, changed.part) == (self.limit, self.part) {
+            return Some(self);
+        }
+        // A start may lie at the end of its part: with shorter parts it must not be forgotten too early.
+        let later = self.part.saturating_sub(changed.part);
+        changed.parts = self
+            .parts
+            .into_iter()
+            .map(|(began, count)| (began + later, count))
+            .collect();
+        changed.starts = self.starts;
+        Some(changed)
+    }
+
     /// When a part that began at this time counts no longer.
     fn forgotten_at(&self, began: Instant) -> Instant {
         began + self.part * (PARTS + 1)
@@ -90,6 +107,30 @@ mod tests {
             ..limits(1, 1)
         };
         assert!(Bucket::of(&unlimited).is_none());
+    }
+
+    #[test]
+    fn a_changed_limit_still_knows_what_was_started() {
+        let start = Instant::now();
+        let mut bucket = Bucket::of(&limits(10, 10_000)).expect("a limit");
+        for _ in 0..10 {
+            bucket.take(start);
+        }
+        let second = Duration::from_secs(1);
+        let same = bucket.clone().changed_to(&limits(10, 10_000)).expect("a limit");
+        assert_eq!(same.ready_at(start), bucket.ready_at(start));
+        let more = bucket.clone().changed_to(&limits(12, 10_000)).expect("a limit");
+        assert_eq!(more.ready_at(start), start, "two more");
+        let fewer = bucket.clone().changed_to(&limits(5, 10_000)).expect("a limit");
+        assert_eq!(fewer.ready_at(start), start + 11 * second);
+        let shorter = bucket.clone().changed_to(&limits(10, 1_000)).expect("a limit");
+        let ready = shorter.ready_at(start) - start;
+        assert!(ready >= second && ready <= 2 * second + second / 10, "{ready:?}");
+        let unlimited = Limits {
+            requests: None,
+            ..limits(1, 1)
+        };
+        assert!(bucket.changed_to(&unlimited).is_none());
     }
 
     proptest! {

@@ -255,12 +255,8 @@ async fn perform(
     }
     if left(item, claimed_at).is_zero() {
         let ending = if item.attempt == 0 {
-            let text = if item.behind {
-                "the deadline passed while an earlier write to the same record was still being tried"
-            } else {
-                "the deadline passed before it could be tried"
-            };
-            finish(EndState::Failed, object, None, Some(text.to_owned()), 0)
+            let text = expired_text(writes, item).await?;
+            finish(EndState::Failed, object, None, Some(text), 0)
         } else {
             gave_up(EndState::Failed, object, item.attempt, "see its attempts")
         };
@@ -341,6 +337,26 @@ async fn perform(
         attempt,
         freed: None,
         class: performed.class(),
+    })
+}
+
+/// Why a write that was never tried has ended at its deadline.
+async fn expired_text(writes: &Writes, item: &Claimed) -> Result<String, StoreError> {
+    if !item.behind {
+        return Ok("the deadline passed before it could be tried".to_owned());
+    }
+    let live = writes
+        .store()
+        .get_live(item.project_id, item.operation_id)
+        .await?;
+    Ok(match live.and_then(|live| live.held_by) {
+        Some(holder) => format!(
+            "the deadline passed while it was held behind operation {holder}, an earlier write to the same record that failed; \
+             replay, resolve or release that one, then replay this one"
+        ),
+        None => {
+            "the deadline passed while an earlier write to the same record was still being tried".to_owned()
+        }
     })
 }
 

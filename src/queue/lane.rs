@@ -66,9 +66,12 @@ pub(super) struct Lane {
     ending: HashSet<Uuid>,
     pub on_hold: bool,
     paused_until: Option<Instant>,
+    /// Calls at the same time by the setting: a cap on whatever else is said.
+    cap: usize,
     concurrency: usize,
     bucket: Option<Bucket>,
-    limits_known: bool,
+    /// Whose limits apply; unknown until the first item has been read.
+    provider: Option<String>,
     pub weight: u32,
     /// Starts left in this turn.
     pub turn: u32,
@@ -114,9 +117,10 @@ impl Lane {
             ending: HashSet::new(),
             on_hold: false,
             paused_until: None,
+            cap: concurrency,
             concurrency,
             bucket: None,
-            limits_known: false,
+            provider: None,
             weight,
             turn: 0,
             after: Place::START,
@@ -140,17 +144,21 @@ impl Lane {
         }
     }
 
-    /// Takes over the provider's limits; the setting stays a cap.
-    pub fn limit(&mut self, limits: Option<Limits>) {
-        self.limits_known = true;
-        if let Some(limits) = limits {
-            self.concurrency = self.concurrency.min(limits.concurrency.max(1) as usize);
-            self.bucket = Bucket::of(&limits);
-        }
+    /// Takes over the limits in force; the setting stays a cap. What was started under others goes on counting.
+    pub fn limit(&mut self, provider: String, limits: Option<Limits>) {
+        self.provider = Some(provider);
+        self.concurrency = limits.map_or(self.cap, |limits| {
+            self.cap.min(limits.concurrency.max(1) as usize)
+        });
+        self.bucket = limits.and_then(|limits| match self.bucket.take() {
+            Some(bucket) => bucket.changed_to(&limits),
+            None => Bucket::of(&limits),
+        });
     }
 
-    pub fn limits_known(&self) -> bool {
-        self.limits_known
+    /// The provider whose limits apply, once that is known.
+    pub fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
     }
 
     pub fn is_paused(&self, now: Instant) -> bool {
@@ -236,7 +244,7 @@ impl Lane {
             && !self.recheck
             && !self.on_hold
             && !self.is_paused(now)
-            && self.limits_known
+            && self.provider.is_some()
             && self.held.since < begun
             && self.read_at.is_none_or(|read| read < begun)
             && self.waiting.len() < STOCK
@@ -319,6 +327,15 @@ impl Lane {
     pub fn look(&mut self) {
         self.again = self.more;
         self.more = true;
+    }
+
+    /// The lane itself has changed: what was passed over may run.
+    pub fn changed(&mut self, now: Instant) {
+        self.look();
+        self.recheck = true;
+        if self.blocked {
+            self.read_from_start(now);
+        }
     }
 
     /// The table is read from its beginning: nothing may be overlooked for ever.
@@ -498,6 +515,25 @@ mod tests {
             paused_until: None,
             store_now: seconds(now),
         }
+    }
+
+    #[test]
+    fn a_lane_that_has_changed_is_read_from_its_beginning_when_something_of_it_was_passed_over() {
+        let mut lane = lane();
+        lane.more = true;
+        lane.read(&read(1_000, 900, false), true, Instant::now());
+        let passed = lane.after;
+        lane.changed(Instant::now());
+        assert!(lane.more && lane.recheck);
+        assert_eq!(lane.after, passed, "nothing waits before that");
+        let blocked = LaneRead {
+            blocked: true,
+            ..read(1_001, 900, false)
+        };
+        lane.read(&blocked, false, Instant::now());
+        lane.changed(Instant::now());
+        assert!(lane.more);
+        assert_eq!((lane.after, lane.floor), (Place::START, Place::START));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! costs nothing until then.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -261,8 +261,39 @@ impl Scheduler {
         READ_AHEAD_BYTES.saturating_sub(self.waiting_bytes)
     }
 
+    /// The lanes whose limits are known.
+    pub fn limited(&self) -> Vec<Uuid> {
+        let known = self.lanes.iter().filter(|(_, lane)| lane.provider().is_some());
+        known.map(|(id, _)| *id).collect()
+    }
+
+    /// The lanes of a claim whose limits are not known yet.
+    pub fn unlimited(&self, claim: &Claim) -> Vec<Uuid> {
+        let unknown = |id: &Uuid| self.lanes.get(id).is_some_and(|lane| lane.provider().is_none());
+        let found: HashSet<Uuid> = claim
+            .items
+            .iter()
+            .map(|item| item.lane_id)
+            .filter(unknown)
+            .collect();
+        found.into_iter().collect()
+    }
+
+    /// Takes over the limits in force, which may have changed.
+    pub fn limit(&mut self, limits: impl Fn(Uuid, &str) -> Option<Limits>, now: Instant) {
+        for id in self.limited() {
+            if let Some(lane) = self.lanes.get_mut(&id)
+                && let Some(provider) = lane.provider().map(str::to_owned)
+            {
+                let limits = limits(id, &provider);
+                lane.limit(provider, limits);
+            }
+            self.place(id, now);
+        }
+    }
+
     /// Takes in what the store gave.
-    pub fn add(&mut self, claim: Claim, limits: impl Fn(&str) -> Option<Limits>, now: Instant) {
+    pub fn add(&mut self, claim: Claim, limits: impl Fn(Uuid, &str) -> Option<Limits>, now: Instant) {
         let mut items: HashMap<Uuid, Vec<Claimed>> = HashMap::new();
         for item in claim.items {
             items.entry(item.lane_id).or_default().push(item);
@@ -284,10 +315,10 @@ impl Scheduler {
                     lane.rewind(item.run_at);
                     continue;
                 }
-                if !lane.limits_known()
+                if lane.provider().is_none()
                     && let Some(provider) = &item.provider
                 {
-                    lane.limit(limits(provider));
+                    lane.limit(provider.clone(), limits(item.lane_id, provider));
                 }
                 let item = Item {
                     held: lane.held.clone(),
@@ -507,8 +538,11 @@ impl Scheduler {
         for (lane_id, changed) in arrived.lanes {
             match self.lane(lane_id, now) {
                 Some(lane) => {
-                    lane.look();
-                    lane.recheck |= changed;
+                    if changed {
+                        lane.changed(now);
+                    } else {
+                        lane.look();
+                    }
                     self.place(lane_id, now);
                 }
                 None => elsewhere.push(lane_id),
@@ -615,8 +649,8 @@ mod tests {
         }
     }
 
-    fn limits(concurrency: u32, requests: Option<u32>) -> impl Fn(&str) -> Option<Limits> {
-        move |_| {
+    fn limits(concurrency: u32, requests: Option<u32>) -> impl Fn(Uuid, &str) -> Option<Limits> {
+        move |_, _| {
             Some(Limits {
                 concurrency,
                 requests,
@@ -646,7 +680,11 @@ mod tests {
     }
 
     /// Finds the lanes, and gives each its items.
-    fn fill(scheduler: &mut Scheduler, lanes: &[(u128, u128)], limit: &impl Fn(&str) -> Option<Limits>) {
+    fn fill(
+        scheduler: &mut Scheduler,
+        lanes: &[(u128, u128)],
+        limit: &impl Fn(Uuid, &str) -> Option<Limits>,
+    ) {
         let now = Instant::now();
         let found: Vec<DueLane> = lanes.iter().map(|(number, _)| due(*number)).collect();
         let shards = scheduler.shards();
@@ -667,6 +705,30 @@ mod tests {
         std::iter::from_fn(|| scheduler.next(now, false))
             .map(|item| item.claimed.lane_id.as_u128() >> 8)
             .collect()
+    }
+
+    #[test]
+    fn limits_that_change_hold_for_what_waits_and_for_what_was_started() {
+        let now = Instant::now();
+        let mut scheduler = scheduler(8, &[]);
+        fill(&mut scheduler, &[(1, 8)], &limits(1, Some(4)));
+        assert_eq!(scheduler.limited(), [lane(1)]);
+        assert_eq!(started(&mut scheduler, now).len(), 1);
+        scheduler.limit(limits(9, Some(4)), now);
+        assert_eq!(
+            started(&mut scheduler, now).len(),
+            3,
+            "four within the window, one before"
+        );
+        scheduler.limit(limits(9, None), now);
+        assert_eq!(
+            started(&mut scheduler, now).len(),
+            4,
+            "the setting's eight at once"
+        );
+        scheduler.limit(limits(1, None), now);
+        scheduler.ended(&Ended::of(&item(1, 1)), Left::Finished, now);
+        assert!(started(&mut scheduler, now).is_empty());
     }
 
     #[test]

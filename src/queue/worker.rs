@@ -17,9 +17,11 @@ use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
+use crate::connectors::Limits;
 use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
+use crate::writes::limits::{Asked, in_force};
 use crate::writes::request::StoredRequest;
 
 /// The shortest time between two searches for lanes with work: the safety net under every wake-up.
@@ -32,6 +34,8 @@ const FROM_START: Duration = Duration::from_secs(60);
 const STORE_DOWN_WAIT: Duration = Duration::from_millis(500);
 /// How long reading the queue may take before the store counts as down.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(25);
+/// The shortest time between two readings of the lanes' limits, however often configs change.
+const LIMITS_EVERY: Duration = Duration::from_millis(250);
 /// The shortest time between two looks at the store, so that many small wake-ups share one.
 const BREATH: Duration = Duration::from_millis(2);
 /// Items past their deadline that are ended at the same time; they make no calls and take no slots.
@@ -110,6 +114,11 @@ struct State {
     full: bool,
     next_search: Instant,
     next_from_start: Instant,
+    /// The generation of the routes for which the lanes' limits were read, whether there is a newer one, and when they may be
+    /// read again.
+    limits_of: u64,
+    limits_stale: bool,
+    next_limits: Instant,
 }
 
 impl Worker {
@@ -160,6 +169,9 @@ impl Worker {
             full: false,
             next_search: now,
             next_from_start: now + FROM_START,
+            limits_of: self.writes.routes.generation(),
+            limits_stale: false,
+            next_limits: now,
         };
         loop {
             let sleep_until = state.wake_at();
@@ -181,9 +193,11 @@ impl Worker {
                 Some(search) = state.search.join_next() => state.note_search(search),
                 () = state.inbox.bell.notified() => self.take_inbox(&mut state),
                 () = self.writes.accepted.notified() => state.next_search = Instant::now(),
+                () = self.writes.routes.changed.notified() => {}
                 () = tokio::time::sleep_until(sleep_until.into()) => {}
             }
             let now = Instant::now();
+            self.renew_limits(&mut state, now).await;
             state.scheduler.fire(now);
             self.start(&mut state);
             if state.next_look <= now && state.scheduler.wants_reading() {
@@ -255,21 +269,63 @@ impl Worker {
         }
         let store = self.writes.store();
         let max_bytes = state.scheduler.room_bytes();
-        let claimed = tokio::time::timeout(LOOK_TIMEOUT, store.claim(&asks, max_bytes)).await;
+        let claimed = async {
+            let claim = store.claim(&asks, max_bytes).await?;
+            // Lanes that are new here: what their installations say of limits comes before the first start.
+            let asked = match state.scheduler.unlimited(&claim).as_slice() {
+                [] => Asked::new(),
+                lanes => self.writes.limits_asked(lanes).await?,
+            };
+            Ok((claim, asked))
+        };
+        let claimed = tokio::time::timeout(LOOK_TIMEOUT, claimed).await;
         let now = Instant::now();
         match claimed {
-            Ok(Ok(claim)) => {
-                let limits = |provider: &str| match self.options.provider_limits {
-                    true => self.writes.limits_of(provider),
-                    false => None,
-                };
-                state.scheduler.add(claim, limits, now);
+            Ok(Ok((claim, asked))) => {
+                state.scheduler.add(claim, self.limits(&asked), now);
                 state.next_look = now + BREATH;
             }
             failed => {
                 say_store_failed(failed.map(|claim| claim.map(|_| ())));
                 state.scheduler.ask_again(&asks, now);
                 state.next_look = now + STORE_DOWN_WAIT;
+            }
+        }
+    }
+
+    /// The limits in force of a lane at a provider, by what its installations ask for.
+    fn limits(&self, asked: &Asked) -> impl Fn(Uuid, &str) -> Option<Limits> {
+        move |lane_id, provider| {
+            let of_file = match self.options.provider_limits {
+                true => self.writes.limits_of(provider),
+                false => None,
+            };
+            in_force(of_file, asked.get(&lane_id).copied())
+        }
+    }
+
+    /// Some config or connector file has changed: the lanes that run take over what it says of limits.
+    async fn renew_limits(&self, state: &mut State, now: Instant) {
+        let generation = self.writes.routes.generation();
+        state.limits_stale = state.limits_of != generation;
+        if !state.limits_stale || state.next_limits > now {
+            return;
+        }
+        let lanes = state.scheduler.limited();
+        let asked = match lanes.as_slice() {
+            [] => Ok(Ok(Asked::new())),
+            lanes => tokio::time::timeout(LOOK_TIMEOUT, self.writes.limits_asked(lanes)).await,
+        };
+        let now = Instant::now();
+        match asked {
+            Ok(Ok(asked)) => {
+                state.scheduler.limit(self.limits(&asked), now);
+                (state.limits_of, state.limits_stale) = (generation, false);
+                state.next_limits = now + LIMITS_EVERY;
+            }
+            failed => {
+                say_store_failed(failed.map(|asked| asked.map(|_| ())));
+                state.next_limits = now + STORE_DOWN_WAIT;
             }
         }
     }
@@ -395,7 +451,8 @@ impl State {
     /// When the loop must turn again, if nothing happens before.
     fn wake_at(&self) -> Instant {
         let look = self.scheduler.wants_reading().then_some(self.next_look);
-        [Some(self.next_search), look, self.scheduler.next_timer()]
+        let limits = self.limits_stale.then_some(self.next_limits);
+        [Some(self.next_search), look, limits, self.scheduler.next_timer()]
             .into_iter()
             .flatten()
             .min()

@@ -35,7 +35,7 @@ row! {
         pub record_key: Option<i64>,
         /// Attempts spent.
         pub attempt: Option<i32>,
-        /// An earlier item of the same record waits.
+        /// An earlier item of the same record waits, or has failed and holds it.
         pub blocked: Option<bool>,
     }
 }
@@ -107,12 +107,13 @@ pub(super) fn pick(asks: &[LaneAsk], looked: &[Looked], next: &[Looked]) -> (Vec
             // One that waits for a later time is found when it is due; those behind it go on waiting.
             let due = item.run_at <= store_now;
             read.blocked = true;
-            if due && item.record_key.is_some_and(|key| busy.insert(key)) && known.insert(item.operation_id) {
+            if due
+                && !item.behind
+                && item.record_key.is_some_and(|key| busy.insert(key))
+                && known.insert(item.operation_id)
+            {
                 room = room.saturating_sub(1);
-                chosen.push(Chosen {
-                    behind: false,
-                    ..item
-                });
+                chosen.push(item);
             }
         }
         let mut seen = 0;
@@ -252,9 +253,13 @@ mod tests {
         let (chosen, lanes) = pick(&[busy], &rows, &[]);
         assert_eq!(ids(&chosen), [2]);
         assert!(lanes[0].blocked);
-        let next = [row(3, 3, Some(6), true)];
+        let next = [row(3, 3, Some(6), false)];
         let (chosen, _) = pick(&[ask(9, 9)], &rows, &next);
         assert_eq!(ids(&chosen), [3, 1], "the next of a record has the record");
         assert!(!chosen[0].behind);
+        let held = [row(3, 3, Some(7), true)];
+        let (chosen, lanes) = pick(&[ask(9, 9)], &rows, &held);
+        assert_eq!(ids(&chosen), [1, 2], "the next of a record may be held");
+        assert!(lanes[0].blocked);
     }
 }

@@ -6,6 +6,7 @@
 pub mod batcher;
 mod claim;
 mod connect;
+mod holds;
 mod migrations;
 mod model;
 pub mod postgres;
@@ -36,7 +37,8 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
 /// Whether a list has to look at operations one by one.
 const fn filter_needs_scan(filter: &OperationFilter) -> bool {
-    let indexed = filter.installations.is_some()
+    let indexed = filter.holds_record
+        || filter.installations.is_some()
         || filter.client_ref.is_some()
         || matches!(
             filter.state,
@@ -305,7 +307,10 @@ pub trait InstallationStore: Send + Sync {
         integration_id: Uuid,
         group_ref: &str,
     ) -> Result<Option<RouteRow>>;
-    /// The same for an operation: the config and revision that it was accepted with, the connection as it is now.
+    /// The configs in force of the installations that use these connections, of those that may say something of limits. (One
+    /// statement for all lanes of a worker, whatever their project.)
+    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>>;
+    /// What a write needs for an operation: the config and revision that it was accepted with, the connection as it is now.
     /// `None` when the installation's config or the connection is gone.
     async fn find_pinned_route(
         &self,
@@ -320,7 +325,8 @@ pub trait InstallationStore: Send + Sync {
 #[async_trait]
 pub trait OperationStore: Send + Sync {
     /// Accepts writes: each operation with its queue item and its idempotency key, all or none. Answers for each, in order,
-    /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind.
+    /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind. What
+    /// repeats a write that holds its record takes that write's place in the order.
     async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>>;
     /// Ends synchronous writes that were accepted before they were sent. True for each that took effect; false when its
     /// queue item has been taken over. Attempts are kept in any case.
@@ -363,8 +369,17 @@ pub trait SteeringStore: Send + Sync {
     async fn get_accepting(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Accepting>>;
     /// The operations that repeat this one, oldest first.
     async fn list_replays(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Uuid>>;
-    /// Ends a doubt: false unless the operation is in the state needs_review.
-    async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool>;
+    /// Ends a doubt: false unless the operation is in the state needs_review. With `release` it holds its record no longer.
+    async fn resolve(
+        &self,
+        project_id: Uuid,
+        operation_id: Uuid,
+        result: &NewResult,
+        release: bool,
+    ) -> Result<bool>;
+    /// Ends all holds of a record: the one that this operation holds, or for which it waits. Answers the lane; `None` when
+    /// nothing was held.
+    async fn release_record(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Uuid>>;
     /// Asks the worker that has the lane's shard to cancel. Asking again is harmless.
     async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()>;
     /// Where such a request stands.
@@ -405,13 +420,13 @@ pub trait QueueStore: Send + Sync {
     /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
     async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
     /// Reads due items, the earliest of each lane first; changes nothing. Leaves out what the asks know already, and items
-    /// behind an earlier one of the same record. Requests of about `max_bytes` in all are read, but always one.
+    /// behind an earlier one of the same record, also one that failed and holds it. Requests of about `max_bytes` in all are read, but always one.
     async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim>;
     /// Reads items past their deadline, wherever they stand in their lanes, `limit` per lane at most; changes nothing.
     /// The clock of a held lane stands still: it has none.
     async fn claim_expired(&self, asks: &[ExpireAsk], limit: usize, max_bytes: usize)
     -> Result<Vec<Claimed>>;
-    /// Which of these records of a batch still wait: an earlier write to them is in the queue. `seq` is the batch's place in
+    /// Which of these records of a batch still wait: an earlier write to them is in the queue, or has failed and holds them. `seq` is the batch's place in
     /// the order of acceptance.
     async fn waiting_records(&self, lane_id: Uuid, seq: i64, keys: &[i64]) -> Result<Vec<i64>>;
     /// Tells every process that listens. What is sent while nobody listens is lost.
@@ -421,7 +436,7 @@ pub trait QueueStore: Send + Sync {
     /// Appends attempts: durable before requests leave that must not be repeated blindly. False for each whose lease is
     /// no longer the worker's: nothing is appended, and nothing may be sent.
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>>;
-    /// Ends attempts: the item leaves with its result, or is put off. True for each that took effect; false where the
+    /// Ends attempts: the item leaves with its result, and holds its record if it says so and failed; or it is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
     /// Pauses a lane, from the store's now.

@@ -228,6 +228,8 @@ row! {
         pub finish_time: Option<Time>,
         /// Of a batch: how each record ended, a JSON list.
         pub records: Option<String>,
+        /// True while later writes to its record are held because it failed.
+        pub holds_record: bool,
     }
 }
 
@@ -300,6 +302,16 @@ row! {
 }
 
 row! {
+    /// The config of an installation, for the lane of its connection.
+    pub struct LaneConfig {
+        /// The lane: the connection's id.
+        pub lane_id: Uuid,
+        /// The config: JSON text.
+        pub content: String,
+    }
+}
+
+row! {
     /// A lane that has work, and what may keep it from starting.
     pub struct DueLane {
         /// The shard of the lane.
@@ -342,6 +354,8 @@ row! {
         pub held_from: Option<Time>,
         /// Set when a rate limit has paused the lane.
         pub paused_until: Option<Time>,
+        /// Records of which later writes are held because an earlier one failed.
+        pub held_records: i64,
         /// Whether a worker has the shard.
         pub has_worker: bool,
         /// The store's clock at the time of the read.
@@ -366,7 +380,8 @@ row! {
         pub seq: i64,
         /// Items with the same key in a lane run singly, by `seq`.
         pub record_key: Option<i64>,
-        /// True when an earlier item of the same record still waits: this one can only be ended, at its deadline.
+        /// True when an earlier item of the same record still waits, or has failed and holds it: this one can only be ended, at
+        /// its deadline.
         pub behind: bool,
         /// How many attempts have been spent.
         pub attempt: i32,
@@ -607,6 +622,8 @@ pub struct AcceptOperation {
     pub record_key: Option<i64>,
     /// Of a batch: the keys of its records, each once.
     pub record_keys: Vec<i64>,
+    /// True when later writes to its record are held if it fails.
+    pub holds: bool,
     /// How long it may be retried.
     pub deadline: Duration,
     /// The idempotency key that it claims.
@@ -683,6 +700,8 @@ row! {
         pub paused_until: Option<Time>,
         /// True when an earlier write to the same record still waits.
         pub behind: bool,
+        /// The write that failed and holds the record: the first one that stands before this one.
+        pub held_by: Option<Uuid>,
         /// The store's clock at the time of the read.
         pub store_now: Time,
     }
@@ -753,6 +772,8 @@ pub struct OperationFilter {
     pub until: Option<Time>,
     /// Only what has not been replayed yet.
     pub not_replayed: bool,
+    /// Only what holds its record.
+    pub holds_record: bool,
     /// Older than this one.
     pub before: Option<Uuid>,
     /// At most so many.
@@ -1038,13 +1059,13 @@ pub struct LaneRead {
     /// The lane.
     pub lane_id: Uuid,
     /// The next reading begins behind this place. Whatever is due before it has been claimed, is in memory, or waits
-    /// behind an item of the same record.
+    /// behind an item of the same record, or is held because one failed.
     pub after: Place,
     /// True when more may be due behind `after`.
     pub more: bool,
     /// When everything due has been read: the time of the next item.
     pub next_due: Option<Time>,
-    /// True when items were passed over because an earlier one of the same record waits or runs.
+    /// True when items were passed over because an earlier one of the same record waits, runs, or has failed and holds it.
     pub blocked: bool,
     /// Set while the lane is held.
     pub hold_reason: Option<String>,

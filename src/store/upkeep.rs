@@ -84,7 +84,8 @@ pub struct Expired {
 #[async_trait]
 pub trait RetentionStore: Send + Sync {
     /// Removes finished operations, and the payloads of finished operations, that are too old by the store's own clock.
-    /// Work that is still queued stays, however old it is. Configs and revisions leave once nothing that is kept needs them. In small steps: nobody waits for it. Where another node is at
+    /// Work that is still queued stays, however old it is, and so does what failed and holds a record for which something waits.
+    /// A hold behind which nothing waits ends when the payload of its operation is too old. Configs and revisions leave once nothing that is kept needs them. In small steps: nobody waits for it. Where another node is at
     /// it, nothing happens. Harmless to repeat, and to stop half-way.
     async fn expire_history(&self, retention: Retention) -> Result<Expired>;
 }
@@ -100,7 +101,8 @@ pub struct LaneBacklog {
     pub items: i64,
     /// The oldest operation: its id holds its time.
     pub oldest: Uuid,
-    /// When its earliest item may, or might have, run.
+    /// When its earliest item may, or might have, run; those that are held because an earlier write of their record failed do
+    /// not count.
     pub run_at: Time,
     /// Whether the lane is held.
     pub held: bool,
@@ -115,6 +117,8 @@ pub struct StoreHealth {
     pub lanes_held: i64,
     /// Lanes that a rate limit pauses.
     pub lanes_paused: i64,
+    /// Records of which later writes are held because an earlier one failed.
+    pub records_held: i64,
     /// Shards that no worker has.
     pub shards_free: i64,
     /// Transactions of this database that have been open for more than a minute (Postgres).

@@ -263,6 +263,7 @@ impl Writes {
         let accept = AcceptOperation {
             record_key: record,
             record_keys: Vec::new(),
+            holds: false,
             operation: operation.clone(),
             deadline: hold + RECOVERY,
             key: Some(key),
@@ -348,6 +349,7 @@ impl Writes {
             .collect();
         let accept = AcceptOperation {
             record_key: None,
+            holds: false,
             record_keys,
             operation: operation.clone(),
             deadline: hold + RECOVERY,

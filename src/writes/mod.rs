@@ -10,6 +10,7 @@ mod excerpt;
 pub mod fields;
 pub mod finished;
 pub mod idempotency;
+pub mod limits;
 pub mod perform;
 pub mod preview;
 mod reconcile;
@@ -388,6 +389,7 @@ impl Writes {
                     Mode::Asynchronous => {
                         let accept = AcceptOperation {
                             record_key: None,
+                            holds: false,
                             record_keys: batch.record_keys(),
                             operation,
                             deadline: request.deadline,
@@ -415,8 +417,10 @@ impl Writes {
         }
         match request.mode {
             Mode::Asynchronous => {
+                let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
                 let accept = AcceptOperation {
-                    record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+                    holds: record_key.is_some() && request.stored.on_failure.holds(),
+                    record_key,
                     record_keys: Vec::new(),
                     operation,
                     deadline: request.deadline,

@@ -86,6 +86,7 @@ impl Writes {
         let id = self.clock.new_id();
         let Repeated {
             request,
+            holds,
             record_key,
             record_keys,
             trace,
@@ -99,6 +100,7 @@ impl Writes {
             _ => DEADLINE,
         };
         let accept = AcceptOperation {
+            holds,
             record_key,
             record_keys,
             operation: NewOperation {
@@ -142,6 +144,7 @@ impl Writes {
 /// What is accepted once more.
 struct Repeated {
     request: String,
+    holds: bool,
     record_key: Option<i64>,
     record_keys: Vec<i64>,
     trace: Vec<TraceEntry>,
@@ -161,9 +164,11 @@ fn repeat_one(
     if !job.is_empty_update() {
         job.check()?;
     }
+    let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
     Ok(Repeated {
         request: request.to_owned(),
-        record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
+        holds: record_key.is_some() && stored.on_failure.holds(),
+        record_key,
         record_keys: Vec::new(),
         trace: job.applied.trace,
     })
@@ -201,6 +206,7 @@ fn repeat_batch(
     Ok(Repeated {
         // Made of strings and of JSON that was parsed before: it cannot fail.
         request: serde_json::to_string(&stored).expect("a stored request is JSON"),
+        holds: false,
         record_key: None,
         record_keys: batch.record_keys(),
         trace: batch.decisions(),

@@ -74,6 +74,29 @@ pub enum OnUnknown {
     Retry,
 }
 
+/// What happens to later writes of a record when an asynchronous one to it has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// They run.
+    #[default]
+    Continue,
+    /// They wait until somebody has dealt with it.
+    Hold,
+}
+
+impl OnFailure {
+    /// Whether later writes wait.
+    #[must_use]
+    pub const fn holds(self) -> bool {
+        matches!(self, Self::Hold)
+    }
+
+    const fn is_default(&self) -> bool {
+        !self.holds()
+    }
+}
+
 /// The part of a request that is stored with the operation: what the provider will get is made from it. It holds either a
 /// record or a batch.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,6 +120,9 @@ pub struct StoredRequest {
     /// See [`OnUnknown`].
     #[serde(default)]
     pub on_unknown: OnUnknown,
+    /// See [`OnFailure`].
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
 }
 
 /// One record of a batch, as it is stored.
@@ -166,6 +192,7 @@ struct Body {
     auto_batch_policy: Option<Object<AutoBatchPolicy>>,
     strict: Option<bool>,
     on_unknown: Option<String>,
+    on_failure: Option<String>,
     client_ref: Option<String>,
 }
 
@@ -311,6 +338,19 @@ impl WriteRequest {
                 OnUnknown::Review
             }
         };
+        let has_name = action != Some(Action::Create) || body.client_ref.is_some();
+        let on_failure = match body.on_failure.as_deref() {
+            None | Some("continue") => OnFailure::Continue,
+            Some("hold") => {
+                problems.extend(check_hold(mode, body.batch.is_some(), has_name));
+                OnFailure::Hold
+            }
+            Some(other) => {
+                let detail = format!("is `{}`; it must be continue or hold", shorten(other));
+                problems.push(Invalid::new("onFailure", detail));
+                OnFailure::Continue
+            }
+        };
         let mut headers = Vec::new();
         let given = body.headers.unwrap_or_default();
         if given.len() > MAX_HEADERS {
@@ -380,12 +420,27 @@ impl WriteRequest {
                     associations,
                     headers,
                     on_unknown,
+                    on_failure,
                 },
                 records,
             }),
             _ => Err(problems),
         }
     }
+}
+
+/// To hold later writes makes sense only where some can wait behind this one.
+fn check_hold(mode: Mode, is_batch: bool, has_name: bool) -> Option<Invalid> {
+    let detail = if mode == Mode::Synchronous {
+        "is `hold`, but nothing waits behind a synchronous write (a delete always is one): send mode asynchronous, or continue"
+    } else if is_batch {
+        "is `hold`, which is about one record: send record instead of batch, or continue"
+    } else if !has_name {
+        "is `hold`, but nothing can wait behind a create without a name: send a clientRef, or continue"
+    } else {
+        return None;
+    };
+    Some(Invalid::new("onFailure", detail))
 }
 
 fn check_batch(batch: &[Object<BatchItem>], action: Option<Action>, auto_batch: bool) -> Vec<Invalid> {
@@ -599,6 +654,26 @@ mod tests {
                 r#"{"groupRef":"g","type":"create","record":{},"clientRef":""}"#,
                 "clientRef",
             ),
+            (
+                r#"{"groupRef":"g","type":"update","mode":"asynchronous","record":{"id":"1"},"onFailure":"stop"}"#,
+                "onFailure",
+            ),
+            (
+                r#"{"groupRef":"g","type":"update","record":{"id":"1"},"onFailure":"hold"}"#,
+                "onFailure",
+            ),
+            (
+                r#"{"groupRef":"g","type":"delete","mode":"asynchronous","record":{"id":"1"},"onFailure":"hold"}"#,
+                "onFailure",
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","mode":"asynchronous","record":{},"onFailure":"hold"}"#,
+                "onFailure",
+            ),
+            (
+                r#"{"groupRef":"g","type":"update","mode":"asynchronous","batch":[{"record":{}}],"onFailure":"hold"}"#,
+                "onFailure",
+            ),
             ("[]", ""),
             ("{", ""),
             ("", ""),
@@ -618,6 +693,34 @@ mod tests {
             r#"{"groupRef":"g","type":"create","record":{},"batch":null,"associations":[{}],"x":{"y":[1]}}"#;
         let request = WriteRequest::parse(body.as_bytes()).expect("valid");
         assert!(request.stored.associations.is_empty());
+    }
+
+    #[test]
+    fn what_fails_may_hold_what_comes_later_and_only_that_is_stored() {
+        for (body, holds) in [
+            (
+                r#"{"groupRef":"g","type":"update","mode":"asynchronous","record":{"id":"1"},"onFailure":"hold"}"#,
+                true,
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","mode":"asynchronous","record":{},"clientRef":"a","onFailure":"hold"}"#,
+                true,
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"onFailure":"continue"}"#,
+                false,
+            ),
+            (
+                r#"{"groupRef":"g","type":"create","record":{},"onFailure":null}"#,
+                false,
+            ),
+        ] {
+            let request = WriteRequest::parse(body.as_bytes()).expect("valid");
+            assert_eq!(request.stored.on_failure.holds(), holds, "{body}");
+            let stored = serde_json::to_string(&request.stored).expect("JSON");
+            assert_eq!(stored.contains(r#""onFailure":"hold""#), holds, "{stored}");
+            assert_eq!(stored.contains("onFailure"), holds, "{stored}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use serde_json::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::connectors::{Connector, Limits, SharedCatalog};
@@ -212,6 +213,8 @@ pub struct Routes {
     version: AtomicI64,
     /// Grows each time the caches are emptied: what was read before must not be put in after.
     generation: AtomicU64,
+    /// Rung when it has grown.
+    pub changed: Notify,
     heard_at: Mutex<Option<Instant>>,
 }
 
@@ -227,6 +230,7 @@ impl Routes {
             pinned: Cache::new(CAPACITY),
             version: AtomicI64::new(0),
             generation: AtomicU64::new(0),
+            changed: Notify::new(),
             heard_at: Mutex::new(None),
         }
     }
@@ -255,6 +259,7 @@ impl Routes {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.routes.clear();
         self.pinned.clear();
+        self.changed.notify_one();
     }
 
     /// Grows whenever the caches were emptied; other caches can follow it.

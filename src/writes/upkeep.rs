@@ -107,6 +107,7 @@ fn standing(lanes: &[LaneBacklog], health: StoreHealth) -> Standing {
         lanes: i64::try_from(lanes.len()).unwrap_or(i64::MAX),
         lanes_held: health.lanes_held,
         lanes_paused: health.lanes_paused,
+        records_held: health.records_held,
         shards_free: health.shards_free,
         long_transactions: health.long_transactions,
         ..Standing::default()

@@ -507,6 +507,7 @@ async fn accept_untold(service: &Service, record: i64, city: &str, id: &str, dea
         performing: None,
         operation,
         record_key: Some(record),
+        holds: false,
         deadline,
         record_keys: Vec::new(),
     };

@@ -8,7 +8,8 @@ use crate::manifest::node::kind;
 
 /// What a mask may name, as an error tells it.
 const ALLOWED: &str = "connectionId, config.createdBy, config.content.read.objects.<objectName>, \
-     config.content.write.objects, config.content.write.objects.<objectName>, config.content.subscribe.objects, \
+     config.content.write.objects, config.content.write.objects.<objectName>, config.content.write.limits, \
+     config.content.subscribe.objects, \
      config.content.subscribe.objects.<objectName>, config.content.proxy.enabled";
 
 /// Replaces what the masks name by what `patch` has there; everything else stays.
@@ -49,7 +50,8 @@ fn apply_one(changed: &mut Value, path: &str, patch: &Value) -> Result<(), Strin
     let (keys, wanted) = match words.as_slice() {
         ["connectionId"] | ["config", "createdBy"] => (keys, Wanted::Text),
         ["config", "content", "proxy", "enabled"] => (keys, Wanted::Flag),
-        ["config", "content", "write" | "subscribe", "objects"] => (keys, Wanted::Object),
+        ["config", "content", "write" | "subscribe", "objects"]
+        | ["config", "content", "write", "limits"] => (keys, Wanted::Object),
         [
             "config",
             "content",

@@ -6,6 +6,7 @@
 
 mod check;
 pub mod json_patch;
+mod limits;
 pub mod mask;
 mod misplaced;
 mod parse;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 pub use check::check_against;
+pub use limits::{ConfigLimits, ConfigRate};
 pub use misplaced::misplaced;
 
 /// The typed view of `config.content`: what writes need.

@@ -26,7 +26,7 @@ impl ConfigContent {
 }
 
 /// The path of a problem as an update mask would name it.
-fn issue(problem: Problem) -> Issue {
+pub(super) fn issue(problem: Problem) -> Issue {
     let mut path = String::from("config.content");
     for step in &problem.steps {
         match step {

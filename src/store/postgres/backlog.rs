@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::holds::note_ends;
 use super::operations::{free_records, insert_results};
 use crate::clock::Time;
+use crate::store::holds::LeftItem;
 use crate::store::upkeep::first_id_of;
 use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
 
@@ -21,9 +23,14 @@ impl BacklogStore for PostgresStore {
             .await?;
         let lanes = sqlx::query_as(
             "SELECT q.*, l.hold_reason IS NOT NULL AS held, now() AS store_now
-             FROM (SELECT project_id, lane_id, count(*) AS items, min(run_at) AS run_at,
-                          min(operation_id::text COLLATE \"C\")::uuid AS oldest
-                   FROM queue_items GROUP BY project_id, lane_id) AS q
+             FROM (SELECT i.project_id, i.lane_id, count(*) AS items,
+                          -- What is held behind a failed write could not run.
+                          COALESCE(min(i.run_at) FILTER (WHERE h.seq IS NULL OR h.seq >= i.seq), now()) AS run_at,
+                          min(i.operation_id::text COLLATE \"C\")::uuid AS oldest
+                   FROM queue_items i
+                   LEFT JOIN (SELECT lane_id, record_key, min(seq) AS seq FROM record_holds GROUP BY lane_id, record_key) AS h
+                        ON h.lane_id = i.lane_id AND h.record_key = i.record_key
+                   GROUP BY i.project_id, i.lane_id) AS q
              LEFT JOIN lanes l ON l.lane_id = q.lane_id",
         )
         .fetch_all(&mut *transaction)
@@ -33,9 +40,10 @@ impl BacklogStore for PostgresStore {
     }
 
     async fn health(&self) -> Result<StoreHealth> {
-        let (lanes_held, lanes_paused, shards_free, long_transactions) = sqlx::query_as(
+        let (lanes_held, lanes_paused, records_held, shards_free, long_transactions) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM lanes WHERE hold_reason IS NOT NULL),
                     (SELECT count(*) FROM lanes WHERE paused_until > now()),
+                    (SELECT count(*) FROM (SELECT DISTINCT lane_id, record_key FROM record_holds) AS h),
                     (SELECT count(*) FROM shards WHERE owner IS NULL OR lease_until < now()),
                     (SELECT count(*) FROM pg_stat_activity
                      WHERE datname = current_database() AND backend_type <> 'autovacuum worker'
@@ -46,6 +54,7 @@ impl BacklogStore for PostgresStore {
         Ok(StoreHealth {
             lanes_held,
             lanes_paused,
+            records_held,
             shards_free,
             long_transactions,
         })
@@ -107,7 +116,7 @@ impl BacklogStore for PostgresStore {
         let mut ended = vec![false; ends.len()];
         let mut transaction = self.pool.begin().await?;
         // The lane's row is locked against a reconnect until the items have ended: then they run, or now they do not.
-        let gone: Vec<(i64,)> = sqlx::query_as(
+        let gone: Vec<LeftItem> = sqlx::query_as(
             "WITH held AS MATERIALIZED (
                  SELECT l.lane_id FROM lanes l
                  WHERE (l.project_id, l.lane_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
@@ -119,7 +128,7 @@ impl BacklogStore for PostgresStore {
              WHERE q.project_id = n.project_id AND q.shard = n.shard AND q.lane_id = n.lane_id
                AND q.run_at = n.run_at AND q.operation_id = n.operation_id
                AND n.lane_id IN (SELECT lane_id FROM held)
-             RETURNING n.position",
+             RETURNING n.position, q.project_id, q.lane_id, q.operation_id, q.record_key, q.seq, q.holds",
         )
         .bind(ends.iter().map(|(item, _)| item.project_id).collect::<Vec<_>>())
         .bind(ends.iter().map(|(item, _)| item.lane_id).collect::<Vec<_>>())
@@ -129,18 +138,20 @@ impl BacklogStore for PostgresStore {
         .fetch_all(&mut *transaction)
         .await?;
         let mut results = Vec::with_capacity(gone.len());
-        for index in gone
-            .iter()
-            .filter_map(|(position,)| usize::try_from(position - 1).ok())
-        {
-            if let (Some(slot), Some((item, result))) = (ended.get_mut(index), ends.get(index)) {
+        let mut left = Vec::with_capacity(gone.len());
+        for gone in &gone {
+            if let Ok(index) = usize::try_from(gone.position - 1)
+                && let (Some(slot), Some((item, result))) = (ended.get_mut(index), ends.get(index))
+            {
                 *slot = true;
                 results.push((item.project_id, item.operation_id, result));
+                left.push((gone, result.state));
             }
         }
         let batches: Vec<(Uuid, Uuid)> = results.iter().map(|(project, id, _)| (*project, *id)).collect();
         free_records(&mut transaction, &batches).await?;
         insert_results(&mut transaction, &results).await?;
+        note_ends(&mut transaction, &left).await?;
         transaction.commit().await?;
         Ok(ended)
     }

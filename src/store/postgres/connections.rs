@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::holds::drop_orphaned;
 use super::{PostgresStore, bump_config_version};
 use crate::store::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection, Result, StoreError,
@@ -236,6 +237,7 @@ impl ConnectionStore for PostgresStore {
             .bind(connection_id)
             .execute(&mut *transaction)
             .await?;
+        drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)

@@ -5,10 +5,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::connections::{release_authorization_hold, upsert_group};
+use super::holds::drop_orphaned;
 use super::{PostgresStore, bump_config_version};
 use crate::store::{
-    Installation, InstallationChange, InstallationStore, NewConfig, NewInstallation, Result, RouteRow,
-    StoreError,
+    Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
+    RouteRow, StoreError,
 };
 
 const SELECT: &str = "
@@ -218,6 +219,7 @@ impl InstallationStore for PostgresStore {
             .bind(connection)
             .execute(&mut *transaction)
             .await?;
+            drop_orphaned(&mut transaction, project_id).await?;
         }
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
@@ -236,6 +238,18 @@ impl InstallationStore for PostgresStore {
             .bind(group_ref)
             .fetch_optional(&self.pool)
             .await?)
+    }
+
+    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
+        // Most say nothing of limits, and need not travel.
+        Ok(sqlx::query_as(
+            "SELECT n.connection_id AS lane_id, c.content FROM installations n
+             JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
+             WHERE n.connection_id = ANY($1) AND c.content ILIKE '%\"limits\"%'",
+        )
+        .bind(lanes)
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     async fn find_pinned_route(

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::holds::drop_orphaned;
 use super::{PostgresStore, bump_config_version};
 use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result, Revision};
 
@@ -106,6 +107,7 @@ impl IntegrationStore for PostgresStore {
                 .bind(&names)
                 .execute(&mut *transaction)
                 .await?;
+            drop_orphaned(&mut transaction, project_id).await?;
         }
         let mut deployed = Vec::with_capacity(integrations.len());
         for new in integrations {
@@ -188,6 +190,7 @@ impl IntegrationStore for PostgresStore {
             .bind(integration_id)
             .execute(&mut *transaction)
             .await?;
+        drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)

@@ -3,6 +3,7 @@
 mod backlog;
 mod connections;
 mod history;
+mod holds;
 mod installations;
 mod integrations;
 mod operations;

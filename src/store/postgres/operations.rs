@@ -17,7 +17,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                        o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records
+                        o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records,
+                 COALESCE(r.state <> 'succeeded' AND EXISTS (SELECT 1 FROM record_holds h
+                           WHERE h.project_id = o.project_id AND h.operation_id = o.id), false) AS holds_record
                  FROM operations o
                  LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
@@ -271,12 +273,18 @@ impl OperationStore for PostgresStore {
         let accepted = insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
         // The sequence is read row by row in the order of the arrays: earlier in the batch, earlier in the order.
         sqlx::query(
-            "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline)
+            "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
              SELECT o.shard, o.lane_id, now() + o.hold_us * INTERVAL '1 microsecond', o.operation_id, o.project_id,
-                    nextval('queue_seq'), o.record_key, o.attempt, now() + o.deadline_us * INTERVAL '1 microsecond'
+                    -- What repeats a write that holds its record takes that write's place.
+                    COALESCE((SELECT h.seq FROM record_holds h
+                              WHERE h.project_id = o.project_id AND h.operation_id = o.replay_of
+                                AND h.lane_id = o.lane_id AND h.record_key = o.record_key),
+                             nextval('queue_seq')),
+                    o.record_key, o.attempt, now() + o.deadline_us * INTERVAL '1 microsecond', o.holds
              FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[],
-                                          $8::bigint[])
-                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, deadline_us, position)
+                                          $8::bigint[], $9::boolean[], $10::uuid[])
+                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, deadline_us, holds,
+                                         replay_of, position)
                    ORDER BY n.position) AS o",
         )
         .bind(column(&fresh, |o| shard_of(o.operation.connection_id)))
@@ -287,6 +295,8 @@ impl OperationStore for PostgresStore {
         .bind(column(&fresh, |o| o.performing.as_ref().map_or(0, |p| micros(p.hold))))
         .bind(column(&fresh, |o| i32::from(o.performing.is_some())))
         .bind(&deadlines)
+        .bind(column(&fresh, |o| o.holds))
+        .bind(column(&fresh, |o| o.operation.replay_of))
         .execute(&mut *transaction)
         .await?;
         insert_records(&mut transaction, &fresh).await?;
@@ -536,6 +546,12 @@ fn list_query(project_id: Uuid, filter: &OperationFilter, scanned: Option<Uuid>)
         query.push(
             " AND NOT EXISTS (SELECT 1 FROM operations n WHERE n.project_id = o.project_id AND n.replay_of = o.id)",
         );
+    }
+    if filter.holds_record {
+        query
+            .push(" AND o.id IN (SELECT h.operation_id FROM record_holds h WHERE h.project_id = ")
+            .push_bind(project_id)
+            .push(")");
     }
     if let Some(before) = filter.before {
         query.push(" AND o.id < ").push_bind(before);

@@ -7,9 +7,11 @@ use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use uuid::Uuid;
 
+use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::holds::LeftItem;
 use crate::store::{
     BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
     NewAttempt, QueueStore, Result, SHARDS, Settle,
@@ -266,7 +268,11 @@ impl QueueStore for PostgresStore {
                       ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
                      OR (SELECT e.seq FROM queue_records e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL) AS blocked
+                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
+                     -- Or one that failed holds them.
+                     OR (SELECT h.seq FROM record_holds h
+                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
+                         ORDER BY h.seq LIMIT 1) IS NOT NULL) AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
                   AS ask (shard, lane_id, after_run_at, after_id, scan, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
@@ -293,7 +299,10 @@ impl QueueStore for PostgresStore {
         } else {
             sqlx::query_as(
                 "SELECT ended.position, NULL::text AS hold_reason, NULL::timestamptz AS paused_until, now() AS store_now,
-                        q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt, false AS blocked
+                        q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                        (SELECT h.seq FROM record_holds h
+                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
+                         ORDER BY h.seq LIMIT 1) IS NOT NULL AS blocked
                  FROM UNNEST($1::bigint[], $2::smallint[], $3::uuid[], $4::bigint[], $5::bigint[])
                       AS ended (position, shard, lane_id, record_key, seq)
                  CROSS JOIN LATERAL (
@@ -340,7 +349,11 @@ impl QueueStore for PostgresStore {
                       ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
                      OR (SELECT e.seq FROM queue_records e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL) AS blocked
+                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
+                     -- Or one that failed holds them.
+                     OR (SELECT h.seq FROM record_holds h
+                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
+                         ORDER BY h.seq LIMIT 1) IS NOT NULL) AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[]) WITH ORDINALITY AS ask (shard, lane_id, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
              CROSS JOIN LATERAL (
@@ -372,7 +385,8 @@ impl QueueStore for PostgresStore {
         Ok(sqlx::query_scalar(
             "SELECT k.key FROM UNNEST($3::bigint[]) AS k (key)
              WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)",
+                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
+                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.key AND h.seq < $2)",
         )
         .bind(lane_id)
         .bind(seq)
@@ -433,13 +447,13 @@ impl QueueStore for PostgresStore {
         let finishing = chosen(true);
         let mut settled = vec![false; settles.len()];
         if !finishing.is_empty() {
-            let gone: Vec<(i64,)> = sqlx::query_as(
+            let gone: Vec<LeftItem> = sqlx::query_as(
                 "DELETE FROM queue_items q
                  USING UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[])
                        AS n (shard, lane_id, run_at, operation_id, position)
                  WHERE q.shard = n.shard AND q.lane_id = n.lane_id AND q.run_at = n.run_at
                    AND q.operation_id = n.operation_id
-                 RETURNING n.position",
+                 RETURNING n.position, q.project_id, q.lane_id, q.operation_id, q.record_key, q.seq, q.holds",
             )
             .bind(finishing.iter().map(|(_, s)| s.lease.shard).collect::<Vec<_>>())
             .bind(finishing.iter().map(|(_, s)| s.lane_id).collect::<Vec<_>>())
@@ -454,25 +468,26 @@ impl QueueStore for PostgresStore {
             .fetch_all(&mut *transaction)
             .await?;
             let mut results = Vec::with_capacity(gone.len());
-            for index in gone
-                .iter()
-                .filter_map(|(position,)| usize::try_from(*position).ok())
-            {
-                if let Some(Settle {
-                    project_id,
-                    operation_id,
-                    ending: Ending::Finish(result),
-                    ..
-                }) = settles.get(index)
+            let mut ends = Vec::with_capacity(gone.len());
+            for item in &gone {
+                if let Ok(index) = usize::try_from(item.position)
+                    && let Some(Settle {
+                        project_id,
+                        operation_id,
+                        ending: Ending::Finish(result),
+                        ..
+                    }) = settles.get(index)
                 {
                     settled[index] = true;
                     results.push((*project_id, *operation_id, result));
+                    ends.push((item, result.state));
                 }
             }
             let batches = results.iter().filter(|(.., result)| result.records.is_some());
             let batches: Vec<(Uuid, Uuid)> = batches.map(|(project, id, _)| (*project, *id)).collect();
             free_records(&mut transaction, &batches).await?;
             insert_results(&mut transaction, &results).await?;
+            note_ends(&mut transaction, &ends).await?;
         }
 
         let retrying = chosen(false);
@@ -531,6 +546,7 @@ impl QueueStore for PostgresStore {
         Ok(sqlx::query_as(
             "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
                     lanes.hold_reason, lanes.held_from, lanes.paused_until,
+                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
                     COALESCE(s.owner IS NOT NULL AND s.lease_until > now(), false) AS has_worker, now() AS store_now
              FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
                    WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q

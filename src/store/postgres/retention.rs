@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::history::{DAY_MICROS, TABLES, bounds_of, name_of};
 use crate::clock::Time;
+use crate::store::holds::{EXPIRE_HOLDS, NEEDS_DEFINITIONS};
 use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
 use crate::store::{Expired, Result, Retention, RetentionStore};
 
@@ -66,6 +67,11 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
         before(retention.history),
         before(retention.payloads.min(retention.history)),
     );
+    // What holds a record for which something waits is kept as if it were queued; other holds end here.
+    sqlx::query(EXPIRE_HOLDS)
+        .bind(first_id_of(payloads))
+        .execute(pool)
+        .await?;
     let is_over = |day: i64, limit: Time| (day + 1) * DAY_MICROS <= limit.as_micros();
     for table in TABLES {
         // After the operations, so that none is ever seen without its result.
@@ -93,6 +99,7 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
              SELECT o.project_id, o.id FROM operations_default o
              WHERE o.accept_time < $1 AND o.request <> '' AND EXISTS (
                  SELECT 1 FROM operation_results r WHERE r.project_id = o.project_id AND r.operation_id = o.id)
+               AND NOT EXISTS (SELECT 1 FROM record_holds h WHERE h.project_id = o.project_id AND h.operation_id = o.id)
              LIMIT $2)",
         payloads,
     )
@@ -103,6 +110,7 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
              SELECT o.project_id, o.id FROM operations_default o
              WHERE o.accept_time < $1 AND EXISTS (
                  SELECT 1 FROM operation_results r WHERE r.project_id = o.project_id AND r.operation_id = o.id)
+               AND NOT EXISTS (SELECT 1 FROM record_holds h WHERE h.project_id = o.project_id AND h.operation_id = o.id)
              LIMIT $2)",
         history,
     )
@@ -123,11 +131,10 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
         in_batches(pool, statement, history).await?;
     }
     let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
-    let needed: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)")
-            .bind(first_id_of(replaced))
-            .fetch_one(pool)
-            .await?;
+    let needed: bool = sqlx::query_scalar(NEEDS_DEFINITIONS)
+        .bind(first_id_of(replaced))
+        .fetch_one(pool)
+        .await?;
     // Work that is older still may need them.
     if !needed {
         for statement in EXPIRE_DEFINITIONS {
@@ -160,11 +167,12 @@ async fn partitions(pool: &PgPool, table: &'static str) -> Result<Vec<Partition>
         .collect())
 }
 
-/// Whether something of this day is still queued.
+/// Whether something of this day is still queued, or holds a record.
 async fn has_live_work(pool: &PgPool, day: i64) -> Result<bool> {
     let (from, to) = bounds_of(day);
     Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id >= $1 AND operation_id < $2)",
+        "SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id >= $1 AND operation_id < $2)
+             OR EXISTS (SELECT 1 FROM record_holds WHERE operation_id >= $1 AND operation_id < $2)",
     )
     .bind(from)
     .bind(to)

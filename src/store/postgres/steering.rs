@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::operations::{free_records, insert_results, select};
 use crate::clock::Time;
+use crate::store::holds::{END_HOLD, RELEASE_RECORD};
 use crate::store::{
     Accepting, Cancellation, CancellationState, Cancelled, Live, NewResult, Operation, Result, SteeringStore,
     shard_of,
@@ -21,6 +22,10 @@ impl SteeringStore for PostgresStore {
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
                          SELECT 1 FROM queue_records e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq))) AS behind,
+                    -- Of several tries of one write the last.
+                    (SELECT h.operation_id FROM record_holds h
+                     WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
+                     ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
                     now() AS store_now
              FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
              WHERE q.project_id = $1 AND q.operation_id = $2",
@@ -93,7 +98,14 @@ impl SteeringStore for PostgresStore {
         .await?)
     }
 
-    async fn resolve(&self, project_id: Uuid, operation_id: Uuid, result: &NewResult) -> Result<bool> {
+    async fn resolve(
+        &self,
+        project_id: Uuid,
+        operation_id: Uuid,
+        result: &NewResult,
+        release: bool,
+    ) -> Result<bool> {
+        let mut transaction = self.pool.begin().await?;
         let resolved = sqlx::query(
             "UPDATE operation_results
              SET state = $3, summary = $4, record_id = $5, errors = $6, records = $7, finish_time = now()
@@ -106,9 +118,30 @@ impl SteeringStore for PostgresStore {
         .bind(&result.record_id)
         .bind(&result.errors)
         .bind(&result.records)
-        .execute(&self.pool)
-        .await?;
-        Ok(resolved.rows_affected() > 0)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected()
+            > 0;
+        if resolved && release {
+            sqlx::query(END_HOLD)
+                .bind(project_id)
+                .bind(operation_id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(resolved)
+    }
+
+    async fn release_record(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Uuid>> {
+        let mut transaction = self.pool.begin().await?;
+        let released: Vec<Uuid> = sqlx::query_scalar(RELEASE_RECORD)
+            .bind(project_id)
+            .bind(operation_id)
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(released.into_iter().next())
     }
 
     async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()> {

@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::holds::note_end;
 use super::operations::{free_records, insert_result};
 use crate::clock::Time;
+use crate::store::holds::LeftItem;
 use crate::store::upkeep::first_id_of;
 use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
 
@@ -17,8 +19,15 @@ impl BacklogStore for SqliteStore {
         Ok(sqlx::query_as(
             "SELECT q.*, l.hold_reason IS NOT NULL AS held,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
-             FROM (SELECT project_id, lane_id, count(*) AS items, min(run_at) AS run_at, min(operation_id) AS oldest
-                   FROM queue_items GROUP BY project_id, lane_id) AS q
+             FROM (SELECT i.project_id, i.lane_id, count(*) AS items,
+                          -- What is held behind a failed write could not run.
+                          COALESCE(min(i.run_at) FILTER (WHERE h.seq IS NULL OR h.seq >= i.seq),
+                                   CAST(unixepoch('subsec') * 1000000 AS INTEGER)) AS run_at,
+                          min(i.operation_id) AS oldest
+                   FROM queue_items i
+                   LEFT JOIN (SELECT lane_id, record_key, min(seq) AS seq FROM record_holds GROUP BY lane_id, record_key) AS h
+                        ON h.lane_id = i.lane_id AND h.record_key = i.record_key
+                   GROUP BY i.project_id, i.lane_id) AS q
              LEFT JOIN lanes l ON l.lane_id = q.lane_id",
         )
         .fetch_all(&self.readers)
@@ -26,9 +35,10 @@ impl BacklogStore for SqliteStore {
     }
 
     async fn health(&self) -> Result<StoreHealth> {
-        let (lanes_held, lanes_paused, shards_free) = sqlx::query_as(
+        let (lanes_held, lanes_paused, records_held, shards_free) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM lanes WHERE hold_reason IS NOT NULL),
                     (SELECT count(*) FROM lanes WHERE paused_until > CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+                    (SELECT count(*) FROM (SELECT DISTINCT lane_id, record_key FROM record_holds)),
                     (SELECT count(*) FROM shards
                      WHERE owner IS NULL OR lease_until < CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
         )
@@ -37,6 +47,7 @@ impl BacklogStore for SqliteStore {
         Ok(StoreHealth {
             lanes_held,
             lanes_paused,
+            records_held,
             shards_free,
             // Nobody else has the file, and no transaction of the service lasts.
             long_transactions: 0,
@@ -112,26 +123,26 @@ impl BacklogStore for SqliteStore {
         let mut ended = Vec::with_capacity(ends.len());
         let mut transaction = self.begin().await?;
         for (item, result) in ends {
-            let gone = sqlx::query(
+            let gone: Option<LeftItem> = sqlx::query_as(
                 "DELETE FROM queue_items
                  WHERE project_id = $1 AND shard = $2 AND lane_id = $3 AND run_at = $4 AND operation_id = $5
                    AND EXISTS (SELECT 1 FROM lanes
-                               WHERE project_id = $1 AND lane_id = $3 AND hold_reason = 'authorization')",
+                               WHERE project_id = $1 AND lane_id = $3 AND hold_reason = 'authorization')
+                 RETURNING 1 AS position, project_id, lane_id, operation_id, record_key, seq, holds",
             )
             .bind(item.project_id)
             .bind(item.shard)
             .bind(item.lane_id)
             .bind(item.run_at)
             .bind(item.operation_id)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected()
-                > 0;
-            if gone {
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if let Some(left) = &gone {
                 free_records(&mut transaction, item.project_id, item.operation_id).await?;
                 insert_result(&mut transaction, item.project_id, item.operation_id, result).await?;
+                note_end(&mut transaction, left, result.state).await?;
             }
-            ended.push(gone);
+            ended.push(gone.is_some());
         }
         transaction.commit().await?;
         Ok(ended)

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::holds::drop_orphaned;
 use super::{SqliteStore, bump_config_version};
 use crate::store::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection, Result, StoreError,
@@ -234,6 +235,7 @@ impl ConnectionStore for SqliteStore {
             .bind(connection_id)
             .execute(&mut *transaction)
             .await?;
+        drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)

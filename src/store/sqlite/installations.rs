@@ -5,10 +5,11 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::connections::{release_authorization_hold, upsert_group};
+use super::holds::drop_orphaned;
 use super::{SqliteStore, bump_config_version};
 use crate::store::{
-    Installation, InstallationChange, InstallationStore, NewConfig, NewInstallation, Result, RouteRow,
-    StoreError,
+    Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
+    RouteRow, StoreError,
 };
 
 const SELECT: &str = "
@@ -218,6 +219,7 @@ impl InstallationStore for SqliteStore {
             .bind(connection)
             .execute(&mut *transaction)
             .await?;
+            drop_orphaned(&mut transaction, project_id).await?;
         }
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
@@ -236,6 +238,24 @@ impl InstallationStore for SqliteStore {
             .bind(group_ref)
             .fetch_optional(&self.readers)
             .await?)
+    }
+
+    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
+        let mut connection = self.readers.acquire().await?;
+        let mut found = Vec::new();
+        for lane in lanes {
+            // Most say nothing of limits, and need not be read.
+            let configs: Vec<LaneConfig> = sqlx::query_as(
+                "SELECT n.connection_id AS lane_id, c.content FROM installations n
+                 JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
+                 WHERE n.connection_id = $1 AND c.content LIKE '%\"limits\"%'",
+            )
+            .bind(lane)
+            .fetch_all(&mut *connection)
+            .await?;
+            found.extend(configs);
+        }
+        Ok(found)
     }
 
     async fn find_pinned_route(

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::holds::drop_orphaned;
 use super::{SqliteStore, bump_config_version};
 use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result, Revision};
 
@@ -104,6 +105,7 @@ impl IntegrationStore for SqliteStore {
             .bind(serde_json::Value::from(names).to_string())
             .execute(&mut *transaction)
             .await?;
+            drop_orphaned(&mut transaction, project_id).await?;
         }
         let mut deployed = Vec::with_capacity(integrations.len());
         for new in integrations {
@@ -191,6 +193,7 @@ impl IntegrationStore for SqliteStore {
             .bind(integration_id)
             .execute(&mut *transaction)
             .await?;
+        drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)

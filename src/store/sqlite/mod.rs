@@ -2,6 +2,7 @@
 
 mod backlog;
 mod connections;
+mod holds;
 mod installations;
 mod integrations;
 mod operations;

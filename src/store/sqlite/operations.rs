@@ -18,7 +18,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records
+                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records,
+                 COALESCE(r.state <> 'succeeded' AND EXISTS (SELECT 1 FROM record_holds h
+                           WHERE h.project_id = o.project_id AND h.operation_id = o.id), 0) AS holds_record
              FROM operations o
              LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
             $rest
@@ -155,6 +157,34 @@ async fn claim_key(
     Ok(claimed.rows_affected() > 0)
 }
 
+/// The place in the order of acceptance. What repeats a write that holds its record takes that write's place.
+async fn next_seq(
+    connection: &mut SqliteConnection,
+    operation: &NewOperation,
+    record_key: Option<i64>,
+) -> Result<i64> {
+    if let (Some(replay_of), Some(record_key)) = (operation.replay_of, record_key) {
+        let place: Option<i64> = sqlx::query_scalar(
+            "SELECT seq FROM record_holds
+             WHERE project_id = $1 AND operation_id = $2 AND lane_id = $3 AND record_key = $4",
+        )
+        .bind(operation.project_id)
+        .bind(replay_of)
+        .bind(operation.connection_id)
+        .bind(record_key)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(place) = place {
+            return Ok(place);
+        }
+    }
+    Ok(
+        sqlx::query_scalar("UPDATE queue_seq SET value = value + 1 WHERE id = 1 RETURNING value")
+            .fetch_one(connection)
+            .await?,
+    )
+}
+
 #[async_trait]
 impl OperationStore for SqliteStore {
     async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>> {
@@ -167,6 +197,7 @@ impl OperationStore for SqliteStore {
             operation,
             record_key,
             record_keys,
+            holds,
             deadline,
             key,
             performing,
@@ -185,13 +216,10 @@ impl OperationStore for SqliteStore {
             };
             let time = insert_operation(&mut transaction, operation, mode, Some(micros(*deadline))).await?;
             accepted.push(Accepted::At(time));
-            let seq: i64 =
-                sqlx::query_scalar("UPDATE queue_seq SET value = value + 1 WHERE id = 1 RETURNING value")
-                    .fetch_one(&mut *transaction)
-                    .await?;
+            let seq = next_seq(&mut transaction, operation, *record_key).await?;
             sqlx::query(
-                "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(shard_of(operation.connection_id))
             .bind(operation.connection_id)
@@ -202,6 +230,7 @@ impl OperationStore for SqliteStore {
             .bind(record_key)
             .bind(i32::from(performing.is_some()))
             .bind(time.after(*deadline))
+            .bind(*holds)
             .execute(&mut *transaction)
             .await?;
             for key in record_keys {
@@ -449,6 +478,12 @@ fn list_query(project_id: Uuid, filter: &OperationFilter, scanned: Option<Uuid>)
         query.push(
             " AND NOT EXISTS (SELECT 1 FROM operations n WHERE n.project_id = o.project_id AND n.replay_of = o.id)",
         );
+    }
+    if filter.holds_record {
+        query
+            .push(" AND o.id IN (SELECT h.operation_id FROM record_holds h WHERE h.project_id = ")
+            .push_bind(project_id)
+            .push(")");
     }
     if let Some(before) = filter.before {
         query.push(" AND o.id < ").push_bind(before);

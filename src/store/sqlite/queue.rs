@@ -8,8 +8,10 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::holds::note_end;
 use super::operations::{free_records, insert_attempt, insert_result};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::holds::LeftItem;
 use crate::store::{
     BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
     QueueStore, Result, SHARDS, Settle,
@@ -180,6 +182,9 @@ impl QueueStore for SqliteStore {
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
                              OR EXISTS (SELECT 1 FROM queue_records e
                                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             -- Or one that failed holds them.
+                             OR EXISTS (SELECT 1 FROM record_holds h
+                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  LEFT JOIN lanes ON lanes.lane_id = $3
@@ -201,7 +206,9 @@ impl QueueStore for SqliteStore {
                 let row: Option<Looked> = sqlx::query_as(
                     "SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
-                            q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt, 0 AS blocked
+                            q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
+                            EXISTS (SELECT 1 FROM record_holds h
+                                    WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq) AS blocked
                      FROM (SELECT i.* FROM queue_items i
                            WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
                            ORDER BY i.seq LIMIT 1) AS q
@@ -243,6 +250,9 @@ impl QueueStore for SqliteStore {
                                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
                              OR EXISTS (SELECT 1 FROM queue_records e
                                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
+                             -- Or one that failed holds them.
+                             OR EXISTS (SELECT 1 FROM record_holds h
+                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
                  FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
                  JOIN (SELECT i.* FROM queue_items i
@@ -276,7 +286,8 @@ impl QueueStore for SqliteStore {
         Ok(sqlx::query_scalar(
             "SELECT k.value FROM json_each($3) AS k
              WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)",
+                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
+                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.value AND h.seq < $2)",
         )
         .bind(lane_id)
         .bind(seq)
@@ -325,12 +336,13 @@ impl QueueStore for SqliteStore {
         let mut settled = Vec::with_capacity(settles.len());
         for settle in settles {
             // The fence: the shard must still be this worker's, under the epoch of the claim.
-            let changed = match &settle.ending {
-                Ending::Finish(_) => {
-                    sqlx::query(
+            let took_effect = match &settle.ending {
+                Ending::Finish(result) => {
+                    let gone: Option<LeftItem> = sqlx::query_as(
                         "DELETE FROM queue_items
                          WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4
-                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)",
+                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)
+                         RETURNING 1 AS position, project_id, lane_id, operation_id, record_key, seq, holds",
                     )
                     .bind(settle.lease.shard)
                     .bind(settle.lane_id)
@@ -338,8 +350,14 @@ impl QueueStore for SqliteStore {
                     .bind(settle.operation_id)
                     .bind(settle.lease.epoch)
                     .bind(settle.worker)
-                    .execute(&mut *transaction)
-                    .await?
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                    if let Some(item) = &gone {
+                        insert_result(&mut transaction, settle.project_id, settle.operation_id, result)
+                            .await?;
+                        note_end(&mut transaction, item, result.state).await?;
+                    }
+                    gone.is_some()
                 }
                 Ending::Retry { delay, attempt } => {
                     sqlx::query(
@@ -358,13 +376,14 @@ impl QueueStore for SqliteStore {
                     .bind(*attempt)
                     .execute(&mut *transaction)
                     .await?
+                    .rows_affected()
+                        > 0
                 }
             };
-            let took_effect = changed.rows_affected() > 0;
             match &settle.ending {
                 _ if !took_effect => {}
+                // Its result is there already.
                 Ending::Finish(result) => {
-                    insert_result(&mut transaction, settle.project_id, settle.operation_id, result).await?;
                     if result.records.is_some() {
                         free_records(&mut transaction, settle.project_id, settle.operation_id).await?;
                     }
@@ -414,6 +433,7 @@ impl QueueStore for SqliteStore {
         Ok(sqlx::query_as(
             "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
                     lanes.hold_reason, lanes.held_from, lanes.paused_until,
+                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
                     COALESCE(s.owner IS NOT NULL AND s.lease_until > CAST(unixepoch('subsec') * 1000000 AS INTEGER), 0)
                         AS has_worker,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now

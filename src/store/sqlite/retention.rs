@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use crate::clock::Time;
+use crate::store::holds::{EXPIRE_HOLDS, NEEDS_DEFINITIONS};
 use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
 use crate::store::{Expired, Result, Retention, RetentionStore};
 
@@ -28,6 +29,11 @@ impl RetentionStore for SqliteStore {
             first_id_of(before(retention.history)),
             first_id_of(before(retention.payloads.min(retention.history))),
         );
+        // What holds a record for which something waits is kept as if it were queued; other holds end here.
+        sqlx::query(EXPIRE_HOLDS)
+            .bind(payloads)
+            .execute(&self.writer)
+            .await?;
         let projects: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM projects")
             .fetch_all(&self.readers)
             .await?;
@@ -37,11 +43,10 @@ impl RetentionStore for SqliteStore {
             expired.payloads += self.expire_payloads(project_id, payloads).await?;
         }
         let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
-        let needed: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)")
-                .bind(first_id_of(replaced))
-                .fetch_one(&self.readers)
-                .await?;
+        let needed: bool = sqlx::query_scalar(NEEDS_DEFINITIONS)
+            .bind(first_id_of(replaced))
+            .fetch_one(&self.readers)
+            .await?;
         // Work that is older still may need them.
         if !needed {
             let mut transaction = self.begin().await?;
@@ -82,7 +87,8 @@ impl SqliteStore {
             let gone = sqlx::query(
                 "DELETE FROM operations AS o WHERE o.project_id = $1 AND o.id > $2 AND o.id <= $3
                    AND EXISTS (SELECT 1 FROM operation_results r
-                               WHERE r.project_id = o.project_id AND r.operation_id = o.id)",
+                               WHERE r.project_id = o.project_id AND r.operation_id = o.id)
+                   AND NOT EXISTS (SELECT 1 FROM record_holds h WHERE h.project_id = o.project_id AND h.operation_id = o.id)",
             )
             .bind(project_id)
             .bind(from)
@@ -128,7 +134,8 @@ impl SqliteStore {
                 "UPDATE operations AS o SET request = '' WHERE o.project_id = $1 AND o.id > $2 AND o.id <= $3
                    AND o.request <> ''
                    AND EXISTS (SELECT 1 FROM operation_results r
-                               WHERE r.project_id = o.project_id AND r.operation_id = o.id)",
+                               WHERE r.project_id = o.project_id AND r.operation_id = o.id)
+                   AND NOT EXISTS (SELECT 1 FROM record_holds h WHERE h.project_id = o.project_id AND h.operation_id = o.id)",
             )
             .bind(project_id)
             .bind(from)

@@ -57,6 +57,16 @@ fn what_is_masked_is_replaced_and_nothing_else() {
 }
 
 #[test]
+fn the_limits_of_an_installation_have_a_mask_of_their_own() {
+    let patch = json!({"config": {"content": {"write": {"limits": {"concurrency": 2}, "objects": {}}}}});
+    let mut expected = current();
+    expected["config"]["content"]["write"]["limits"] = json!({"concurrency": 2});
+    assert_eq!(masked(&["config.content.write.limits"], patch), Ok(expected));
+    let patch = json!({"config": {"content": {"write": {"limits": 2}}}});
+    assert!(masked(&["config.content.write.limits"], patch).is_err());
+}
+
+#[test]
 fn the_masks_of_the_react_library_work() {
     // Clearing every write object.
     let patch = json!({"config": {"content": {"provider": "hubspot", "write": {"objects": {}}}}});

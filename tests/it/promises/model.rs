@@ -40,8 +40,12 @@ enum Provider {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A create (no key), or an update of the record with this key.
-    Accept { lane: usize, key: Option<i64> },
+    /// A create (no key), or an update of the record with this key, which may hold it when it fails.
+    Accept {
+        lane: usize,
+        key: Option<i64>,
+        holds: bool,
+    },
     /// Renews and takes leases. A short one runs out before the next step.
     Lease { worker: usize, short: bool },
     /// Gives its shards back.
@@ -64,6 +68,8 @@ enum Step {
     },
     /// The lane's credentials die, or live again.
     Hold { lane: usize, held: bool },
+    /// Somebody releases the record of one of the operations.
+    Release { pick: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -76,7 +82,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let again = prop_oneof![4 => Just(Some(true)), 1 => Just(Some(false)), 2 => Just(None)];
     let step = prop_oneof![
-        4 => (0..LANES, proptest::option::of(0..3_i64)).prop_map(|(lane, key)| Step::Accept { lane, key }),
+        4 => (0..LANES, proptest::option::of(0..3_i64), any::<bool>())
+            .prop_map(|(lane, key, holds)| Step::Accept { lane, key, holds }),
         4 => (worker.clone(), any::<bool>()).prop_map(|(worker, short)| Step::Lease { worker, short }),
         1 => worker.clone().prop_map(|worker| Step::Retire { worker }),
         1 => worker.clone().prop_map(|worker| Step::Die { worker }),
@@ -84,6 +91,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (worker.clone(), pick.clone(), provider).prop_map(|(worker, pick, provider)| Step::Send { worker, pick, provider }),
         5 => (worker, pick, again).prop_map(|(worker, pick, again)| Step::Settle { worker, pick, again }),
         1 => (0..LANES, any::<bool>()).prop_map(|(lane, held)| Step::Hold { lane, held }),
+        1 => (0..40_usize).prop_map(|pick| Step::Release { pick }),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -104,6 +112,8 @@ enum Rules {
 struct Live {
     lane: usize,
     key: Option<i64>,
+    /// Later ones of its record are held when it fails.
+    holds: bool,
     /// Grows each time it is put off.
     version: u32,
     /// Put off for an hour.
@@ -166,6 +176,8 @@ struct Run<'a> {
     /// The lane and record of each update, by its number.
     records: HashMap<usize, (usize, i64)>,
     live: BTreeMap<usize, Live>,
+    /// What has failed and holds its record: its number, lane and record.
+    holding: Vec<(usize, (usize, i64))>,
     /// Begun and not known to be without effect.
     doubts: HashMap<Uuid, HashSet<Uuid>>,
     results: HashMap<Uuid, EndState>,
@@ -260,6 +272,7 @@ impl<'a> Run<'a> {
             accepted: Vec::new(),
             records: HashMap::new(),
             live: BTreeMap::new(),
+            holding: Vec::new(),
             doubts: HashMap::new(),
             results: HashMap::new(),
             effects: Vec::new(),
@@ -272,7 +285,8 @@ impl<'a> Run<'a> {
 
     async fn step(&mut self, step: &Step) -> Check {
         match *step {
-            Step::Accept { lane, key } => self.accept(lane, key).await,
+            Step::Accept { lane, key, holds } => self.accept(lane, key, holds).await,
+            Step::Release { pick } => self.release(pick).await?,
             Step::Lease { worker, short } => self.lease(worker, if short { SHORT } else { LONG }).await?,
             Step::Retire { worker } => self.retire(worker).await,
             Step::Die { worker } => {
@@ -298,7 +312,29 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn accept(&mut self, lane: usize, key: Option<i64>) {
+    async fn release(&mut self, pick: usize) -> Check {
+        let Some(id) = self.accepted.get(pick % self.accepted.len().max(1)).copied() else {
+            return Ok(());
+        };
+        let number = self.number(id);
+        let record = self.records.get(&number).copied();
+        let names_it =
+            self.live.contains_key(&number) || self.holding.iter().any(|(holder, _)| *holder == number);
+        let of_record = |held: &(usize, (usize, i64))| names_it && Some(held.1) == record;
+        let expected = self.holding.iter().any(of_record);
+        let released = self
+            .store
+            .release_record(self.project, id)
+            .await
+            .expect("released");
+        if released.is_some() != expected {
+            return fail(format!("releasing the record of {number} answered {released:?}"));
+        }
+        self.holding.retain(|held| !of_record(held));
+        Ok(())
+    }
+
+    async fn accept(&mut self, lane: usize, key: Option<i64>, holds: bool) {
         let id = SystemClock.new_id();
         let (connection, installation, config) = self.lanes[lane];
         let accept = AcceptOperation {
@@ -321,6 +357,7 @@ impl<'a> Run<'a> {
                 replay_of: None,
             },
             record_key: key,
+            holds,
             deadline: LONG,
             key: None,
             performing: None,
@@ -330,6 +367,7 @@ impl<'a> Run<'a> {
         let live = Live {
             lane,
             key,
+            holds,
             version: 0,
             late: false,
         };
@@ -438,7 +476,11 @@ impl<'a> Run<'a> {
                 .memory
                 .iter()
                 .any(|read| read.lane == item.lane && read.key == item.key && item.key.is_some());
-            let blocked = blocked || remembered;
+            let held = item.key.is_some_and(|key| {
+                let mut holders = self.holding.iter();
+                holders.any(|(holder, record)| holder < number && *record == (item.lane, key))
+            });
+            let blocked = blocked || remembered || held;
             let id = self.accepted[*number];
             if shards.contains(&shard)
                 && !self.held[item.lane]
@@ -653,7 +695,17 @@ impl<'a> Run<'a> {
         }
         match ending {
             Ending::Finish(result) => {
-                self.live.remove(&number);
+                let ended = self.live.remove(&number);
+                if let Some(Live {
+                    lane,
+                    key: Some(key),
+                    holds: true,
+                    ..
+                }) = ended
+                    && matches!(result.state, EndState::Failed | EndState::NeedsReview)
+                {
+                    self.holding.push((number, (lane, key)));
+                }
                 if self.results.insert(id, result.state).is_some() {
                     return fail(format!("operation {number} ended twice"));
                 }
@@ -678,6 +730,9 @@ impl<'a> Run<'a> {
         }
         for worker in 0..WORKERS {
             self.step(&Step::Die { worker }).await?;
+        }
+        for pick in 0..self.accepted.len() {
+            self.step(&Step::Release { pick }).await?;
         }
         loop {
             self.lease(0, LONG).await?;

@@ -16,6 +16,7 @@ use crate::harness::{Kind, on_both_stores};
 on_both_stores!(
     a_later_write_waits_until_the_batch_has_ended_its_record,
     a_batch_is_told_which_of_its_records_wait,
+    a_record_that_a_failed_write_holds_waits_in_a_batch_too,
     the_records_of_a_batch_are_kept_with_its_attempts_and_its_result,
     a_stale_worker_frees_no_record,
     a_batch_that_was_cancelled_or_performed_elsewhere_frees_its_records,
@@ -127,6 +128,44 @@ async fn a_batch_is_told_which_of_its_records_wait(kind: Kind) {
         .await
         .unwrap();
     assert!(none.is_empty(), "another lane's");
+}
+
+async fn a_record_that_a_failed_write_holds_waits_in_a_batch_too(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let first = AcceptOperation {
+        holds: true,
+        ..world.single(1)
+    };
+    let batch = world.batch(&[1, 2]);
+    accepted(&world, &[&first, &batch]).await;
+    let items = claim_all(&world).await;
+    let item = |accept: &AcceptOperation| {
+        let found = items.iter().find(|item| item.operation_id == accept.operation.id);
+        found.unwrap().clone()
+    };
+    let failed = Ending::Finish(result(EndState::Failed));
+    let settled = world
+        .store
+        .settle(&[settle(worker, lease, &item(&first), failed)])
+        .await;
+    assert_eq!(settled.unwrap(), [true]);
+    let lane = batch.operation.connection_id;
+    let waiting = async || {
+        world
+            .store
+            .waiting_records(lane, item(&batch).seq, &[1, 2])
+            .await
+            .unwrap()
+    };
+    assert_eq!(waiting().await, [1]);
+    world
+        .store
+        .release_record(world.project.id, first.operation.id)
+        .await
+        .unwrap();
+    assert!(waiting().await.is_empty());
 }
 
 async fn the_records_of_a_batch_are_kept_with_its_attempts_and_its_result(kind: Kind) {

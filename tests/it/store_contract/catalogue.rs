@@ -24,6 +24,7 @@ on_both_stores!(
     a_group_has_one_installation_of_an_integration,
     a_change_of_a_config_that_is_no_longer_in_force_is_refused,
     deleting_an_installation_takes_its_connection_only_when_nobody_else_uses_it,
+    the_configs_of_a_lane_are_those_in_force_that_may_speak_of_limits,
     a_route_holds_the_latest_revision_and_a_pinned_route_the_accepted_one,
     every_change_that_caches_must_notice_raises_the_version,
     a_second_project_sees_nothing_of_the_first,
@@ -340,6 +341,42 @@ async fn a_change_of_a_config_that_is_no_longer_in_force_is_refused(kind: Kind) 
         .unwrap()
         .unwrap();
     assert_eq!(now.config_content, "{\"n\":1}");
+}
+
+async fn the_configs_of_a_lane_are_those_in_force_that_may_speak_of_limits(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project, installation) = (&world.store, world.project.id, &world.installation);
+    let lanes = [world.connection, id()];
+    assert_eq!(
+        store.list_lane_configs(&lanes).await.unwrap(),
+        [],
+        "it says nothing"
+    );
+    let mut expected = installation.config_id;
+    for content in [
+        "{\"write\":{\"limits\":{\"concurrency\":1}}}",
+        "{\"write\":{\"Limits\":{\"concurrency\":2}}}",
+    ] {
+        let change = InstallationChange {
+            expected_config_id: expected,
+            connection_id: world.connection,
+            config: NewConfig {
+                id: id(),
+                revision_id: world.integration.revision_id,
+                content: content.to_owned(),
+                created_by: "api:x".to_owned(),
+            },
+        };
+        let changed = store.update_installation(project, installation.id, &change).await;
+        expected = changed.unwrap().unwrap().config_id;
+        let found = store.list_lane_configs(&lanes).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].lane_id, found[0].content.as_str()),
+            (world.connection, content)
+        );
+    }
+    assert!(store.list_lane_configs(&lanes[1..]).await.unwrap().is_empty());
 }
 
 async fn deleting_an_installation_takes_its_connection_only_when_nobody_else_uses_it(kind: Kind) {

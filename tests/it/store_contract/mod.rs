@@ -3,6 +3,7 @@
 mod backlog;
 mod batches;
 mod catalogue;
+mod holds;
 mod idempotency;
 mod operations;
 mod queue;

@@ -42,6 +42,7 @@ impl World {
         AcceptOperation {
             operation: self.operation(),
             record_key: None,
+            holds: false,
             deadline: Duration::from_secs(3600),
             key: None,
             performing: None,

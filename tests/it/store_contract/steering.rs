@@ -257,16 +257,32 @@ async fn a_doubt_is_resolved_once(kind: Kind) {
     let project = world.project.id;
     let good = result(EndState::Succeeded);
     assert!(
-        !world.store.resolve(project, operation, &good).await.unwrap(),
+        !world
+            .store
+            .resolve(project, operation, &good, true)
+            .await
+            .unwrap(),
         "it has not ended"
     );
     assert!(world.settle(&at, operation, time, EndState::NeedsReview).await);
     assert!(
-        !world.store.resolve(id(), operation, &good).await.unwrap(),
+        !world.store.resolve(id(), operation, &good, true).await.unwrap(),
         "another project's"
     );
-    assert!(world.store.resolve(project, operation, &good).await.unwrap());
-    assert!(!world.store.resolve(project, operation, &good).await.unwrap());
+    assert!(
+        world
+            .store
+            .resolve(project, operation, &good, true)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !world
+            .store
+            .resolve(project, operation, &good, true)
+            .await
+            .unwrap()
+    );
     let found = world
         .store
         .get_operation(project, operation)

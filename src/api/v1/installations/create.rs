@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Installation, answer, check_config, find_connection, with_connection};
+use super::{Installation, answer, check_config, check_limits, find_connection, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
@@ -61,6 +61,7 @@ pub async fn create_installation(
     let integration = integrations::find(&app, project_id, &integration).await?;
     connections::check_ref(&request.group_ref, "groupRef")?;
     check_config(&integration, &request.config.content)?;
+    check_limits(&scope, &Value::Null, &request.config.content)?;
     let connection = find_connection(
         &app,
         project_id,

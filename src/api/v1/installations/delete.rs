@@ -3,9 +3,9 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::not_found;
+use super::{find, not_found};
 use crate::api::auth::Scope;
-use crate::api::extract::{Segments, id};
+use crate::api::extract::Segments;
 use crate::api::problem::Problem;
 use crate::api::v1::integrations;
 use crate::app::AppState;
@@ -25,15 +25,14 @@ pub async fn delete_installation(
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
     let integration = integrations::find(&app, project_id, &integration).await?;
-    let installation = id(
-        &installation,
-        "Installation not found for the given installation ID.",
-    )?;
+    let row = find(&app, project_id, integration.id, &installation).await?;
     let gone = app
         .store
-        .delete_installation(project_id, integration.id, installation)
+        .delete_installation(project_id, integration.id, row.id)
         .await?;
     app.changed();
+    // What was held can end.
+    app.writes.bell.changed(row.connection_id);
     if gone {
         Ok(StatusCode::NO_CONTENT)
     } else {

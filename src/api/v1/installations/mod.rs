@@ -18,11 +18,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::connections::{Connection, Group};
+use crate::api::auth::Scope;
 use crate::api::extract::id;
 use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::clock::Time;
-use crate::manifest::{ConfigContent, Integration, Issue, check_against, misplaced};
+use crate::manifest::{ConfigContent, ConfigLimits, Integration, Issue, check_against, misplaced};
 use crate::store::{self, ConnectionFilter};
 
 /// An installation.
@@ -207,12 +208,23 @@ fn check_config(integration: &store::Integration, content: &Value) -> Result<(),
     let revision: Value = serde_json::from_str(&integration.content).unwrap_or_default();
     let parsed = Integration::from_content(&revision).map_err(broken)?;
     let config = ConfigContent::parse(content).map_err(broken)?;
-    let issues = check_against(&config, &parsed);
+    let mut issues = check_against(&config, &parsed);
+    issues.extend(ConfigLimits::parse(content).err().unwrap_or_default());
     if issues.is_empty() {
         Ok(())
     } else {
         Err(broken(issues))
     }
+}
+
+/// A customer's browser does not decide how fast its writes go: other limits than before need a full key.
+fn check_limits(scope: &Scope, before: &Value, after: &Value) -> Result<(), Problem> {
+    // What cannot be read is told as such.
+    let limits = |content| ConfigLimits::parse(content).unwrap_or_default();
+    if limits(before) == limits(after) {
+        return Ok(());
+    }
+    scope.require_full()
 }
 
 /// Finds the connection that a request names, or the group's default one for the provider: the newest.

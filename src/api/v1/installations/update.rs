@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Installation, answer, check_config, find, find_connection, not_found, with_connection};
+use super::{
+    Installation, answer, check_config, check_limits, find, find_connection, not_found, with_connection,
+};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
@@ -23,7 +25,8 @@ use crate::store::{self, InstallationChange, NewConfig};
 #[serde(rename_all = "camelCase")]
 pub struct UpdateInstallationRequest {
     /// Paths of what changes: `connectionId`, `config.createdBy`, `config.content.write.objects`,
-    /// `config.content.write.objects.<name>`, `config.content.read.objects.<name>`, and so on. Empty changes nothing.
+    /// `config.content.write.objects.<name>`, `config.content.write.limits`, `config.content.read.objects.<name>`, and so on.
+    /// Empty changes nothing.
     pub update_mask: Vec<String>,
     /// The new values of what the mask names; the rest of it is ignored.
     #[schema(value_type = Object)]
@@ -56,6 +59,11 @@ pub async fn update_installation(
     let changed = mask::apply(&current, &request.update_mask, &request.installation).map_err(|issues| {
         Problem::issues(Code::InvalidRequest, "the update mask cannot be applied", issues)
     })?;
+    check_limits(
+        &scope,
+        &current["config"]["content"],
+        &changed["config"]["content"],
+    )?;
     let updated = store_change(&app, project_id, &integration, &row, &changed).await?;
     Ok(answer(with_connection(&app, project_id, updated).await?))
 }

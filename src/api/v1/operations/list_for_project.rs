@@ -25,6 +25,7 @@ pub struct Filter {
     group_ref: Option<String>,
     integration: Option<String>,
     client_ref: Option<String>,
+    holds_record: Option<String>,
     since: Option<String>,
     until: Option<String>,
     page_size: Option<String>,
@@ -103,6 +104,7 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<Time>, Problem> {
            ("groupRef" = Option<String>, Query, description = "The customer; of installations that still exist."),
            ("integration" = Option<String>, Query, description = "The integration's id or name."),
            ("clientRef" = Option<String>, Query, description = "The app's own name for the record."),
+           ("holdsRecord" = Option<bool>, Query, description = "`true`: only what failed and holds the later writes to its record."),
            ("since" = Option<String>, Query, description = "Accepted at this time or later, RFC 3339."),
            ("until" = Option<String>, Query, description = "Accepted before this time, RFC 3339."),
            ("pageSize" = Option<i64>, Query, description = "1 to 1000, 200 when absent."),
@@ -116,7 +118,13 @@ pub async fn list_project_operations(
     let project_id = scope.project().id;
     let state = state_filter(asked.status.as_deref(), asked.state.as_deref())
         .map_err(|(name, detail)| Problem::query(name, detail))?;
+    let holds_record = match asked.holds_record.as_deref() {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::query("holdsRecord", "must be true, or absent")),
+    };
     let filter = OperationFilter {
+        holds_record,
         object: asked.object,
         client_ref: asked.client_ref,
         state,

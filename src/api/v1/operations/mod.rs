@@ -5,6 +5,7 @@ pub mod get;
 pub mod list;
 pub mod list_for_project;
 pub mod logs;
+pub mod release;
 pub mod replay;
 pub mod replay_many;
 pub mod resolve;
@@ -73,9 +74,15 @@ pub struct Metadata {
     pub retry: Option<Retry>,
     /// `queued`, `waiting`, `held`, `running`, `succeeded`, `failed`, `cancelled`, or `needs_review`: sent, but the outcome is not known. In lists, what has not ended is `queued`.
     pub state: String,
-    /// What it waits for: `turn`, `earlier_write` (to the same record), `backoff`, `rate_limit`, `quota` or `authorization`; only where one operation is asked for.
+    /// What it waits for: `turn`, `earlier_write` (to the same record), `backoff`, `rate_limit`, `quota`, `authorization` or `failure` (of an earlier write to the same record, see `heldBy`); only where one operation is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<&'static str>,
+    /// The write to the same record that failed and holds this one; only where one operation is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
+    /// True while later writes to its record are held because it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds_record: Option<bool>,
     /// When it may be sent next; only where one operation is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -280,6 +287,8 @@ impl Operation {
                 outcome: (state == "needs_review").then_some("unknown"),
                 state,
                 waiting_on: standing.waiting_on,
+                held_by: standing.held_by.map(|id| id.to_string()),
+                holds_record: row.holds_record.then_some(true),
                 next_attempt_time: standing.next_attempt_time,
                 action: row.action,
                 mode: row.mode,

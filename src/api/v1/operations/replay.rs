@@ -37,7 +37,7 @@ pub struct Replayed {
 
 /// Replay an operation
 ///
-/// Accepts the stored request of an operation that has ended as a new, asynchronous operation; of a batch, the records that were not written. A header `Idempotency-Key` works as for a write.
+/// Accepts the stored request of an operation that has ended as a new, asynchronous operation; of a batch, the records that were not written. If it holds its record, the new one takes its place before the writes that are held. A header `Idempotency-Key` works as for a write.
 #[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:replay", tag = "Operation", operation_id = "replayOperation",
     params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
     request_body = ReplayRequest,

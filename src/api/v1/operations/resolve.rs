@@ -52,7 +52,7 @@ struct Resolved {
 
 /// Resolve an operation that needs review
 ///
-/// Says what became of a write that was sent and got no answer, once somebody has looked at the provider.
+/// Says what became of a write that was sent and got no answer, once somebody has looked at the provider. With `succeeded` and `failed` it holds its record no longer; with `retry` it does until the new operation has succeeded.
 #[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:resolve", tag = "Operation", operation_id = "resolveOperation",
     params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
     request_body = ResolveRequest,
@@ -80,7 +80,13 @@ pub(super) async fn resolve(
         None => of_one(&operation, &resolved, by),
     };
     // First: of two who resolve it at once, one sends it again.
-    if !app.store.resolve(project_id, operation_id, &result).await? {
+    // What is sent again takes its place, and holds its record until it has succeeded.
+    let release = !resolved.iter().any(|record| record.again);
+    if !app
+        .store
+        .resolve(project_id, operation_id, &result, release)
+        .await?
+    {
         let state = operation.state.as_deref().unwrap_or("queued");
         return Err(wrong_state("the operation does not need review", state));
     }
@@ -90,6 +96,9 @@ pub(super) async fn resolve(
         .filter(|record| record.again)
         .map(|record| record.index)
         .collect();
+    if release && operation.holds_record {
+        app.writes.bell.changed(operation.connection_id);
+    }
     if !again.is_empty() {
         app.writes
             .replay(&operation, &accepting, Mapping::Original, &again, None)

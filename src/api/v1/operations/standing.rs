@@ -1,5 +1,7 @@
 //! Where an operation stands that has not ended, and what it waits for: a pure function.
 
+use uuid::Uuid;
+
 use super::Attempt;
 use crate::clock::Time;
 use crate::store::{Live, Operation};
@@ -11,6 +13,8 @@ pub(super) struct Standing {
     pub state: &'static str,
     /// What it waits for.
     pub waiting_on: Option<&'static str>,
+    /// The write that failed and holds it.
+    pub held_by: Option<Uuid>,
     /// When it may be sent next.
     pub next_attempt_time: Option<Time>,
     /// The deadline with the time for which its clock has stood still, when that is other than what was stored.
@@ -22,6 +26,7 @@ impl Default for Standing {
         Self {
             state: "queued",
             waiting_on: None,
+            held_by: None,
             next_attempt_time: None,
             deadline: None,
         }
@@ -40,6 +45,7 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
         _ => std::time::Duration::ZERO,
     };
     let standing = Standing {
+        held_by: live.held_by,
         deadline: operation
             .deadline
             .filter(|_| !stood_still.is_zero())
@@ -59,6 +65,13 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
         return Standing {
             state: "held",
             waiting_on: Some("authorization"),
+            ..standing
+        };
+    }
+    if live.held_by.is_some() {
+        return Standing {
+            state: "held",
+            waiting_on: Some("failure"),
             ..standing
         };
     }
@@ -121,6 +134,7 @@ mod tests {
             records: None,
             attempts: None,
             finish_time: None,
+            holds_record: false,
         }
     }
 
@@ -137,6 +151,7 @@ mod tests {
             held_until: None,
             paused_until: None,
             behind: false,
+            held_by: None,
             store_now: at(10),
         }
     }
@@ -171,6 +186,11 @@ mod tests {
             ..live()
         };
         assert_eq!(seen(&behind, None), ("waiting", Some("earlier_write"), None));
+        let by_a_failure = Live {
+            held_by: Some(uuid::Uuid::from_u128(7)),
+            ..behind
+        };
+        assert_eq!(seen(&by_a_failure, None), ("held", Some("failure"), None));
         let later = Live {
             run_at: at(20),
             ..live()

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 
-use super::{NOT_FOUND, cancel, replay, resolve};
+use super::{NOT_FOUND, cancel, release, replay, resolve};
 use crate::api::auth::Scope;
 use crate::api::extract::{Body, Segments, id};
 use crate::api::problem::{Code, Problem};
@@ -29,6 +29,10 @@ pub async fn steer_operation(
     let found = id(operation, NOT_FOUND);
     match verb {
         "cancel" => Ok(cancel::cancel(&app, project_id, found?).await?.into_response()),
+        "release" => {
+            let answer = release::release(&app, project_id, found?).await?;
+            Ok(answer.into_response())
+        }
         "replay" => {
             let answer = replay::replay(&app, project_id, found?, &headers, &body).await?;
             Ok(answer.into_response())
@@ -40,7 +44,7 @@ pub async fn steer_operation(
         }
         _ => Err(
             Problem::new(Code::NotServed, "this server does not serve this path")
-                .remedy("An operation takes :cancel, :replay and :resolve."),
+                .remedy("An operation takes :cancel, :release, :replay and :resolve."),
         ),
     }
 }

@@ -61,6 +61,8 @@ pub struct WriteRecordsRequest {
     client_ref: Option<String>,
     /// What to do with an asynchronous create whose outcome stays unknown: `review` (the default) or `retry`, which may double it.
     on_unknown: Option<String>,
+    /// What happens to later asynchronous writes to the same record (or `clientRef`) when this asynchronous one ends as `failed` or `needs_review`: `continue` (the default), they run; or `hold`, they wait until somebody has dealt with it.
+    on_failure: Option<String>,
 }
 
 /// Options of a write.

@@ -1,0 +1,34 @@
+//! `POST /v1/projects/{project}/operations/{operation}:release`
+
+use axum::Json;
+use uuid::Uuid;
+
+use super::{Operation, not_found, read, wrong_state};
+use crate::api::problem::Problem;
+use crate::app::App;
+
+/// Release a record
+///
+/// Lets the later writes to a record run although an earlier one, with `onFailure: hold`, has failed. Takes the operation that failed, or one that is held; all holds of the record end.
+#[utoipa::path(post, path = "/v1/projects/{project}/operations/{operation}:release", tag = "Operation", operation_id = "releaseOperation",
+    params(("project" = String, Path, description = "The project's id or name."), ("operation" = String, Path, description = "The operation's id.")),
+    responses((status = 200, description = "The operation; nothing is held on its record any more.", body = Operation), (status = 404, description = "No such operation."),
+              (status = 409, description = "It neither holds its record nor is held.")))]
+#[expect(dead_code, reason = "the description of a verb that steer.rs serves")]
+pub(crate) const fn release_operation() {}
+
+pub(super) async fn release(
+    app: &App,
+    project_id: Uuid,
+    operation_id: Uuid,
+) -> Result<Json<Operation>, Problem> {
+    let released = app.store.release_record(project_id, operation_id).await?;
+    let operation = read(app, project_id, operation_id).await?.ok_or_else(not_found)?;
+    let Some(lane_id) = released else {
+        let detail = "the operation neither holds later writes to its record nor is held itself";
+        return Err(wrong_state(detail, &operation.metadata.state));
+    };
+    app.writes.bell.changed(lane_id);
+    tracing::info!(operation.id = %operation_id, "the later writes to a record are held no longer");
+    Ok(Json(operation))
+}
