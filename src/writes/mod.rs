@@ -475,13 +475,18 @@ impl Writes {
         trace: Vec<TraceEntry>,
     ) -> Result<Written, WriteError> {
         let (operation_id, action) = (accept.operation.id, accept.operation.action);
-        let place = self
-            .backlog
-            .reserve(accept.operation.project_id, route.connection.id)
-            .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
-        match self.accept.submit(accept).await.map_err(WriteError::Store)? {
-            Accepted::At(_) => place.take(),
-            Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
+        let (project_id, lane_id) = (accept.operation.project_id, route.connection.id);
+        // Taken before the commit, which goes on also when nobody waits for it any more.
+        self.backlog
+            .reserve(project_id, lane_id)
+            .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?
+            .take();
+        let accepted = self.accept.submit(accept).await;
+        if !matches!(accepted, Ok(Accepted::At(_))) {
+            self.backlog.add(project_id, lane_id, -1);
+        }
+        if accepted.map_err(WriteError::Store)? == Accepted::KeyTaken {
+            return Err(WriteError::KeyInUse { operation_id: None });
         }
         self.count_accepted(route, action, "asynchronous");
         Ok(Written {

@@ -18,7 +18,7 @@ use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::writes::WriteError;
 use crate::writes::idempotency::{MAX_KEY, is_valid_key, key_of};
-use crate::writes::request::WriteRequest;
+use crate::writes::request::{Mode, WriteRequest};
 
 /// The header that makes a request safe to repeat.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -116,17 +116,25 @@ pub async fn write_records(
             .map_err(answer::of_error)?;
         return Ok(Json(PreviewResponse::new(object, action, mode, preview)).into_response());
     }
-    // In a task of its own: an app that hangs up must not leave a write half done, sent but not recorded.
-    let (writes, project_id, name) = (app.writes.clone(), scope.project().id, object.clone());
-    let writing = app
-        .in_flight
-        .spawn(async move { writes.write(project_id, &integration, &name, request, key).await });
-    let result = writing.await.map_err(|_| {
-        Problem::new(
-            Code::Internal,
-            "an internal error; the server's log says more under this requestId",
-        )
-    })?;
+    let project_id = scope.project().id;
+    let result = if mode == Mode::Asynchronous {
+        // Accepting is one commit: whoever hangs up meanwhile leaves nothing half done.
+        app.writes
+            .write(project_id, &integration, &object, request, key)
+            .await
+    } else {
+        // In a task of its own: an app that hangs up must not leave a write half done, sent but not recorded.
+        let (writes, name) = (app.writes.clone(), object.clone());
+        let writing = app
+            .in_flight
+            .spawn(async move { writes.write(project_id, &integration, &name, request, key).await });
+        writing.await.map_err(|_| {
+            Problem::new(
+                Code::Internal,
+                "an internal error; the server's log says more under this requestId",
+            )
+        })?
+    };
     let (operation_id, outcome) = match &result {
         Ok(written) => (
             Some(written.operation_id),
