@@ -8,6 +8,7 @@ pub mod derive;
 mod excerpt;
 pub mod fields;
 pub mod finished;
+mod gather;
 pub mod idempotency;
 pub mod perform;
 pub mod preview;
@@ -94,6 +95,8 @@ pub struct Written {
     pub performed: Option<Performed>,
     /// What became of a synchronous batch.
     pub batch: Option<PerformedBatch>,
+    /// Which record of the operation it is, where single writes share one; from 0.
+    pub batch_index: Option<usize>,
     /// True when this is the first answer, given again.
     pub replayed: bool,
     /// True when the queue finds out what became of it: the same key gets what it finds.
@@ -107,6 +110,7 @@ impl Written {
             trace: Vec::new(),
             performed,
             batch: None,
+            batch_index: None,
             replayed: false,
             handed_over: false,
         }
@@ -354,7 +358,7 @@ impl Writes {
             return Err(WriteError::DeadCredential);
         }
         let operation_id = self.clock.new_id();
-        let operation = NewOperation {
+        let mut operation = NewOperation {
             id: operation_id,
             project_id,
             integration_id: route.integration_id,
@@ -392,6 +396,7 @@ impl Writes {
                             deadline: request.deadline,
                             key,
                             performing: None,
+                            gather: None,
                         };
                         self.accept_for_queue(&route, accept, batch.decisions()).await
                     }
@@ -413,13 +418,23 @@ impl Writes {
         }
         match request.mode {
             Mode::Asynchronous => {
+                let record = record_key(&job, route.installation_id, operation.client_ref.as_deref());
+                let gather = request.gather.and_then(|delay| {
+                    gather::gather(&mut operation, &request.stored, delay, request.deadline)
+                });
+                // The record of a shared operation is one of several.
+                let (record_key, record_keys) = match gather {
+                    Some(_) => (None, record.into_iter().collect()),
+                    None => (record, Vec::new()),
+                };
                 let accept = AcceptOperation {
-                    record_key: record_key(&job, route.installation_id, operation.client_ref.as_deref()),
-                    record_keys: Vec::new(),
+                    record_key,
+                    record_keys,
                     operation,
                     deadline: request.deadline,
                     key,
                     performing: None,
+                    gather,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
                 self.accept_for_queue(&route, accept, trace).await
@@ -472,15 +487,24 @@ impl Writes {
             .backlog
             .reserve(accept.operation.project_id, route.connection.id)
             .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?;
+        let mut written = Written {
+            trace,
+            ..Written::new(operation_id, None)
+        };
         match self.accept.submit(accept).await.map_err(WriteError::Store)? {
             Accepted::At(_) => place.take(),
+            Accepted::Gathered(gathered) => {
+                (written.operation_id, written.batch_index) = (gathered.operation_id, Some(gathered.index));
+                if !gathered.opened {
+                    // The operation waits, and has been counted, already.
+                    return Ok(written);
+                }
+                place.take();
+            }
             Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
         }
         self.count_accepted(route, action, "asynchronous");
-        Ok(Written {
-            trace,
-            ..Written::new(operation_id, None)
-        })
+        Ok(written)
     }
 
     /// Performs a batch while the app waits.

@@ -118,6 +118,7 @@ impl Writes {
             deadline,
             key,
             performing: None,
+            gather: None,
         };
         self.accept_for_queue(&route, accept, trace).await
     }

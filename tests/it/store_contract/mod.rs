@@ -3,6 +3,7 @@
 mod backlog;
 mod batches;
 mod catalogue;
+mod gathered;
 mod idempotency;
 mod operations;
 mod queue;
