@@ -9,6 +9,7 @@
 //!    mapping    Plan::apply(record) → provider record + trace       (pure)
 //!    ├─ sync    perform → outcome → record the operation (group commit) → 200 / 422
 //!    └─ async   accept: operation + queue item in one commit (group commit) → 200 {operationId}
+//!                 (with autoBatchPolicy: a record of the operation that gathers such writes, closed when it is due)
 //!                 … the lane's worker → perform → outcome → settle (fenced by the shard's epoch)
 //!    perform    connectors::prepare (pure) → outbound::send → connectors::interpret (pure)
 //! ```

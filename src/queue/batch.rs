@@ -8,7 +8,7 @@ use super::conclude::{LaneEffect, MIN_PAUSE, Situation, again, conclude, finish,
 use super::item::{Attempted, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left};
 use crate::action::Action;
 use crate::connectors::{ErrorClass, Outcome, RetryClass};
-use crate::store::{BeginAttempt, Claimed, EndState, Ending, NewAttempt};
+use crate::store::{BeginAttempt, Claimed, CloseGathered, EndState, Ending, NewAttempt};
 use crate::writes::batch::{Batch, Note, NoteState, Progress, Turn, notes_text, result_of};
 use crate::writes::perform::certainly_not_applied;
 use crate::writes::route::RouteError;
@@ -54,6 +54,9 @@ pub(super) async fn perform(
         Ok(read) => read,
         Err(message) => return Ok(unusable(message)),
     };
+    if records.is_empty() {
+        return close(writes, item, holder).await;
+    }
     let Some(action) = Action::parse(&item.action) else {
         return Ok(unusable(format!(
             "the stored action `{}` is unknown to this version",
@@ -201,6 +204,29 @@ pub(super) async fn perform(
     attempted.attempt = attempt;
     attempted.class = class;
     Ok(attempted)
+}
+
+/// It has gathered long enough. Its records were not read with it: it comes again at once, with them.
+async fn close(writes: &Writes, item: &Claimed, holder: &Holder<'_>) -> Result<Attempted, Unsent> {
+    let close = CloseGathered {
+        worker: holder.shards.worker,
+        lease: holder.lease,
+        lane_id: item.lane_id,
+        run_at: item.run_at,
+        project_id: item.project_id,
+        operation_id: item.operation_id,
+    };
+    if !writes.store().close_gathered(&close).await? {
+        return Err(Unsent::Lost);
+    }
+    let ending = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: item.attempt,
+    };
+    Ok(Attempted {
+        freed: Some(Vec::new()),
+        ..Attempted::without_call(ending, "gathered")
+    })
 }
 
 /// The records for which an earlier write is still in the queue.

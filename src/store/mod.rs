@@ -326,7 +326,8 @@ pub trait InstallationStore: Send + Sync {
 pub trait OperationStore: Send + Sync {
     /// Accepts writes: each operation with its queue item and its idempotency key, all or none. Answers for each, in order,
     /// when it was accepted, or that its key is taken: of such a one nothing is stored, and its neighbours do not mind. What
-    /// repeats a write that holds its record takes that write's place in the order.
+    /// repeats a write that holds its record takes that write's place in the order. One with [`Gather`] becomes a record of
+    /// the open operation with its batch key, and is told which one.
     async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>>;
     /// Ends synchronous writes that were accepted before they were sent. True for each that took effect; false when its
     /// queue item has been taken over. Attempts are kept in any case.
@@ -340,7 +341,8 @@ pub trait OperationStore: Send + Sync {
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
     /// One operation.
     async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>>;
-    /// What was stored of an operation's request when it came: JSON text. `None` once it has expired.
+    /// What was stored of an operation's request when it came, with the records that it has gathered so far: JSON text.
+    /// `None` once it has expired.
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>>;
     /// The attempts of an operation, oldest first.
     async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>>;
@@ -436,6 +438,9 @@ pub trait QueueStore: Send + Sync {
     /// Appends attempts: durable before requests leave that must not be repeated blindly. False for each whose lease is
     /// no longer the worker's: nothing is appended, and nothing may be sent.
     async fn begin_attempts(&self, begins: &[BeginAttempt]) -> Result<Vec<bool>>;
+    /// Closes an operation that gathers records: nothing is added to it any more, and its request holds what was gathered.
+    /// False when the lease is no longer the worker's or the item is gone; then nothing changes. Harmless to repeat.
+    async fn close_gathered(&self, close: &CloseGathered) -> Result<bool>;
     /// Ends attempts: the item leaves with its result, and holds its record if it says so and failed; or it is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;

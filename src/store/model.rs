@@ -630,6 +630,43 @@ pub struct AcceptOperation {
     pub key: Option<NewIdempotencyKey>,
     /// Set for a synchronous write: whoever accepts it performs it.
     pub performing: Option<Performing>,
+    /// Set for a write that shares an operation with others like it: then this operation is only made when none is open.
+    pub gather: Option<Gather>,
+}
+
+/// A single write that shares an operation with others like it.
+#[derive(Debug, Clone)]
+pub struct Gather {
+    /// SHA-256 of all that those who share an operation have in common.
+    pub batch_key: Vec<u8>,
+    /// The record, as the batch keeps it: JSON text.
+    pub item: String,
+    /// How long the operation may wait for others, from now.
+    pub delay: Duration,
+}
+
+/// How the request of an operation begins that still gathers records: when it is closed they take their place in it.
+pub const OPEN_BATCH: &str = "{\"batch\":[]";
+/// So many records one operation gathers.
+pub const GATHER_RECORDS: usize = 100;
+/// So many bytes of records one operation gathers, unless a single one is longer.
+pub const GATHER_BYTES: usize = 4 << 20;
+
+/// An operation that has gathered long enough. It is closed only while `lease` is still `worker`'s.
+#[derive(Debug, Clone)]
+pub struct CloseGathered {
+    /// The worker.
+    pub worker: Uuid,
+    /// The shard and epoch under which the item was claimed.
+    pub lease: Lease,
+    /// The lane.
+    pub lane_id: Uuid,
+    /// The item's time, as claimed.
+    pub run_at: Time,
+    /// The project.
+    pub project_id: Uuid,
+    /// The operation.
+    pub operation_id: Uuid,
 }
 
 /// A write that its acceptor is about to perform, while the app waits.
@@ -655,8 +692,21 @@ pub struct NewIdempotencyKey {
 pub enum Accepted {
     /// It was accepted at this time.
     At(Time),
+    /// It shares an operation with others.
+    Gathered(Gathered),
     /// Its idempotency key is taken: nothing of it was stored.
     KeyTaken,
+}
+
+/// The place of a record in an operation that gathers records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gathered {
+    /// The operation.
+    pub operation_id: Uuid,
+    /// The record's place in it, from 0.
+    pub index: usize,
+    /// True for the one whose operation was made for it: one more waits in the queue.
+    pub opened: bool,
 }
 
 row! {
@@ -666,6 +716,8 @@ row! {
         pub fingerprint: Vec<u8>,
         /// The operation.
         pub operation_id: Uuid,
+        /// Which record of the operation it was used for, where single writes share one.
+        pub batch_index: Option<i32>,
         /// `synchronous` or `asynchronous`.
         pub mode: String,
         /// True when the key is free again.
@@ -702,6 +754,8 @@ row! {
         pub behind: bool,
         /// The write that failed and holds the record: the first one that stands before this one.
         pub held_by: Option<Uuid>,
+        /// True while single writes are gathered in it.
+        pub gathering: bool,
         /// The store's clock at the time of the read.
         pub store_now: Time,
     }

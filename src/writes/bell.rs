@@ -127,14 +127,20 @@ impl Bell {
     /// Tells of work that has been committed, in this order; `begun` is a moment before the commit began.
     pub fn accepted(&self, operations: &[AcceptOperation], answers: &[Accepted], begun: Instant) {
         for (accept, answer) in operations.iter().zip(answers) {
-            // What its own process performs is for the queue only when that process dies: it is found when it is due.
-            let (Accepted::At(time), None) = (answer, &accept.performing) else {
-                continue;
-            };
             let lane_id = accept.operation.connection_id;
-            match self.owner(shard_of(lane_id)) {
-                Some(inbox) => inbox.hand(accept, *time, begun),
-                None => self.tell_others(lane_id, false),
+            let owner = || self.owner(shard_of(lane_id));
+            match (answer, &accept.performing) {
+                // What its own process performs is for the queue only when that process dies: it is found when it is due.
+                (Accepted::KeyTaken, _) | (_, Some(_)) => {}
+                (Accepted::At(time), None) => match owner() {
+                    Some(inbox) => inbox.hand(accept, *time, begun),
+                    None => self.tell_others(lane_id, false),
+                },
+                // Its operation waits, or has become due just now: the store knows.
+                (Accepted::Gathered(_), None) => match owner() {
+                    Some(inbox) => inbox.look_at(lane_id, false),
+                    None => self.tell_others(lane_id, false),
+                },
             }
         }
     }

@@ -164,6 +164,7 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
     let written = |answered| {
         Ok(Some(Written {
             replayed: true,
+            batch_index: found.batch_index.and_then(|index| usize::try_from(index).ok()),
             ..Written::new(found.operation_id, answered)
         }))
     };
@@ -268,6 +269,7 @@ impl Writes {
             deadline: hold + RECOVERY,
             key: Some(key),
             performing: None,
+            gather: None,
         };
         let begin = async |sent: Option<Time>| {
             let sent = sent
@@ -276,7 +278,10 @@ impl Writes {
             let performing = Some(Performing { hold, sent });
             match self.accept.submit(AcceptOperation { performing, ..accept }).await {
                 Ok(Accepted::At(time)) => Ok(time.after(hold)),
-                Ok(Accepted::KeyTaken) => Err(WriteError::KeyInUse { operation_id: None }),
+                // Nobody gathers synchronous writes.
+                Ok(Accepted::KeyTaken | Accepted::Gathered(_)) => {
+                    Err(WriteError::KeyInUse { operation_id: None })
+                }
                 Err(error) => Err(WriteError::Store(error)),
             }
         };
@@ -355,6 +360,7 @@ impl Writes {
             deadline: hold + RECOVERY,
             key: Some(key),
             performing: None,
+            gather: None,
         };
         let begin = async |accept: AcceptOperation, sent: Option<Time>| {
             let sent = sent.filter(|_| must_not_repeat).map(|time| NewAttempt {
@@ -364,7 +370,10 @@ impl Writes {
             let performing = Some(Performing { hold, sent });
             match self.accept.submit(AcceptOperation { performing, ..accept }).await {
                 Ok(Accepted::At(time)) => Ok(time.after(hold)),
-                Ok(Accepted::KeyTaken) => Err(WriteError::KeyInUse { operation_id: None }),
+                // Nobody gathers synchronous writes.
+                Ok(Accepted::KeyTaken | Accepted::Gathered(_)) => {
+                    Err(WriteError::KeyInUse { operation_id: None })
+                }
                 Err(error) => Err(WriteError::Store(error)),
             }
         };

@@ -9,6 +9,7 @@ pub mod derive;
 mod excerpt;
 pub mod fields;
 pub mod finished;
+mod gather;
 pub mod idempotency;
 pub mod limits;
 pub mod perform;
@@ -36,8 +37,8 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, AttemptState, BeginAttempt, EndState, Ending, FinishOperation, NewAttempt,
-    NewIdempotencyKey, NewOperation, NewResult, RecordOperation, Settle, SharedStore, StoreError,
+    AcceptOperation, Accepted, AttemptState, BeginAttempt, EndState, Ending, FinishOperation, Gathered,
+    NewAttempt, NewIdempotencyKey, NewOperation, NewResult, RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::{Vault, sha256};
 use backlog::{Backlog, QueueFull, QueueLimits};
@@ -96,6 +97,8 @@ pub struct Written {
     pub performed: Option<Performed>,
     /// What became of a synchronous batch.
     pub batch: Option<PerformedBatch>,
+    /// Which record of the operation it is, where single writes share one; from 0.
+    pub batch_index: Option<usize>,
     /// True when this is the first answer, given again.
     pub replayed: bool,
     /// True when the queue finds out what became of it: the same key gets what it finds.
@@ -109,6 +112,7 @@ impl Written {
             trace: Vec::new(),
             performed,
             batch: None,
+            batch_index: None,
             replayed: false,
             handed_over: false,
         }
@@ -356,7 +360,7 @@ impl Writes {
             return Err(WriteError::DeadCredential);
         }
         let operation_id = self.clock.new_id();
-        let operation = NewOperation {
+        let mut operation = NewOperation {
             id: operation_id,
             project_id,
             integration_id: route.integration_id,
@@ -395,6 +399,7 @@ impl Writes {
                             deadline: request.deadline,
                             key,
                             performing: None,
+                            gather: None,
                         };
                         self.accept_for_queue(&route, accept, batch.decisions()).await
                     }
@@ -417,15 +422,24 @@ impl Writes {
         }
         match request.mode {
             Mode::Asynchronous => {
-                let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
+                let record = record_key(&job, route.installation_id, operation.client_ref.as_deref());
+                let gather = request.gather.and_then(|delay| {
+                    gather::gather(&mut operation, &request.stored, delay, request.deadline)
+                });
+                // The record of a shared operation is one of several.
+                let (record_key, record_keys) = match gather {
+                    Some(_) => (None, record.into_iter().collect()),
+                    None => (record, Vec::new()),
+                };
                 let accept = AcceptOperation {
                     holds: record_key.is_some() && request.stored.on_failure.holds(),
                     record_key,
-                    record_keys: Vec::new(),
+                    record_keys,
                     operation,
                     deadline: request.deadline,
                     key,
                     performing: None,
+                    gather,
                 };
                 let trace = std::mem::take(&mut job.applied.trace);
                 self.accept_for_queue(&route, accept, trace).await
@@ -481,18 +495,31 @@ impl Writes {
             .reserve(project_id, lane_id)
             .inspect_err(|full| self.metrics.operations_refused.increment(&[full.of]))?
             .take();
-        let accepted = self.accept.submit(accept).await;
-        if !matches!(accepted, Ok(Accepted::At(_))) {
-            self.backlog.add(project_id, lane_id, -1);
-        }
-        if accepted.map_err(WriteError::Store)? == Accepted::KeyTaken {
-            return Err(WriteError::KeyInUse { operation_id: None });
-        }
-        self.count_accepted(route, action, "asynchronous");
-        Ok(Written {
+        let mut written = Written {
             trace,
             ..Written::new(operation_id, None)
-        })
+        };
+        let accepted = self.accept.submit(accept).await;
+        let is_new = matches!(
+            accepted,
+            Ok(Accepted::At(_) | Accepted::Gathered(Gathered { opened: true, .. }))
+        );
+        if !is_new {
+            self.backlog.add(project_id, lane_id, -1);
+        }
+        match accepted.map_err(WriteError::Store)? {
+            Accepted::At(_) => {}
+            Accepted::Gathered(gathered) => {
+                (written.operation_id, written.batch_index) = (gathered.operation_id, Some(gathered.index));
+                if !gathered.opened {
+                    // The operation waits, and has been counted, already.
+                    return Ok(written);
+                }
+            }
+            Accepted::KeyTaken => return Err(WriteError::KeyInUse { operation_id: None }),
+        }
+        self.count_accepted(route, action, "asynchronous");
+        Ok(written)
     }
 
     /// Performs a batch while the app waits.

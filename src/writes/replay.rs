@@ -120,6 +120,7 @@ impl Writes {
             deadline,
             key,
             performing: None,
+            gather: None,
         };
         self.accept_for_queue(&route, accept, trace).await
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::record::read_record;
 use crate::action::Action;
 use crate::json::Object;
+use crate::store::OPEN_BATCH;
 
 /// The records that one batch may hold.
 const MAX_BATCH: usize = 100;
@@ -145,6 +146,36 @@ impl StoredRequest {
     pub fn is_batch(text: &str) -> bool {
         text.starts_with("{\"batch\":")
     }
+
+    /// What is stored of an operation in which this record is gathered with others: all but the records.
+    #[must_use]
+    pub fn open_batch(&self) -> String {
+        let common = Self {
+            batch: Vec::new(),
+            record: None,
+            all_or_none: false,
+            associations: Vec::new(),
+            headers: self.headers.clone(),
+            on_unknown: self.on_unknown,
+            on_failure: OnFailure::Continue,
+        };
+        // Made of strings alone: it cannot fail.
+        let text = serde_json::to_string(&common).expect("a stored request is JSON");
+        // Its first field: a batch is told by it also while it is empty.
+        format!("{OPEN_BATCH},{}", text.strip_prefix('{').unwrap_or_default())
+    }
+
+    /// The record of a single write as a batch keeps it.
+    #[must_use]
+    pub fn as_item(&self, client_ref: Option<&str>) -> Option<String> {
+        let item = StoredItem {
+            record: self.record.clone()?,
+            associations: self.associations.clone(),
+            client_ref: client_ref.map(str::to_owned),
+        };
+        // Made of strings and of JSON that was parsed before: it cannot fail.
+        Some(serde_json::to_string(&item).expect("a stored item is JSON"))
+    }
 }
 
 /// The records of a request, parsed.
@@ -169,6 +200,8 @@ pub struct WriteRequest {
     pub client_ref: Option<String>,
     /// How long an asynchronous write may be retried.
     pub deadline: Duration,
+    /// Set for a write that waits for others like it, to share an operation with them: how long.
+    pub gather: Option<Duration>,
     /// Reject what would otherwise be dropped.
     pub strict: bool,
     /// What is stored.
@@ -298,6 +331,7 @@ impl WriteRequest {
         if hours.is_some_and(|hours| !DEADLINE_HOURS.contains(&hours)) {
             problems.push(Invalid::new("retryPolicy.deadlineHours", "must be from 1 to 48"));
         }
+        let mut gather = None;
         if let Some(Object(policy)) = &body.auto_batch_policy {
             if mode != Mode::Asynchronous {
                 problems.push(Invalid::new("autoBatchPolicy", "needs mode asynchronous"));
@@ -313,7 +347,7 @@ impl WriteRequest {
                         "must be from 1 to 1440",
                     ));
                 }
-                Some(_) => {}
+                Some(minutes) => gather = Some(Duration::from_secs(60 * minutes.unsigned_abs())),
             }
             if policy
                 .retry_deadline_hours
@@ -343,6 +377,11 @@ impl WriteRequest {
             None | Some("continue") => OnFailure::Continue,
             Some("hold") => {
                 problems.extend(check_hold(mode, body.batch.is_some(), has_name));
+                if body.auto_batch_policy.is_some() {
+                    let detail =
+                        "is hold beside autoBatchPolicy: a record of a batch cannot hold what comes later";
+                    problems.push(Invalid::new("onFailure", detail));
+                }
                 OnFailure::Hold
             }
             Some(other) => {
@@ -408,6 +447,7 @@ impl WriteRequest {
                 mode,
                 client_ref: body.client_ref,
                 deadline: Duration::from_secs(3600 * hours.unwrap_or(1).unsigned_abs()),
+                gather,
                 strict: body.strict.unwrap_or(false),
                 stored: StoredRequest {
                     all_or_none: is_batch
@@ -674,6 +714,10 @@ mod tests {
                 r#"{"groupRef":"g","type":"update","mode":"asynchronous","batch":[{"record":{}}],"onFailure":"hold"}"#,
                 "onFailure",
             ),
+            (
+                r#"{"groupRef":"g","type":"update","mode":"asynchronous","record":{"id":"1"},"autoBatchPolicy":{"maxDelayMinutes":1},"onFailure":"hold"}"#,
+                "onFailure",
+            ),
             ("[]", ""),
             ("{", ""),
             ("", ""),
@@ -721,6 +765,25 @@ mod tests {
             assert_eq!(stored.contains(r#""onFailure":"hold""#), holds, "{stored}");
             assert_eq!(stored.contains("onFailure"), holds, "{stored}");
         }
+    }
+
+    #[test]
+    fn an_open_batch_is_told_from_a_single_write_and_keeps_what_its_records_share() {
+        let body = r#"{"groupRef":"g","type":"create","mode":"asynchronous","autoBatchPolicy":{"maxDelayMinutes":5},
+            "headers":[{"key":"A","value":"1"}],"onUnknown":"retry","record":{"b": 0.10}}"#;
+        let request = WriteRequest::parse(body.as_bytes()).expect("valid");
+        assert_eq!(request.gather, Some(Duration::from_secs(300)));
+        let open = request.stored.open_batch();
+        assert!(StoredRequest::is_batch(&open));
+        assert!(!StoredRequest::is_batch(
+            &serde_json::to_string(&request.stored).expect("json")
+        ));
+        let read: StoredRequest = serde_json::from_str(&open).expect("json");
+        assert!(read.batch.is_empty() && read.record.is_none());
+        assert_eq!(read.headers, request.stored.headers);
+        assert_eq!(read.on_unknown, OnUnknown::Retry);
+        let item = request.stored.as_item(Some("n")).expect("a record");
+        assert_eq!(item, r#"{"record":{"b": 0.10},"clientRef":"n"}"#);
     }
 
     #[test]

@@ -505,6 +505,7 @@ async fn accept_untold(service: &Service, record: i64, city: &str, id: &str, dea
     let accept = AcceptOperation {
         key: None,
         performing: None,
+        gather: None,
         operation,
         record_key: Some(record),
         holds: false,

@@ -266,6 +266,7 @@ async fn stored(service: &Service, record: &Value, deadline: Duration) -> String
             replay_of: None,
         },
         record_keys: Vec::new(),
+        gather: None,
         record_key: Some(1),
         holds: true,
         deadline,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_results};
 use crate::clock::Time;
@@ -115,6 +116,12 @@ impl BacklogStore for PostgresStore {
     async fn end_long_held(&self, ends: &[(LongHeld, NewResult)]) -> Result<Vec<bool>> {
         let mut ended = vec![false; ends.len()];
         let mut transaction = self.pool.begin().await?;
+        // Nothing may be added to them any more, and what they have gathered is kept.
+        let operations: Vec<(Uuid, Uuid)> = ends
+            .iter()
+            .map(|(item, _)| (item.project_id, item.operation_id))
+            .collect();
+        close(&mut transaction, &operations).await?;
         // The lane's row is locked against a reconnect until the items have ended: then they run, or now they do not.
         let gone: Vec<LeftItem> = sqlx::query_as(
             "WITH held AS MATERIALIZED (

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod connections;
+mod gather;
 mod history;
 mod holds;
 mod installations;

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::gather::{REST, gather};
 use crate::clock::Time;
 use crate::store::{
     AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
@@ -40,9 +41,9 @@ pub(super) fn micros(duration: std::time::Duration) -> i64 {
 }
 
 const SYNCHRONOUS: &str = "synchronous";
-const ASYNCHRONOUS: &str = "asynchronous";
+pub(super) const ASYNCHRONOUS: &str = "asynchronous";
 
-async fn insert_operations(
+pub(super) async fn insert_operations(
     connection: &mut PgConnection,
     operations: &[&NewOperation],
     modes: &[&str],
@@ -196,7 +197,8 @@ async fn claim_keys(connection: &mut PgConnection, operations: &[AcceptOperation
          ORDER BY n.position
          -- A key that has served its time, or was given back, is as good as a new one.
          ON CONFLICT (project_id, key) DO UPDATE
-             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time
+             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time,
+                 batch_index = NULL
              WHERE k.create_time < now() - $5 * INTERVAL '1 microsecond'
                 OR EXISTS (SELECT 1 FROM idempotency_answers a
                            WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)
@@ -244,6 +246,55 @@ async fn take_items(
         .collect())
 }
 
+/// Accepts writes that have an operation of their own: one statement for each table. Answers when.
+async fn accept(connection: &mut PgConnection, fresh: &[&AcceptOperation]) -> Result<Time> {
+    let rows = column(fresh, |o| &o.operation);
+    let modes = column(fresh, |o| {
+        if o.performing.is_some() {
+            SYNCHRONOUS
+        } else {
+            ASYNCHRONOUS
+        }
+    });
+    let deadlines = column(fresh, |o| Some(micros(o.deadline)));
+    let accepted = insert_operations(connection, &rows, &modes, &deadlines).await?;
+    // The sequence is read row by row in the order of the arrays: earlier in the batch, earlier in the order.
+    sqlx::query(
+        "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
+         SELECT o.shard, o.lane_id, now() + o.hold_us * INTERVAL '1 microsecond', o.operation_id, o.project_id,
+                -- What repeats a write that holds its record takes that write's place.
+                COALESCE((SELECT h.seq FROM record_holds h
+                          WHERE h.project_id = o.project_id AND h.operation_id = o.replay_of
+                            AND h.lane_id = o.lane_id AND h.record_key = o.record_key),
+                         nextval('queue_seq')),
+                o.record_key, o.attempt, now() + o.deadline_us * INTERVAL '1 microsecond', o.holds
+         FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[],
+                                      $8::bigint[], $9::boolean[], $10::uuid[])
+               WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, deadline_us, holds,
+                                     replay_of, position)
+               ORDER BY n.position) AS o",
+    )
+    .bind(column(fresh, |o| shard_of(o.operation.connection_id)))
+    .bind(column(fresh, |o| o.operation.connection_id))
+    .bind(column(fresh, |o| o.operation.id))
+    .bind(column(fresh, |o| o.operation.project_id))
+    .bind(column(fresh, |o| o.record_key))
+    .bind(column(fresh, |o| o.performing.as_ref().map_or(0, |p| micros(p.hold))))
+    .bind(column(fresh, |o| i32::from(o.performing.is_some())))
+    .bind(&deadlines)
+    .bind(column(fresh, |o| o.holds))
+    .bind(column(fresh, |o| o.operation.replay_of))
+    .execute(&mut *connection)
+    .await?;
+    insert_records(connection, fresh).await?;
+    let sent: Vec<&NewAttempt> = fresh
+        .iter()
+        .filter_map(|o| o.performing.as_ref()?.sent.as_ref())
+        .collect();
+    insert_attempts(connection, &sent).await?;
+    Ok(accepted)
+}
+
 #[async_trait]
 impl OperationStore for PostgresStore {
     async fn accept_operations(&self, operations: &[AcceptOperation]) -> Result<Vec<Accepted>> {
@@ -252,68 +303,25 @@ impl OperationStore for PostgresStore {
         }
         let mut transaction = self.pool.begin().await?;
         let taken = claim_keys(&mut transaction, operations).await?;
-        let fresh: Vec<&AcceptOperation> = operations
+        let mut answers = vec![Accepted::KeyTaken; operations.len()];
+        let (shared, fresh): (Vec<_>, Vec<_>) = operations
             .iter()
-            .zip(&taken)
-            .filter(|(_, taken)| !**taken)
-            .map(|(operation, _)| operation)
-            .collect();
-        if fresh.is_empty() {
-            return Ok(vec![Accepted::KeyTaken; operations.len()]);
+            .enumerate()
+            .filter(|(index, _)| !taken[*index])
+            .partition(|(_, operation)| operation.gather.is_some());
+        if !fresh.is_empty() {
+            let time = accept(&mut transaction, &column(&fresh, |(_, operation)| *operation)).await?;
+            for (index, _) in &fresh {
+                answers[*index] = Accepted::At(time);
+            }
         }
-        let rows = column(&fresh, |o| &o.operation);
-        let modes = column(&fresh, |o| {
-            if o.performing.is_some() {
-                SYNCHRONOUS
-            } else {
-                ASYNCHRONOUS
+        if !shared.is_empty() {
+            for (index, place) in gather(&mut transaction, &shared).await? {
+                answers[index] = Accepted::Gathered(place);
             }
-        });
-        let deadlines = column(&fresh, |o| Some(micros(o.deadline)));
-        let accepted = insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
-        // The sequence is read row by row in the order of the arrays: earlier in the batch, earlier in the order.
-        sqlx::query(
-            "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
-             SELECT o.shard, o.lane_id, now() + o.hold_us * INTERVAL '1 microsecond', o.operation_id, o.project_id,
-                    -- What repeats a write that holds its record takes that write's place.
-                    COALESCE((SELECT h.seq FROM record_holds h
-                              WHERE h.project_id = o.project_id AND h.operation_id = o.replay_of
-                                AND h.lane_id = o.lane_id AND h.record_key = o.record_key),
-                             nextval('queue_seq')),
-                    o.record_key, o.attempt, now() + o.deadline_us * INTERVAL '1 microsecond', o.holds
-             FROM (SELECT n.* FROM UNNEST($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::int[],
-                                          $8::bigint[], $9::boolean[], $10::uuid[])
-                   WITH ORDINALITY AS n (shard, lane_id, operation_id, project_id, record_key, hold_us, attempt, deadline_us, holds,
-                                         replay_of, position)
-                   ORDER BY n.position) AS o",
-        )
-        .bind(column(&fresh, |o| shard_of(o.operation.connection_id)))
-        .bind(column(&fresh, |o| o.operation.connection_id))
-        .bind(column(&fresh, |o| o.operation.id))
-        .bind(column(&fresh, |o| o.operation.project_id))
-        .bind(column(&fresh, |o| o.record_key))
-        .bind(column(&fresh, |o| o.performing.as_ref().map_or(0, |p| micros(p.hold))))
-        .bind(column(&fresh, |o| i32::from(o.performing.is_some())))
-        .bind(&deadlines)
-        .bind(column(&fresh, |o| o.holds))
-        .bind(column(&fresh, |o| o.operation.replay_of))
-        .execute(&mut *transaction)
-        .await?;
-        insert_records(&mut transaction, &fresh).await?;
-        let sent: Vec<&NewAttempt> = fresh
-            .iter()
-            .filter_map(|o| o.performing.as_ref()?.sent.as_ref())
-            .collect();
-        insert_attempts(&mut transaction, &sent).await?;
+        }
         transaction.commit().await?;
-        let answer = |taken: &bool| {
-            if *taken {
-                Accepted::KeyTaken
-            } else {
-                Accepted::At(accepted)
-            }
-        };
-        Ok(column(&taken, answer))
+        Ok(answers)
     }
 
     async fn finish_operations(&self, finishes: &[FinishOperation]) -> Result<Vec<bool>> {
@@ -382,7 +390,7 @@ impl OperationStore for PostgresStore {
 
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
         Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
+            "SELECT k.fingerprint, k.operation_id, k.batch_index, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
              FROM idempotency_keys k
              -- A short retention may have removed the operation before its key.
              LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
@@ -444,10 +452,16 @@ impl OperationStore for PostgresStore {
 
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
         Ok(sqlx::query_scalar(
-            "SELECT request FROM operations WHERE project_id = $1 AND id = $2 AND request <> ''",
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM auto_batches a WHERE a.project_id = o.project_id AND a.operation_id = o.id)
+                    THEN '{\"batch\":[' || COALESCE((SELECT string_agg(i.item, ',' ORDER BY i.position) FROM batch_items i
+                                                   WHERE i.project_id = o.project_id AND i.operation_id = o.id), '')
+                         || ']' || substr(o.request, $3)
+                    ELSE o.request END
+             FROM operations o WHERE o.project_id = $1 AND o.id = $2 AND o.request <> ''",
         )
         .bind(project_id)
         .bind(operation_id)
+        .bind(REST)
         .fetch_optional(&self.pool)
         .await?)
     }

@@ -7,14 +7,15 @@ use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use uuid::Uuid;
 
+use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::{
-    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
-    NewAttempt, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
+    Leases, Listener, NewAttempt, QueueStore, Result, SHARDS, Settle,
 };
 
 /// Where processes tell each other which lanes have new work.
@@ -431,6 +432,31 @@ impl QueueStore for PostgresStore {
         insert_attempts(&mut transaction, &attempts).await?;
         transaction.commit().await?;
         Ok(valid)
+    }
+
+    async fn close_gathered(&self, item: &CloseGathered) -> Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        let valid = fence(&mut transaction, std::iter::once((item.lease, item.worker))).await?;
+        if valid != [true] {
+            return Ok(false);
+        }
+        close(&mut transaction, &[(item.project_id, item.operation_id)]).await?;
+        // Looked at under the lock: whoever added a record may have moved it.
+        let there: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM queue_items
+                            WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4 AND project_id = $5)",
+        )
+        .bind(item.lease.shard)
+        .bind(item.lane_id)
+        .bind(item.run_at)
+        .bind(item.operation_id)
+        .bind(item.project_id)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if there {
+            transaction.commit().await?;
+        }
+        Ok(there)
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>> {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::gather::close;
 use super::operations::{free_records, insert_results, select};
 use crate::clock::Time;
 use crate::store::holds::{END_HOLD, RELEASE_RECORD};
@@ -26,6 +27,8 @@ impl SteeringStore for PostgresStore {
                     (SELECT h.operation_id FROM record_holds h
                      WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
                      ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
+                    EXISTS (SELECT 1 FROM auto_batches a
+                            WHERE a.project_id = q.project_id AND a.operation_id = q.operation_id) AS gathering,
                     now() AS store_now
              FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
              WHERE q.project_id = $1 AND q.operation_id = $2",
@@ -210,6 +213,8 @@ impl SteeringStore for PostgresStore {
         result: &NewResult,
     ) -> Result<Cancelled> {
         let mut transaction = self.pool.begin().await?;
+        // Nothing may be added to it any more, and what it has gathered is kept. Undone when it is not cancelled.
+        close(&mut transaction, &[(project_id, operation_id)]).await?;
         // The request must still stand, the shard must be the worker's until the end of this, and the item must be there.
         let found: Option<(String, bool)> = sqlx::query_as(
             "SELECT o.mode, EXISTS (

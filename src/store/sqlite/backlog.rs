@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::gather::close;
 use super::holds::note_end;
 use super::operations::{free_records, insert_result};
 use crate::clock::Time;
@@ -138,6 +139,8 @@ impl BacklogStore for SqliteStore {
             .fetch_optional(&mut *transaction)
             .await?;
             if let Some(left) = &gone {
+                // Nothing may be added to it any more, and what it has gathered is kept.
+                close(&mut transaction, item.project_id, item.operation_id).await?;
                 free_records(&mut transaction, item.project_id, item.operation_id).await?;
                 insert_result(&mut transaction, item.project_id, item.operation_id, result).await?;
                 note_end(&mut transaction, left, result.state).await?;

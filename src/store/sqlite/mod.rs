@@ -2,6 +2,7 @@
 
 mod backlog;
 mod connections;
+mod gather;
 mod holds;
 mod installations;
 mod integrations;

@@ -6,6 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::gather::{REST, gather};
 use crate::clock::Time;
 use crate::store::{
     AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
@@ -36,9 +37,9 @@ pub(super) fn micros(duration: std::time::Duration) -> i64 {
 }
 
 const SYNCHRONOUS: &str = "synchronous";
-const ASYNCHRONOUS: &str = "asynchronous";
+pub(super) const ASYNCHRONOUS: &str = "asynchronous";
 
-async fn insert_operation(
+pub(super) async fn insert_operation(
     connection: &mut SqliteConnection,
     operation: &NewOperation,
     mode: &str,
@@ -67,6 +68,65 @@ async fn insert_operation(
     .bind(operation.replay_of)
     .fetch_one(connection)
     .await?)
+}
+
+/// What is new about a queue item.
+pub(super) struct QueueItem {
+    pub run_at: Time,
+    pub record_key: Option<i64>,
+    pub attempt: i32,
+    pub deadline: Time,
+    /// It holds its record when it fails.
+    pub holds: bool,
+}
+
+/// Puts an operation into the queue. Answers its place in the order of acceptance.
+pub(super) async fn insert_queue_item(
+    connection: &mut SqliteConnection,
+    operation: &NewOperation,
+    item: QueueItem,
+) -> Result<i64> {
+    let seq = next_seq(connection, operation, item.record_key).await?;
+    sqlx::query(
+        "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(shard_of(operation.connection_id))
+    .bind(operation.connection_id)
+    .bind(item.run_at)
+    .bind(operation.id)
+    .bind(operation.project_id)
+    .bind(seq)
+    .bind(item.record_key)
+    .bind(item.attempt)
+    .bind(item.deadline)
+    .bind(item.holds)
+    .execute(connection)
+    .await?;
+    Ok(seq)
+}
+
+/// Notes which records a batch is going to write. `operation` is of its lane.
+pub(super) async fn insert_records(
+    connection: &mut SqliteConnection,
+    operation: &NewOperation,
+    batch_id: Uuid,
+    record_keys: &[i64],
+    seq: i64,
+) -> Result<()> {
+    for key in record_keys {
+        sqlx::query(
+            "INSERT INTO queue_records (lane_id, record_key, seq, project_id, operation_id) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(operation.connection_id)
+        .bind(key)
+        .bind(seq)
+        .bind(operation.project_id)
+        .bind(batch_id)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn insert_result(
@@ -142,7 +202,8 @@ async fn claim_key(
          VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
          -- A key that has served its time, or was given back, is as good as a new one.
          ON CONFLICT (project_id, key) DO UPDATE
-             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time
+             SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time,
+                 batch_index = NULL
              WHERE k.create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $5
                 OR EXISTS (SELECT 1 FROM idempotency_answers a
                            WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)",
@@ -193,20 +254,26 @@ impl OperationStore for SqliteStore {
         }
         let mut transaction = self.begin().await?;
         let mut accepted = Vec::with_capacity(operations.len());
-        for AcceptOperation {
-            operation,
-            record_key,
-            record_keys,
-            holds,
-            deadline,
-            key,
-            performing,
-        } in operations
-        {
+        for member in operations {
+            let AcceptOperation {
+                operation,
+                record_key,
+                record_keys,
+                holds,
+                deadline,
+                key,
+                performing,
+                gather: shared,
+            } = member;
             if let Some(key) = key
                 && !claim_key(&mut transaction, operation, key).await?
             {
                 accepted.push(Accepted::KeyTaken);
+                continue;
+            }
+            if let Some(shared) = shared {
+                let place = gather(&mut transaction, member, shared).await?;
+                accepted.push(Accepted::Gathered(place));
                 continue;
             }
             let mode = if performing.is_some() {
@@ -216,35 +283,15 @@ impl OperationStore for SqliteStore {
             };
             let time = insert_operation(&mut transaction, operation, mode, Some(micros(*deadline))).await?;
             accepted.push(Accepted::At(time));
-            let seq = next_seq(&mut transaction, operation, *record_key).await?;
-            sqlx::query(
-                "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline, holds)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            )
-            .bind(shard_of(operation.connection_id))
-            .bind(operation.connection_id)
-            .bind(time.after(performing.as_ref().map_or(std::time::Duration::ZERO, |p| p.hold)))
-            .bind(operation.id)
-            .bind(operation.project_id)
-            .bind(seq)
-            .bind(record_key)
-            .bind(i32::from(performing.is_some()))
-            .bind(time.after(*deadline))
-            .bind(*holds)
-            .execute(&mut *transaction)
-            .await?;
-            for key in record_keys {
-                sqlx::query(
-                    "INSERT INTO queue_records (lane_id, record_key, seq, project_id, operation_id) VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(operation.connection_id)
-                .bind(key)
-                .bind(seq)
-                .bind(operation.project_id)
-                .bind(operation.id)
-                .execute(&mut *transaction)
-                .await?;
-            }
+            let item = QueueItem {
+                run_at: time.after(performing.as_ref().map_or(std::time::Duration::ZERO, |p| p.hold)),
+                record_key: *record_key,
+                attempt: i32::from(performing.is_some()),
+                deadline: time.after(*deadline),
+                holds: *holds,
+            };
+            let seq = insert_queue_item(&mut transaction, operation, item).await?;
+            insert_records(&mut transaction, operation, operation.id, record_keys, seq).await?;
             if let Some(sent) = performing.as_ref().and_then(|p| p.sent.as_ref()) {
                 insert_attempt(&mut transaction, sent).await?;
             }
@@ -305,7 +352,7 @@ impl OperationStore for SqliteStore {
 
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
         Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
+            "SELECT k.fingerprint, k.operation_id, k.batch_index, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
              FROM idempotency_keys k
              -- A short retention may have removed the operation before its key.
              LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
@@ -374,10 +421,16 @@ impl OperationStore for SqliteStore {
 
     async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
         Ok(sqlx::query_scalar(
-            "SELECT request FROM operations WHERE project_id = $1 AND id = $2 AND request <> ''",
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM auto_batches a WHERE a.project_id = o.project_id AND a.operation_id = o.id)
+                    THEN '{\"batch\":[' || COALESCE((SELECT group_concat(i.item, ',' ORDER BY i.position) FROM batch_items i
+                                                   WHERE i.project_id = o.project_id AND i.operation_id = o.id), '')
+                         || ']' || substr(o.request, $3)
+                    ELSE o.request END
+             FROM operations o WHERE o.project_id = $1 AND o.id = $2 AND o.request <> ''",
         )
         .bind(project_id)
         .bind(operation_id)
+        .bind(REST)
         .fetch_optional(&self.readers)
         .await?)
     }

@@ -8,13 +8,14 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::gather::close;
 use super::holds::note_end;
 use super::operations::{free_records, insert_attempt, insert_result};
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::{
-    BeginAttempt, Claim, Claimed, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease, Leases, Listener,
-    QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
+    Leases, Listener, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -329,6 +330,30 @@ impl QueueStore for SqliteStore {
         }
         transaction.commit().await?;
         Ok(valid)
+    }
+
+    async fn close_gathered(&self, item: &CloseGathered) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        // The fence, and the item as it was claimed.
+        let there: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $6 AND owner = $7)
+                AND EXISTS (SELECT 1 FROM queue_items
+                            WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4 AND project_id = $5)",
+        )
+        .bind(item.lease.shard)
+        .bind(item.lane_id)
+        .bind(item.run_at)
+        .bind(item.operation_id)
+        .bind(item.project_id)
+        .bind(item.lease.epoch)
+        .bind(item.worker)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if there {
+            close(&mut transaction, item.project_id, item.operation_id).await?;
+            transaction.commit().await?;
+        }
+        Ok(there)
     }
 
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>> {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod examples;
+mod gathered;
 mod idempotency;
 mod metadata;
 mod openapi;

@@ -72,6 +72,32 @@ impl Database {
         sqlx::PgConnection::connect(&self.url).await.expect("connected")
     }
 
+    /// Lets the time of an operation in the queue come.
+    pub async fn make_due(&self, operation: &str) {
+        let operation: uuid::Uuid = operation.parse().expect("an id");
+        let moved = if self.url.starts_with("sqlite:") {
+            let mut connection = sqlx::SqliteConnection::connect(&self.url)
+                .await
+                .expect("connected");
+            sqlx::query(
+                "UPDATE queue_items SET run_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE operation_id = $1",
+            )
+            .bind(operation)
+            .execute(&mut connection)
+            .await
+            .expect("moved")
+            .rows_affected()
+        } else {
+            sqlx::query("UPDATE queue_items SET run_at = now() WHERE operation_id = $1")
+                .bind(operation)
+                .execute(&mut self.look().await)
+                .await
+                .expect("moved")
+                .rows_affected()
+        };
+        assert_eq!(moved, 1, "it is in the queue");
+    }
+
     pub async fn store(&self) -> SharedStore {
         connect(&self.url, 8, Arc::new(SystemClock))
             .await

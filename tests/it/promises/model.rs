@@ -361,6 +361,7 @@ impl<'a> Run<'a> {
             deadline: LONG,
             key: None,
             performing: None,
+            gather: None,
             record_keys: Vec::new(),
         };
         self.store.accept_operations(&[accept]).await.expect("accepted");

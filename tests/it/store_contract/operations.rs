@@ -46,6 +46,7 @@ impl World {
             deadline: Duration::from_secs(3600),
             key: None,
             performing: None,
+            gather: None,
             record_keys: Vec::new(),
         }
     }

@@ -72,9 +72,9 @@ pub struct Metadata {
     /// How often it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// `queued`, `waiting`, `held`, `running`, `succeeded`, `failed`, `cancelled`, or `needs_review`: sent, but the outcome is not known. In lists, what has not ended is `queued`.
+    /// `accumulating` (single writes are gathered in it), `queued`, `waiting`, `held`, `running`, `succeeded`, `failed`, `cancelled`, or `needs_review`: sent, but the outcome is not known. In lists, what has not ended is `queued`.
     pub state: String,
-    /// What it waits for: `turn`, `earlier_write` (to the same record), `backoff`, `rate_limit`, `quota`, `authorization` or `failure` (of an earlier write to the same record, see `heldBy`); only where one operation is asked for.
+    /// What it waits for: `batch_window` (more records), `turn`, `earlier_write` (to the same record), `backoff`, `rate_limit`, `quota`, `authorization` or `failure` (of an earlier write to the same record, see `heldBy`); only where one operation is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<&'static str>,
     /// The write to the same record that failed and holds this one; only where one operation is asked for.

@@ -9,7 +9,7 @@ use crate::store::{Live, Operation};
 /// Where an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// `queued`, `waiting`, `held` or `running`.
+    /// `accumulating`, `queued`, `waiting`, `held` or `running`.
     pub state: &'static str,
     /// What it waits for.
     pub waiting_on: Option<&'static str>,
@@ -65,6 +65,14 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
         return Standing {
             state: "held",
             waiting_on: Some("authorization"),
+            ..standing
+        };
+    }
+    if live.gathering {
+        return Standing {
+            state: "accumulating",
+            waiting_on: Some("batch_window"),
+            next_attempt_time: Some(live.run_at),
             ..standing
         };
     }
@@ -152,6 +160,7 @@ mod tests {
             paused_until: None,
             behind: false,
             held_by: None,
+            gathering: false,
             store_now: at(10),
         }
     }
@@ -222,9 +231,18 @@ mod tests {
         let held = Live {
             hold_reason: Some("authorization".to_owned()),
             held_from: Some(at(4)),
+            gathering: true,
             ..live()
         };
         assert_eq!(seen(&held, None), ("held", Some("authorization"), None));
+        let gathering = Live {
+            gathering: true,
+            ..later
+        };
+        assert_eq!(
+            seen(&gathering, None),
+            ("accumulating", Some("batch_window"), Some(at(20)))
+        );
     }
 
     #[test]

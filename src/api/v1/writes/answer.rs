@@ -20,6 +20,7 @@ use crate::writes::route::RouteError;
 use crate::writes::{WriteError, Written, error_of, rejection};
 
 const OPERATION_ID: HeaderName = HeaderName::from_static("amp-operation-id");
+const BATCH_INDEX: HeaderName = HeaderName::from_static("amp-batch-index");
 const REPLAYED: HeaderName = HeaderName::from_static("amp-replayed");
 const WARNINGS: HeaderName = HeaderName::from_static("amp-warnings");
 /// The wait before what became of a write is asked for again.
@@ -100,7 +101,7 @@ pub struct Message {
 pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Problem> {
     let operation_id = written.operation_id.to_string();
     let notes = warnings(&written.trace);
-    let replayed = written.replayed;
+    let (replayed, batch_index) = (written.replayed, written.batch_index);
     let problem = |problem: Problem| {
         problem
             .context(json!({ "operationId": operation_id }))
@@ -119,6 +120,9 @@ pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Pro
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&operation_id) {
         headers.insert(OPERATION_ID, value);
+    }
+    if let Some(index) = batch_index {
+        headers.insert(BATCH_INDEX, HeaderValue::from(index));
     }
     if replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));

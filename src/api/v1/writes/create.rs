@@ -55,6 +55,9 @@ pub struct WriteRecordsRequest {
     /// `deadlineHours` from 1 (the default) to 48: how long an asynchronous write is retried.
     #[schema(value_type = Option<Object>)]
     retry_policy: Option<Value>,
+    /// For an asynchronous write of one record: wait for others like it and share an operation, and a call, with them. `maxDelayMinutes` from 1 to 1440: the longest wait; 100 records end it sooner. `retryDeadlineHours` from 1 (the default) to 48 counts from then on, in place of `retryPolicy`.
+    #[schema(value_type = Option<Object>)]
+    auto_batch_policy: Option<Value>,
     /// Reject the record (400) when a field of it would be dropped.
     strict: Option<bool>,
     /// Your own name for the record, up to 255 bytes: it is kept with the operation, and asynchronous creates with the same name run one after the other.
@@ -74,7 +77,7 @@ pub struct Options {
 
 /// Write a record
 ///
-/// Creates, updates or deletes a record in the customer's SaaS under the customer's own mapping. Synchronous writes answer with the provider's result, asynchronous ones with an operation to poll. What was dropped or skipped stands in the header `Amp-Warnings`.
+/// Creates, updates or deletes a record in the customer's SaaS under the customer's own mapping. Synchronous writes answer with the provider's result, asynchronous ones with an operation to poll. What was dropped or skipped stands in the header `Amp-Warnings`. With `autoBatchPolicy` several writes are answered with one operation; the header `Amp-Batch-Index` says which of its `metadata.records` is yours.
 ///
 /// With `preview=true` nothing is written and nothing stored: the answer is a `PreviewResponse` with the exact request to the provider, its secrets hidden, what was decided for each field, and what the provider's own description of the object says against the record.
 #[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/objects/{object}", tag = "Write", operation_id = "writeRecords",
