@@ -42,6 +42,15 @@ pub struct World {
     pub quiet: Uuid,
 }
 
+fn credentials() -> Credentials {
+    Credentials::OAuth2 {
+        access_token: Secret::new("test-bench".to_owned()),
+        refresh_token: None,
+        access_token_expires: None,
+        scopes: Vec::new(),
+    }
+}
+
 /// Opens a database of the cluster.
 pub async fn open(cluster: &Cluster, name: &str) -> SharedStore {
     connect(&cluster.database(name), 8, Arc::new(SystemClock))
@@ -54,6 +63,33 @@ impl World {
     pub async fn make(cluster: &Cluster, scale: Scale) -> Self {
         cluster.create("bench_base", None).await;
         let store = open(cluster, "bench_base").await;
+        let mut world = Self::furnish(&store).await;
+        store.close().await;
+        world.lanes = (0..scale.of(10_000)).map(|_| SystemClock.new_id()).collect();
+        let vault = Vault::from_keys(&world.vault_key).expect("a key");
+        let sealed = |connection: Uuid| {
+            let sealed = credentials().seal(&vault, world.project, connection);
+            sealed.expect("sealed")
+        };
+        let mut direct = cluster.connect("bench_base").await;
+        sqlx::query(
+            "INSERT INTO connections (id, project_id, provider, group_ref, consumer_ref, auth_scheme, status,
+                 credentials, credentials_version, create_time)
+             SELECT n.id, $1, 'hubspot', $2, 'person', 'oauth2', 'created', n.credentials, 1, now()
+             FROM UNNEST($3::uuid[], $4::bytea[]) AS n (id, credentials)",
+        )
+        .bind(world.project)
+        .bind(QUIET)
+        .bind(&world.lanes)
+        .bind(world.lanes.iter().map(|lane| sealed(*lane)).collect::<Vec<_>>())
+        .execute(&mut direct)
+        .await
+        .expect("the customers are made");
+        world
+    }
+
+    /// Makes a project with the quiet customer, and nobody else.
+    pub async fn furnish(store: &SharedStore) -> Self {
         let vault_key = generate_key().expect("random");
         let vault = Vault::from_keys(&vault_key).expect("a key");
         let id = || SystemClock.new_id();
@@ -81,13 +117,6 @@ impl World {
             .deploy(project, std::slice::from_ref(&integration), false)
             .await
             .expect("deployed");
-        let credentials = Credentials::OAuth2 {
-            access_token: Secret::new("test-bench".to_owned()),
-            refresh_token: None,
-            access_token_expires: None,
-            scopes: Vec::new(),
-        };
-        let sealed = |connection: Uuid| credentials.seal(&vault, project, connection).expect("sealed");
         let quiet = id();
         let connection = NewConnection {
             id: quiet,
@@ -99,7 +128,7 @@ impl World {
             provider_workspace_ref: None,
             provider_metadata: None,
             auth_scheme: "oauth2".to_owned(),
-            credentials: sealed(quiet),
+            credentials: credentials().seal(&vault, project, quiet).expect("sealed"),
         };
         store
             .create_connection(project, &connection)
@@ -122,23 +151,6 @@ impl World {
             .create_installation(project, &installation)
             .await
             .expect("an installation");
-        store.close().await;
-
-        let lanes: Vec<Uuid> = (0..scale.of(10_000)).map(|_| id()).collect();
-        let mut direct = cluster.connect("bench_base").await;
-        sqlx::query(
-            "INSERT INTO connections (id, project_id, provider, group_ref, consumer_ref, auth_scheme, status,
-                 credentials, credentials_version, create_time)
-             SELECT n.id, $1, 'hubspot', $2, 'person', 'oauth2', 'created', n.credentials, 1, now()
-             FROM UNNEST($3::uuid[], $4::bytea[]) AS n (id, credentials)",
-        )
-        .bind(project)
-        .bind(QUIET)
-        .bind(&lanes)
-        .bind(lanes.iter().map(|lane| sealed(*lane)).collect::<Vec<_>>())
-        .execute(&mut direct)
-        .await
-        .expect("the customers are made");
         Self {
             vault_key,
             api_key,
@@ -147,7 +159,7 @@ impl World {
             installation: installation.id,
             config: installation.config.id,
             revision: integration.revision_id,
-            lanes,
+            lanes: Vec::new(),
             quiet,
         }
     }

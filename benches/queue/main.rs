@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench queue`. It starts a Postgres of its own and throws it away; `BENCH_DATABASE_URL` names another one
 //! (a superuser's, whose databases named `bench_…` may be dropped). `QUEUE_BENCH_SCALE=0.01` makes everything smaller, and
-//! `QUEUE_BENCH_ONLY=claims,pinned,accepts,quiet,memory` chooses. See docs/queue.md for what each line means.
+//! `QUEUE_BENCH_ONLY=claims,pinned,accepts,quiet,memory,restart` chooses. See docs/queue.md for what each line means.
 
 mod accepts;
 mod claims;
@@ -11,6 +11,7 @@ mod data;
 mod provider;
 mod quiet;
 mod report;
+mod restart;
 mod serve;
 
 use cluster::Cluster;
@@ -82,6 +83,9 @@ async fn main() {
     }
     if wanted("accepts") {
         accepts::accepts(&cluster, &world, &mut report).await;
+    }
+    if wanted("restart") {
+        restart::restart(&cluster, &world, &mut report).await;
     }
     report.print();
 }

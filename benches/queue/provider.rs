@@ -13,6 +13,7 @@ pub struct Provider {
     /// Where it listens.
     pub url: String,
     arrived: Arc<Mutex<HashMap<u64, Instant>>>,
+    last: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Provider {
@@ -23,6 +24,7 @@ impl Provider {
         let provider = Self {
             url,
             arrived: Arc::default(),
+            last: Arc::default(),
         };
         let serving = provider.clone();
         tokio::spawn(async move {
@@ -40,10 +42,16 @@ impl Provider {
         arrived.get(&number).copied()
     }
 
+    /// When a request arrived last.
+    pub fn last(&self) -> Option<Instant> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn answer(&self, mut stream: TcpStream, delay: Duration) {
         let _ = stream.set_nodelay(true);
         let mut buffer = Vec::new();
         while let Some(request) = read_message(&mut stream, &mut buffer).await {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             let text = String::from_utf8_lossy(&request);
             let number = text
                 .split_once("quiet-")

@@ -27,6 +27,11 @@ impl Served {
         role: &str,
         provider: &Provider,
     ) -> Self {
+        Self::start_on(&cluster.database(database), world, role, provider).await
+    }
+
+    /// Starts it on the database with this URL, and waits until it is ready.
+    pub async fn start_on(database: &str, world: &World, role: &str, provider: &Provider) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a port")
@@ -34,7 +39,7 @@ impl Served {
         let address = format!("127.0.0.1:{port}");
         let child = Command::new(env!("CARGO_BIN_EXE_amp-write"))
             .arg("serve")
-            .env("DATABASE_URL", cluster.database(database))
+            .env("DATABASE_URL", database)
             .env("AMP_LISTEN", &address)
             .env("AMP_ENCRYPTION_KEY", world.vault_key.expose())
             .env("AMP_PROVIDER_URLS", format!("hubspot={}", provider.url))
@@ -78,6 +83,12 @@ impl Served {
             .and_then(|kib| kib.parse::<f64>().ok())
             .unwrap_or(0.0)
             / 1024.0
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Lets it end by itself.
