@@ -14,10 +14,8 @@ use crate::writes::perform::certainly_not_applied;
 use crate::writes::route::RouteError;
 use crate::writes::{Found, Writes, error_of, may_repeat_blindly, read_stored_batch};
 
-/// The waits while earlier writes to all of its records are in the queue: the shortest, and the longest.
-const RECORDS_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
-/// Between the two, a batch waits for this part of its age: each look takes one of its lane's starts.
-const RECORDS_WAIT_SHARE: u32 = 10;
+/// The wait while earlier writes to all of its records are in the queue.
+const RECORDS_WAIT: Duration = Duration::from_secs(1);
 /// How a record ends whose request got no answer, and that nobody can look for.
 const NOT_SENT_AGAIN: &str = "it may have been applied, and it is not sent again";
 
@@ -134,7 +132,7 @@ pub(super) async fn perform(
     let chunk = progress.next(&waiting, batch.limit(), batch.all_or_none);
     if chunk.is_empty() {
         let ending = Ending::Retry {
-            delay: records_wait(item),
+            delay: RECORDS_WAIT,
             attempt: item.attempt,
         };
         return Ok(Attempted::without_call(ending, "waiting"));
@@ -405,13 +403,6 @@ async fn settle_doubts(
     }
 }
 
-/// When a batch looks again whether its records are free.
-fn records_wait(item: &Claimed) -> Duration {
-    let (shortest, longest) = RECORDS_WAIT;
-    let age = item.store_now.since(item.accept_time);
-    (age / RECORDS_WAIT_SHARE).clamp(shortest, longest)
-}
-
 fn ended(progress: &Progress) -> HashSet<usize> {
     let open: HashSet<usize> = progress.open().collect();
     (0..progress.records.len())
@@ -527,7 +518,7 @@ impl Next<'_> {
                     let never = || finish(EndState::Failed, "", None, None, 0);
                     Some(again(&self.situation, never))
                 }
-                (None, false, None) => Some(stay(records_wait(self.item))),
+                (None, false, None) => Some(stay(RECORDS_WAIT)),
             }
         };
         let ending = match ending {
