@@ -251,6 +251,7 @@ impl Writes {
                 (run, Stored::Not(Box::new(operation)))
             }
         };
+        let stopped_by = run.stopped_by().cloned();
         let (performed, result, attempts) = run.end(&object);
         let state = result.state;
         let stored = match stored {
@@ -264,8 +265,9 @@ impl Writes {
             }
             stored => stored,
         };
-        if let Some((outcome, _)) = &performed.whole {
-            self.note_credentials(batch.route, outcome).await;
+        // Dead credentials are noted also when some of its records had come through before.
+        if let Some(outcome) = stopped_by {
+            self.note_credentials(batch.route, &outcome).await;
         }
         self.count_accepted(batch.route, action, "synchronous");
         let class = if performed.whole.is_some() {

@@ -55,6 +55,11 @@ impl Run {
             .any(|index| matches!(self.last[index], Some(Outcome::Unknown(_))))
     }
 
+    /// The answer after which nothing more was sent.
+    pub fn stopped_by(&self) -> Option<&Outcome> {
+        self.stopped.as_ref().map(|(outcome, _)| outcome)
+    }
+
     /// The row that was written before the first call names all records: notes which that call did not carry, for whoever
     /// goes on with it.
     pub fn note_unsent(&mut self, operation_id: Uuid) {
@@ -71,7 +76,7 @@ impl Run {
     /// Ends what is still open: nobody tries it again but the app.
     pub fn end(mut self, object: &str) -> (PerformedBatch, NewResult, Vec<NewAttempt>) {
         let nothing_ended = self.progress.open().count().eq(&self.progress.records.len());
-        let why = self.stopped.as_ref().map(|(outcome, _)| outcome.clone());
+        let why = self.stopped_by().cloned();
         let (last, late) = (&self.last, self.out_of_time);
         self.progress.end_open(|index, record| match &last[index] {
             Some(outcome) => end_untried(index, Some(outcome), record.last_error.as_deref()),

@@ -29,6 +29,7 @@ on_both_stores!(
     a_preview_of_a_batch_is_what_reaches_the_provider,
     a_rate_limit_in_the_middle_leaves_nothing_out,
     a_batch_is_cancelled_whole_before_it_was_sent,
+    dead_credentials_are_noted_also_when_a_batch_came_through_in_part,
 );
 
 fn batch(kind: &str, records: impl IntoIterator<Item = Value>) -> Value {
@@ -1012,4 +1013,44 @@ async fn a_batch_is_cancelled_whole_before_it_was_sent(kind: Kind) {
     assert_eq!(service.app.store.queue_depth().await.unwrap(), 0);
     let lane = service.app.store.list_lanes(None).await.unwrap();
     assert!(lane.is_empty());
+}
+
+async fn dead_credentials_are_noted_also_when_a_batch_came_through_in_part(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let connections = client.get("/connections?provider=hubspot").await.expect(200);
+    let path = format!("/connections/{}", connections.json()[0]["id"].as_str().unwrap());
+    let ids = companies(&service, 4).await;
+    // The call for all is refused, so it is halved; the second half meets a grant that has just been revoked.
+    let refusal = FaultSpec {
+        status: Some(400),
+        code: Some("VALIDATION_ERROR".to_owned()),
+        ..FaultSpec::new(FaultKind::Error)
+    };
+    fault(&service, refusal.once());
+    fault(&service, FaultSpec::new(FaultKind::RevokeGrant).skip(2).once());
+    let records = || ids.iter().map(|id| json!({"id": id, "city": "Oslo"}));
+    let answer = client
+        .write("hs", "companies", batch("update", records()))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&answer["successCount"], &answer["failureCount"]),
+        (&json!(2), &json!(2))
+    );
+    assert_eq!(
+        client.get(&path).await.expect(200).json()["status"],
+        "bad_credentials"
+    );
+    let reached = service.reached().len();
+    client
+        .write("hs", "companies", batch("update", records()))
+        .await
+        .problem(424);
+    assert_eq!(
+        service.reached().len(),
+        reached,
+        "known to be dead, it fails fast"
+    );
 }
