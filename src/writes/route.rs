@@ -1,6 +1,6 @@
 //! From (project, integration, group) to everything a write needs, kept in memory.
 //!
-//! A cached route is trusted only while the store has been heard from within [`FRESH`]: a poll of one small number tells
+//! A cached route is trusted only while the store has been heard from within `FRESH`: a poll of one small number tells
 //! whether any config, connection or key has changed. So a change reaches every node within that time, and a store that
 //! is down is noticed before anything is sent.
 
