@@ -145,6 +145,7 @@ fn finish(worker: Uuid, lease: Lease, item: &Claimed) -> Settle {
             records: None,
         }),
         freed: None,
+        stragglers: None,
     }
 }
 
@@ -153,7 +154,7 @@ pub async fn pinned(cluster: &Cluster, scale: Scale, report: &mut Report) {
     let store = open(cluster, "bench_deep").await;
     let worker = SystemClock.new_id();
     let leases = store
-        .lease_shards(worker, Duration::from_secs(3_600))
+        .lease_shards(worker, Duration::from_secs(3_600), Duration::ZERO)
         .await
         .expect("leased");
     let lane = store

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::conclude::{LaneEffect, MIN_PAUSE, Situation, again, conclude, finish, gave_up_text, with_quota};
-use super::item::{Attempted, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left};
+use super::item::{Attempted, CutOff, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left};
 use crate::action::Action;
 use crate::connectors::{ErrorClass, Outcome, RetryClass};
 use crate::store::{BeginAttempt, Claimed, CloseGathered, EndState, Ending, NewAttempt};
@@ -150,8 +150,11 @@ pub(super) async fn perform(
         }),
         (None, absent) => Ok(send(writes, item, claimed_at, holder, &mut batch, absent).await?),
     };
+    let mut cut_off = None;
     let (outcomes, attempt, class, quota) = match turn {
         Ok(turn) => {
+            let called = turn.outcomes.iter().filter_map(|(index, _)| batch.keys[*index]);
+            cut_off = CutOff::of(writes.call_still_out(&turn), called);
             let mut told = turn.notes(object, batch.all_or_none);
             settle_doubts(writes, &batch, &progress, &turn, &mut told, blind).await;
             progress.note(&told);
@@ -202,6 +205,7 @@ pub(super) async fn perform(
     attempted.effect = with_quota(attempted.effect, quota);
     attempted.dead_credential = dead && current;
     attempted.attempt = attempt;
+    attempted.cut_off = cut_off;
     attempted.class = class;
     Ok(attempted)
 }

@@ -33,8 +33,28 @@ pub(super) struct Attempted {
     pub attempt: Option<NewAttempt>,
     /// Of a batch: the keys of the records that have ended.
     pub freed: Option<Vec<i64>>,
+    /// The call got no answer, and may still take effect.
+    pub cut_off: Option<CutOff>,
     /// One word for the log.
     pub class: &'static str,
+}
+
+/// A call that nobody waits for any more, and that may still take effect.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CutOff {
+    /// The keys of its records.
+    pub keys: Vec<i64>,
+    /// How long yet.
+    pub left: Duration,
+}
+
+impl CutOff {
+    /// `left` is how long the call may still take effect; `None` when it has ended.
+    pub fn of(left: Option<Duration>, keys: impl IntoIterator<Item = i64>) -> Option<Self> {
+        let left = left.filter(|left| !left.is_zero())?;
+        let keys: Vec<i64> = keys.into_iter().collect();
+        (!keys.is_empty()).then_some(Self { keys, left })
+    }
 }
 
 impl Attempted {
@@ -45,6 +65,7 @@ impl Attempted {
             dead_credential: false,
             attempt: None,
             freed: None,
+            cut_off: None,
             class,
         }
     }
@@ -109,6 +130,17 @@ pub(super) async fn attempt(
     // Out of its turn it may only be ended.
     if holder.overdue && !left(item, claimed_at).is_zero() {
         return Err(Unsent::NotYet);
+    }
+    // What an earlier write to the record has sent may still take effect: this one must not go before it.
+    if let Some(until) = item.straggles_until.filter(|_| !holder.overdue) {
+        let delay = until.since(item.store_now).saturating_sub(claimed_at.elapsed());
+        if !delay.is_zero() {
+            let ending = Ending::Retry {
+                delay,
+                attempt: item.attempt,
+            };
+            return Ok(Attempted::without_call(ending, "straggler"));
+        }
     }
     let mut attempted = if StoredRequest::is_batch(&item.request) {
         super::batch::perform(writes, item, claimed_at, base, holder).await?
@@ -336,6 +368,7 @@ async fn perform(
         dead_credential,
         attempt,
         freed: None,
+        cut_off: CutOff::of(writes.still_out(&performed), item.record_key),
         class: performed.class(),
     })
 }

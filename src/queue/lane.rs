@@ -494,6 +494,7 @@ mod tests {
             lost: tokio_util::sync::CancellationToken::new(),
             leaving: false,
             since: Instant::now(),
+            unsettled: None,
         };
         Lane::new(0, held, 8, 1, Instant::now())
     }

@@ -620,6 +620,7 @@ mod tests {
             held_from: None,
             held_until: None,
             in_doubt_since: None,
+            straggles_until: None,
             store_now: Time::from_micros(1_000),
         }
     }
@@ -666,6 +667,7 @@ mod tests {
             lost: tokio_util::sync::CancellationToken::new(),
             leaving: false,
             since: Instant::now(),
+            unsettled: None,
         };
         HashMap::from([(0, held)])
     }

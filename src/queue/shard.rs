@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::store::{Lease, Leases, SharedStore, StoreError};
 
@@ -22,6 +23,27 @@ pub(super) struct Held {
     pub leaving: bool,
     /// When it was taken.
     pub since: Instant,
+    /// Set when calls from before it was taken may still be on their way.
+    pub unsettled: Option<Unsettled>,
+}
+
+/// Until when calls may still take effect that were begun before a shard was taken: by a process that died, or by this one
+/// when its lease had run out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsettled {
+    /// What was accepted later was never sent before. By the store's clock.
+    taken: Time,
+    until: Instant,
+}
+
+impl Held {
+    /// How long an earlier request for a write that was accepted at this time may still be on its way; nothing when there is
+    /// none.
+    pub fn unsettled(&self, accept_time: Time) -> Option<Duration> {
+        let Unsettled { taken, until } = self.unsettled?;
+        let left = until.saturating_duration_since(Instant::now());
+        (accept_time <= taken && !left.is_zero()).then_some(left)
+    }
 }
 
 /// The shards of one worker.
@@ -31,7 +53,11 @@ pub(super) struct Shards {
     /// The worker's own id.
     pub worker: Uuid,
     lease: Duration,
+    /// How long a call may take.
+    calls: Duration,
     held: Mutex<HashMap<i16, Held>>,
+    /// When calls of these shards were cut off, because the lease had run out.
+    cut_off: Mutex<HashMap<i16, Instant>>,
     /// Until when the leases last, by this process's own clock.
     valid_until: Mutex<Option<Instant>>,
     metrics: Arc<Metrics>,
@@ -40,11 +66,19 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    pub fn new(store: SharedStore, worker: Uuid, lease: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        store: SharedStore,
+        worker: Uuid,
+        lease: Duration,
+        calls: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             store,
             worker,
             lease,
+            calls,
+            cut_off: Mutex::new(HashMap::new()),
             held: Mutex::new(HashMap::new()),
             valid_until: Mutex::new(None),
             metrics,
@@ -137,7 +171,10 @@ impl Shards {
     /// that has just been given away.
     async fn renew(&self, asked_at: Instant) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        let leases = self.store.lease_shards(self.worker, self.lease).await?;
+        let leases = self
+            .store
+            .lease_shards(self.worker, self.lease, self.calls)
+            .await?;
         *self.valid_until() = Some(asked_at + self.lease);
         self.adopt(&leases);
         Ok(())
@@ -155,7 +192,10 @@ impl Shards {
 
     /// Takes over what the store says: new leases in, lost ones cancelled, surplus ones marked for leaving.
     fn adopt(&self, leases: &Leases) {
+        let now = Instant::now();
         let mut held = self.held();
+        let mut cut_off = self.cut_off();
+        cut_off.retain(|_, at| *at + self.calls > now);
         held.retain(|shard, known| {
             let kept = leases
                 .held
@@ -167,17 +207,29 @@ impl Shards {
                     "the shard was lost to another worker: its calls are cancelled"
                 );
                 known.lost.cancel();
+                cut_off.insert(*shard, now);
             }
             kept
         });
         for lease in &leases.held {
-            held.entry(lease.shard).or_insert_with(|| Held {
-                lease: *lease,
-                lost: CancellationToken::new(),
-                leaving: false,
-                since: Instant::now(),
+            held.entry(lease.shard).or_insert_with(|| {
+                let of_others = leases.unsettled.iter().find(|(shard, _)| *shard == lease.shard);
+                let until = of_others
+                    .map(|(_, left)| now + *left)
+                    .max(cut_off.get(&lease.shard).map(|at| *at + self.calls));
+                Held {
+                    lease: *lease,
+                    lost: CancellationToken::new(),
+                    leaving: false,
+                    since: now,
+                    unsettled: until.map(|until| Unsettled {
+                        taken: leases.store_now,
+                        until,
+                    }),
+                }
             });
         }
+        drop(cut_off);
         let staying = held.values().filter(|held| !held.leaving).count();
         let mut surplus = staying.saturating_sub(leases.fair_share);
         for known in held.values_mut().filter(|held| !held.leaving) {
@@ -223,10 +275,16 @@ impl Shards {
     /// Cancels everything: the leases are gone.
     pub fn drop_all(&self) {
         *self.valid_until() = None;
-        for (_, held) in self.held().drain() {
+        let (mut held, mut cut_off) = (self.held(), self.cut_off());
+        for (shard, held) in held.drain() {
             held.lost.cancel();
+            cut_off.insert(shard, Instant::now());
         }
         self.count(0);
+    }
+
+    fn cut_off(&self) -> std::sync::MutexGuard<'_, HashMap<i16, Instant>> {
+        self.cut_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, shards: usize) {
@@ -234,10 +292,16 @@ impl Shards {
         self.metrics.shards_owned.store(shards, Ordering::Relaxed);
     }
 
-    /// Leaves for good: others take over at once.
-    pub async fn retire(&self) {
+    /// Leaves for good: others take over at once. `in_flight` are shards whose calls were cut off.
+    pub async fn retire(&self, in_flight: &[i16]) {
         self.drop_all();
-        if let Err(error) = self.store.retire_worker(self.worker).await {
+        let retired = async {
+            if !in_flight.is_empty() {
+                self.store.abandon_shards(self.worker, in_flight).await?;
+            }
+            self.store.retire_worker(self.worker).await
+        };
+        if let Err(error) = retired.await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the shards could not be released; others wait for the lease to end"

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::conclude::LaneEffect;
-use super::item::{Attempted, Holder, Unsent, after_panic, attempt};
+use super::item::{Attempted, CutOff, Holder, Unsent, after_panic, attempt};
 use super::lane::{Ended, Item, Left};
 use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
+use crate::store::{Claimed, DueLane, Ending, Lease, Settle, StoreError, Stragglers};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -126,7 +126,8 @@ impl Worker {
     #[must_use]
     pub fn new(writes: Arc<Writes>, clock: SharedClock, options: WorkerOptions) -> Self {
         let (store, metrics) = (writes.store().clone(), Arc::clone(&writes.metrics));
-        let shards = Arc::new(Shards::new(store, clock.new_id(), options.lease, metrics));
+        let calls = writes.call_timeout();
+        let shards = Arc::new(Shards::new(store, clock.new_id(), options.lease, calls, metrics));
         Self {
             writes,
             clock,
@@ -216,7 +217,11 @@ impl Worker {
             in_flight = state.tasks.len(),
             "the worker stops: no new work is started"
         );
-        let finished = async { while state.tasks.join_next().await.is_some() {} };
+        let finished = async {
+            while let Some(ended) = state.tasks.join_next_with_id().await {
+                state.note(ended);
+            }
+        };
         if tokio::time::timeout(self.options.shutdown, finished)
             .await
             .is_err()
@@ -227,10 +232,11 @@ impl Worker {
             );
         }
         keeper_stop.cancel();
+        let in_flight: Vec<i16> = state.running.values().map(|running| running.item.shard).collect();
         state.tasks.shutdown().await;
         // A panic in the keeper has been logged by the runtime; there is nothing left to keep.
         let _ = keeper.await;
-        self.shards.retire().await;
+        self.shards.retire(&in_flight).await;
         // What arrived meanwhile is for whoever takes the shards: they look for lanes when they do.
         tracing::info!("the worker has stopped");
     }
@@ -589,6 +595,7 @@ async fn run_item(
         dead_credential,
         attempt,
         freed,
+        cut_off,
         class,
     } = attempted;
     let is_batch = StoredRequest::is_batch(&item.request);
@@ -623,6 +630,7 @@ async fn run_item(
         operation_id: item.operation_id,
         project_id: item.project_id,
         attempt,
+        stragglers: stragglers(&item, &held, &ending, freed.as_deref(), cut_off),
         ending,
         freed: freed.clone(),
     };
@@ -639,6 +647,29 @@ async fn run_item(
         ended.freed = freed.into_iter().flatten().map(|key| (key, item.seq)).collect();
     }
     ended
+}
+
+/// The records of this write that a request may still change, although it ends or is put off: one that got no answer, or one
+/// of a process that had the shard before and did not say what became of it.
+fn stragglers(
+    item: &Claimed,
+    held: &Held,
+    ending: &Ending,
+    freed: Option<&[i64]>,
+    cut_off: Option<CutOff>,
+) -> Option<Stragglers> {
+    let CutOff { mut keys, mut left } = cut_off.unwrap_or_default();
+    if let Some(unsettled) = held.unsettled(item.accept_time) {
+        // While the write itself stays, it stands before all later ones anyway.
+        let single = item.record_key.filter(|_| matches!(ending, Ending::Finish(_)));
+        keys.extend(single.into_iter().chain(freed.into_iter().flatten().copied()));
+        left = left.max(unsettled);
+    }
+    (!keys.is_empty() && !left.is_zero()).then_some(Stragglers {
+        seq: item.seq,
+        keys,
+        left,
+    })
 }
 
 /// The provider has answered: the outcome is stored however long the store takes, as long as the shard is ours.

@@ -11,6 +11,7 @@ mod migrations;
 mod model;
 pub mod postgres;
 pub mod sqlite;
+mod stragglers;
 mod time;
 mod upkeep;
 
@@ -414,9 +415,13 @@ pub trait Listener: Send + std::fmt::Debug {
 #[async_trait]
 pub trait QueueStore: Send + Sync {
     /// Renews the worker's leases and takes free or expired shards up to its fair share. A change of owner raises the epoch.
-    async fn lease_shards(&self, worker: Uuid, lease: Duration) -> Result<Leases>;
-    /// Gives shards back, so that others need not wait for the lease to end.
+    /// `calls` is how long a call of this worker may take: for so long after its lease a shard that it did not give back counts
+    /// as unsettled for whoever takes it.
+    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases>;
+    /// Gives shards back, so that others need not wait for the lease to end. No call of them may be on its way.
     async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
+    /// Leaves shards whose calls were cut off: anybody may take them at once, and they are unsettled.
+    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
     /// Gives everything back: the worker leaves.
     async fn retire_worker(&self, worker: Uuid) -> Result<()>;
     /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
@@ -428,7 +433,8 @@ pub trait QueueStore: Send + Sync {
     /// The clock of a held lane stands still: it has none.
     async fn claim_expired(&self, asks: &[ExpireAsk], limit: usize, max_bytes: usize)
     -> Result<Vec<Claimed>>;
-    /// Which of these records of a batch still wait: an earlier write to them is in the queue, or has failed and holds them. `seq` is the batch's place in
+    /// Which of these records of a batch still wait: an earlier write to them is in the queue, has failed and holds them, or may
+    /// still take effect. `seq` is the batch's place in
     /// the order of acceptance.
     async fn waiting_records(&self, lane_id: Uuid, seq: i64, keys: &[i64]) -> Result<Vec<i64>>;
     /// Tells every process that listens. What is sent while nobody listens is lost.

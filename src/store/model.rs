@@ -409,6 +409,9 @@ row! {
         pub held_until: Option<Time>,
         /// When a request left whose outcome was never stored, the time it left.
         pub in_doubt_since: Option<Time>,
+        /// Until then a request of an earlier write to the record may still take effect: this one must not go before. Of a
+        /// batch absent; see `waiting_records`.
+        pub straggles_until: Option<Time>,
         /// The store's clock at the time of the read.
         pub store_now: Time,
     }
@@ -1035,6 +1038,10 @@ pub struct Leases {
     pub held: Vec<Lease>,
     /// The number of shards that each live worker should hold at most.
     pub fair_share: usize,
+    /// Shards of which calls of a former owner may still be on their way, each with how long yet.
+    pub unsettled: Vec<(i16, Duration)>,
+    /// The store's clock.
+    pub store_now: Time,
 }
 
 /// A place in a lane: its items stand in this order.
@@ -1162,6 +1169,19 @@ pub struct Settle {
     /// Set for a batch that stays: the keys of the records that have ended, and that others need not wait for any more.
     /// `None` for a single write.
     pub freed: Option<Vec<i64>>,
+    /// Requests that may still take effect, of this write: later writes to these records wait.
+    pub stragglers: Option<Stragglers>,
+}
+
+/// Records that a request may still change although nobody waits for its answer any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stragglers {
+    /// The place of the write in the order of acceptance: what was accepted later waits.
+    pub seq: i64,
+    /// The keys of the records.
+    pub keys: Vec<i64>,
+    /// How long, from the store's now.
+    pub left: Duration,
 }
 
 /// An attempt that is about to begin. It may, while `lease` is still `worker`'s.

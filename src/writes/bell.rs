@@ -269,6 +269,7 @@ fn as_claimed(accept: &AcceptOperation, time: Time) -> Claimed {
         held_from: None,
         held_until: None,
         in_doubt_since: None,
+        straggles_until: None,
         store_now: time,
     }
 }

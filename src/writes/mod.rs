@@ -22,6 +22,7 @@ pub mod replay;
 pub mod request;
 pub mod route;
 pub mod running;
+mod still_out;
 mod stored;
 mod upkeep;
 mod words;

@@ -311,7 +311,7 @@ async fn a_graceful_stop_finishes_what_is_in_flight(kind: Kind) {
         "the asynchronous one was finished too"
     );
     let free = store
-        .lease_shards(uuid::Uuid::new_v4(), Duration::from_secs(60))
+        .lease_shards(uuid::Uuid::new_v4(), Duration::from_secs(60), Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(

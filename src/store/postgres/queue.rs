@@ -11,8 +11,10 @@ use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
+use crate::clock::Time;
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
+use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
     BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
     Leases, Listener, NewAttempt, QueueStore, Result, SHARDS, Settle,
@@ -81,6 +83,30 @@ async fn free_ended(connection: &mut PgConnection, settles: &[Settle], settled: 
     Ok(())
 }
 
+/// Later writes to these records wait: a request of this one may still take effect.
+async fn note_stragglers(connection: &mut PgConnection, settles: &[Settle], settled: &[bool]) -> Result<()> {
+    let rows = stragglers(settles, settled);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO stragglers (lane_id, record_key, seq, project_id, until)
+         SELECT n.lane_id, n.record_key, n.seq, n.project_id, now() + n.left_us * INTERVAL '1 microsecond'
+         FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[])
+              AS n (lane_id, record_key, seq, project_id, left_us)
+         ON CONFLICT (lane_id, record_key) DO UPDATE
+             SET seq = LEAST(stragglers.seq, excluded.seq), until = GREATEST(stragglers.until, excluded.until)",
+    )
+    .bind(rows.iter().map(|row| row.lane_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.record_key).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.seq).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.project_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| micros(row.left)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Reads the chosen items with their requests, as many as fit into `max_bytes`, but always the first.
 async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize) -> Result<Vec<Claimed>> {
     if chosen.is_empty() {
@@ -99,6 +125,9 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
                                          AND a.id = s.id AND a.state = 'answered'
                                         -- A success that lies here beside its item came from a worker that had lost it.
                                         AND (a.class IS DISTINCT FROM 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
+                    (SELECT g.until FROM stragglers g
+                     WHERE g.lane_id = i.lane_id AND g.record_key = i.record_key AND g.seq < i.seq AND g.until > now())
+                        AS straggles_until,
                     now() AS store_now, i.position,
                     -- The length is known without reading a long request.
                     sum(octet_length(o.request)) OVER (ORDER BY i.position) AS bytes
@@ -143,8 +172,8 @@ impl Listener for PostgresListener {
 
 #[async_trait]
 impl QueueStore for PostgresStore {
-    async fn lease_shards(&self, worker: Uuid, lease: Duration) -> Result<Leases> {
-        let lease = micros(lease);
+    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases> {
+        let (lease, calls) = (micros(lease), micros(calls));
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO workers (id, seen_at) VALUES ($1, now()) ON CONFLICT (id) DO UPDATE SET seen_at = now()",
@@ -168,45 +197,66 @@ impl QueueStore for PostgresStore {
         )
         .unwrap_or(1);
         // An expired lease that nobody took is still the worker's own: the epoch has not moved.
-        let mut held: Vec<(i16, i64)> = sqlx::query_as(
-            "UPDATE shards SET lease_until = now() + $2 * INTERVAL '1 microsecond' WHERE owner = $1 RETURNING id, epoch",
+        let mut held: Vec<LeasedShard> = sqlx::query_as(
+            "UPDATE shards SET lease_until = now() + $2 * INTERVAL '1 microsecond', calls = $3 * INTERVAL '1 microsecond'
+             WHERE owner = $1 RETURNING id, epoch, unsettled_until, now() AS store_now",
         )
         .bind(worker)
         .bind(lease)
+        .bind(calls)
         .fetch_all(&mut *transaction)
         .await?;
         let wanted = i64::try_from(fair_share.saturating_sub(held.len())).unwrap_or(0);
         if wanted > 0 {
             // FOR UPDATE waits out a finish that checks the old epoch (it holds FOR KEY SHARE); SKIP LOCKED lets two
             // workers take different shards at once.
-            let taken: Vec<(i16, i64)> = sqlx::query_as(
-                "UPDATE shards SET owner = $1, epoch = epoch + 1, lease_until = now() + $2 * INTERVAL '1 microsecond'
+            let taken: Vec<LeasedShard> = sqlx::query_as(
+                "UPDATE shards SET owner = $1, epoch = epoch + 1, lease_until = now() + $2 * INTERVAL '1 microsecond',
+                     calls = $4 * INTERVAL '1 microsecond',
+                     -- Its owner did not give it back: what it had sent by the end of its lease may still take effect.
+                     unsettled_until = CASE WHEN owner IS NULL THEN unsettled_until
+                         ELSE GREATEST(unsettled_until,
+                                       LEAST(lease_until, now()) + COALESCE(calls, $4 * INTERVAL '1 microsecond')) END
                  WHERE id IN (SELECT id FROM shards WHERE owner IS NULL OR lease_until < now()
                               ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)
-                 RETURNING id, epoch",
+                 RETURNING id, epoch, unsettled_until, now() AS store_now",
             )
             .bind(worker)
             .bind(lease)
             .bind(wanted)
+            .bind(calls)
             .fetch_all(&mut *transaction)
             .await?;
             held.extend(taken);
         }
+        sqlx::query(
+            "DELETE FROM stragglers WHERE (lane_id, record_key) IN (
+                 SELECT lane_id, record_key FROM stragglers WHERE until < now() FOR UPDATE SKIP LOCKED)",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let store_now: Time = sqlx::query_scalar("SELECT now()")
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
-        held.sort_unstable();
-        Ok(Leases {
-            held: held
-                .into_iter()
-                .map(|(shard, epoch)| Lease { shard, epoch })
-                .collect(),
-            fair_share,
-        })
+        Ok(leased(held, fair_share, store_now))
     }
 
     async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
         sqlx::query("UPDATE shards SET owner = NULL, lease_until = NULL WHERE owner = $1 AND id = ANY($2)")
             .bind(worker)
             .bind(shards)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
+        // Nobody's name and a lease that has run out: whoever takes it sees that it was not given back.
+        sqlx::query("UPDATE shards SET owner = $3, lease_until = now() WHERE owner = $1 AND id = ANY($2)")
+            .bind(worker)
+            .bind(shards)
+            .bind(Uuid::nil())
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -387,7 +437,9 @@ impl QueueStore for PostgresStore {
             "SELECT k.key FROM UNNEST($3::bigint[]) AS k (key)
              WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
                 OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.key AND h.seq < $2)",
+                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.key AND h.seq < $2)
+                OR EXISTS (SELECT 1 FROM stragglers g
+                           WHERE g.lane_id = $1 AND g.record_key = k.key AND g.seq < $2 AND g.until > now())",
         )
         .bind(lane_id)
         .bind(seq)
@@ -549,6 +601,7 @@ impl QueueStore for PostgresStore {
             }
             free_ended(&mut transaction, settles, &settled).await?;
         }
+        note_stragglers(&mut transaction, settles, &settled).await?;
         let attempts: Vec<&NewAttempt> = settles.iter().filter_map(|s| s.attempt.as_ref()).collect();
         insert_attempts(&mut transaction, &attempts).await?;
         transaction.commit().await?;

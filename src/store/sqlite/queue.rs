@@ -11,11 +11,13 @@ use super::SqliteStore;
 use super::gather::close;
 use super::holds::note_end;
 use super::operations::{free_records, insert_attempt, insert_result};
+use crate::clock::Time;
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
+use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
-    Leases, Listener, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Leases,
+    Listener, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -51,6 +53,9 @@ async fn load(
                                          AND a.id = s.id AND a.state = 'answered'
                                         -- A success that lies here beside its item came from a worker that had lost it.
                                         AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
+                    (SELECT g.until FROM stragglers g
+                     WHERE g.lane_id = $2 AND g.record_key = $7 AND g.seq < $6
+                       AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER)) AS straggles_until,
                     CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
              FROM operations o
              LEFT JOIN lanes ON lanes.lane_id = $2
@@ -86,7 +91,7 @@ async fn load(
 
 #[async_trait]
 impl QueueStore for SqliteStore {
-    async fn lease_shards(&self, worker: Uuid, lease: Duration) -> Result<Leases> {
+    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases> {
         let mut transaction = self.begin().await?;
         // One process has the file, so whoever else is named as owner is dead: nothing needs to run out.
         sqlx::query("DELETE FROM workers WHERE id <> $1")
@@ -100,23 +105,28 @@ impl QueueStore for SqliteStore {
         .bind(worker)
         .execute(&mut *transaction)
         .await?;
-        let held: Vec<(i16, i64)> = sqlx::query_as(
+        let held: Vec<LeasedShard> = sqlx::query_as(
             "UPDATE shards SET epoch = epoch + CASE WHEN owner IS $1 THEN 0 ELSE 1 END, owner = $1,
-                 lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2
-             RETURNING id, epoch",
+                 lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2, calls = $3,
+                 -- Its owner did not give it back: what it had sent by the end of its lease may still take effect.
+                 unsettled_until = CASE WHEN owner IS NULL OR owner IS $1 THEN unsettled_until
+                     ELSE max(COALESCE(unsettled_until, 0),
+                              min(lease_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) + COALESCE(calls, $3)) END
+             RETURNING id, epoch, unsettled_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now",
         )
         .bind(worker)
         .bind(micros(lease))
+        .bind(micros(calls))
         .fetch_all(&mut *transaction)
         .await?;
+        sqlx::query("DELETE FROM stragglers WHERE until < CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+            .execute(&mut *transaction)
+            .await?;
+        let store_now: Time = sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
-        Ok(Leases {
-            held: held
-                .into_iter()
-                .map(|(shard, epoch)| Lease { shard, epoch })
-                .collect(),
-            fair_share: usize::try_from(SHARDS).unwrap_or(1),
-        })
+        Ok(leased(held, usize::try_from(SHARDS).unwrap_or(1), store_now))
     }
 
     async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
@@ -127,6 +137,22 @@ impl QueueStore for SqliteStore {
         )
         .bind(worker)
         .bind(json_list(shards))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
+        // Nobody's name and a lease that has run out: whoever takes it sees that it was not given back.
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "UPDATE shards SET owner = $3, lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+             WHERE owner = $1 AND id IN (SELECT value FROM json_each($2))",
+        )
+        .bind(worker)
+        .bind(json_list(shards))
+        .bind(Uuid::nil())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -288,7 +314,10 @@ impl QueueStore for SqliteStore {
             "SELECT k.value FROM json_each($3) AS k
              WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
                 OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.value AND h.seq < $2)",
+                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.value AND h.seq < $2)
+                OR EXISTS (SELECT 1 FROM stragglers g
+                           WHERE g.lane_id = $1 AND g.record_key = k.value AND g.seq < $2
+                             AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
         )
         .bind(lane_id)
         .bind(seq)
@@ -432,6 +461,22 @@ impl QueueStore for SqliteStore {
                 insert_attempt(&mut transaction, attempt).await?;
             }
             settled.push(took_effect);
+        }
+        // Later writes to these records wait: a request of this one may still take effect.
+        for row in stragglers(settles, &settled) {
+            sqlx::query(
+                "INSERT INTO stragglers (lane_id, record_key, seq, project_id, until)
+                 VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $5)
+                 ON CONFLICT (lane_id, record_key) DO UPDATE
+                     SET seq = min(stragglers.seq, excluded.seq), until = max(stragglers.until, excluded.until)",
+            )
+            .bind(row.lane_id)
+            .bind(row.record_key)
+            .bind(row.seq)
+            .bind(row.project_id)
+            .bind(micros(row.left))
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         Ok(settled)

@@ -22,7 +22,10 @@ impl SteeringStore for SqliteStore {
                          SELECT 1 FROM queue_items e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
                          SELECT 1 FROM queue_records e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq))) AS behind,
+                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
+                         SELECT 1 FROM stragglers g
+                         WHERE g.lane_id = q.lane_id AND g.record_key = q.record_key AND g.seq < q.seq
+                           AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER)))) AS behind,
                     -- Of several tries of one write the last.
                     (SELECT h.operation_id FROM record_holds h
                      WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq

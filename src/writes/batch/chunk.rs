@@ -112,6 +112,12 @@ impl Turn {
             .collect()
     }
 
+    /// The provider's HTTP status; absent when there was no answer.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
     /// Whether an attempt is kept of it: something left, or something was decided that must not be forgotten.
     #[must_use]
     pub fn is_to_be_kept(&self, notes: &[Note]) -> bool {

@@ -80,6 +80,8 @@ impl Cluster {
             ("AMP_LEASE_SECONDS", "1"),
             ("AMP_RETRY_BASE_MS", "20"),
             ("AMP_SHUTDOWN_SECONDS", "10"),
+            // For so long after a kill the next write to a record waits that was in doubt.
+            ("AMP_PROVIDER_TIMEOUT_SECONDS", "3"),
             // What a killed database or a lost lease makes it say is expected here.
             ("AMP_LOG", "off"),
         ];
@@ -94,6 +96,12 @@ impl Cluster {
             database,
             sandbox,
         }
+    }
+
+    /// Sets a variable for the processes that are started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Adds a place for a node on the cluster's own database, and starts it.
@@ -160,18 +168,37 @@ impl Cluster {
         }
     }
 
-    /// SIGKILL. What the sandbox holds of it is let go, and has come to its end when this returns: afterwards nothing of
-    /// the dead process can take effect any more.
-    pub async fn kill(&mut self, node: usize) {
+    /// SIGKILL. What the provider has begun goes on: it may take effect while others have gone on.
+    pub fn kill_at_once(&mut self, node: usize) {
         self.addresses.put(node, None);
-        let process = self.nodes[node].process.take().expect("it runs");
-        process.kill();
+        self.nodes[node].process.take().expect("it runs").kill();
         self.kills += 1;
+    }
+
+    /// What the sandbox holds goes on.
+    pub fn let_go(&self) {
         for fault in self.sandbox.faults() {
             if fault.spec().fault == amp_write::sandbox::FaultKind::Hold {
                 fault.remove();
             }
         }
+    }
+
+    /// Waits until the provider has ended whatever it had begun.
+    pub async fn quiet(&self) {
+        let ended = |entries: &[amp_write::sandbox::LedgerEntry]| {
+            entries.iter().all(|entry| entry.status != LedgerStatus::Pending)
+        };
+        tokio::time::timeout(PATIENCE, self.sandbox.wait_ledger(ended))
+            .await
+            .expect("the sandbox ends what it had begun");
+    }
+
+    /// SIGKILL. What the sandbox holds of it is let go, and has come to its end when this returns: afterwards nothing of
+    /// the dead process can take effect any more.
+    pub async fn kill(&mut self, node: usize) {
+        self.kill_at_once(node);
+        self.let_go();
         let settled = |entries: &[amp_write::sandbox::LedgerEntry]| {
             entries.iter().all(|entry| entry.status != LedgerStatus::Pending)
         };

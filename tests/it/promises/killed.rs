@@ -45,6 +45,7 @@ struct Storm {
     counts: BTreeMap<Moment, usize>,
     in_flight: usize,
     missed: usize,
+    provider: Provider,
 }
 
 impl Storm {
@@ -54,6 +55,7 @@ impl Storm {
             counts: BTreeMap::new(),
             in_flight: 0,
             missed: 0,
+            provider: Provider::Quick,
         }
     }
 
@@ -132,7 +134,13 @@ impl Storm {
                 .any(|entry| entry.status == LedgerStatus::Pending)
         };
         let in_flight = pending(&cluster.sandbox);
-        cluster.kill(node).await;
+        match self.provider {
+            Provider::Quick => cluster.kill(node).await,
+            Provider::Slow => {
+                cluster.kill_at_once(node);
+                cluster.let_go();
+            }
+        }
         if let Some(gate) = gate {
             gate.disarm();
             gate.cut();
@@ -155,22 +163,46 @@ impl Storm {
     }
 }
 
-/// Requests take a little while at the provider, so that kills meet them there.
-fn slow_down(sandbox: &Sandbox) {
-    for after in [false, true] {
+/// How long requests take at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Provider {
+    /// A little while, so that kills meet them there; when a process dies they end before the next one starts.
+    Quick,
+    /// Now and then longer than a restart and a lease: they outlive the process, and the next one is at work meanwhile.
+    Slow,
+}
+
+fn slow_down(sandbox: &Sandbox, provider: Provider) {
+    let delays: &[(u64, f64, bool)] = match provider {
+        Provider::Quick => &[(8, 0.5, false), (8, 0.5, true)],
+        Provider::Slow => &[
+            (2_200, 0.1, false),
+            (900, 0.2, false),
+            (250, 0.4, false),
+            (300, 0.2, true),
+        ],
+    };
+    for (delay_ms, probability, after) in delays {
         let delay = FaultSpec {
-            delay_ms: Some(8),
-            ..FaultSpec::new(FaultKind::Delay).probability(0.5)
+            delay_ms: Some(*delay_ms),
+            ..FaultSpec::new(FaultKind::Delay).probability(*probability)
         };
-        let delay = if after { delay.after_commit() } else { delay };
+        let delay = if *after { delay.after_commit() } else { delay };
         sandbox.fault(delay).expect("a good fault");
     }
 }
 
 async fn storm(kind: Kind, nodes: usize, wanted: usize, title: &str) -> Summary {
+    storm_at(kind, nodes, wanted, Provider::Quick, title).await
+}
+
+async fn storm_at(kind: Kind, nodes: usize, wanted: usize, provider: Provider, title: &str) -> Summary {
     let started = std::time::Instant::now();
     let seed = seed(title);
-    let mut storm = Storm::new(seed);
+    let mut storm = Storm {
+        provider,
+        ..Storm::new(seed)
+    };
     let sandbox = start_sandbox_with(SandboxOptions {
         seed,
         ..SandboxOptions::default()
@@ -192,7 +224,7 @@ async fn storm(kind: Kind, nodes: usize, wanted: usize, title: &str) -> Summary 
         ..Options::new(3)
     };
     let load = Load::start(&cluster, options, storm.rng.u64(..)).await;
-    slow_down(&cluster.sandbox);
+    slow_down(&cluster.sandbox, provider);
     while cluster.kills < wanted {
         let node = storm.rng.usize(..nodes);
         storm.kill(&mut cluster, &load, node, gates.get(node)).await;
@@ -200,6 +232,7 @@ async fn storm(kind: Kind, nodes: usize, wanted: usize, title: &str) -> Summary 
     }
     let sent = load.end().await;
     cluster.sandbox.clear_faults();
+    cluster.quiet().await;
     storm.show(&cluster, started.elapsed().as_secs_f64());
     let summary = judge(&cluster.client(), &cluster.sandbox, &sent, title).await;
     println!("{title}: {:.1} s in all", started.elapsed().as_secs_f64());
@@ -218,6 +251,18 @@ async fn storm(kind: Kind, nodes: usize, wanted: usize, title: &str) -> Summary 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_on_sqlite_lose_nothing_double_nothing_and_keep_the_order() {
     storm(Kind::Sqlite, 1, kills(110), "kills on SQLite").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_on_sqlite_under_a_provider_that_is_slower_than_a_restart_keep_the_order() {
+    let title = "kills on SQLite, slow provider";
+    storm_at(Kind::Sqlite, 1, kills(20), Provider::Slow, title).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_on_postgres_under_a_provider_that_is_slower_than_a_lease_keep_the_order() {
+    let title = "kills of two nodes on Postgres, slow provider";
+    storm_at(Kind::Postgres, 2, kills(20), Provider::Slow, title).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

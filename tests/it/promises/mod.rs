@@ -7,6 +7,7 @@
 //! | promise | where |
 //! |---|---|
 //! | P1, P2, P3: acknowledged is durable, nothing vanishes, no create is blindly repeated | [`killed`], [`stopped`], [`outages`], [`nodes`], [`faults`], [`clocks`], [`model`], [`reconcile`] |
+//! | P4 also when a request outlives the process that sent it | [`overtaken`], [`killed`] |
 //! | P4: one record's writes in accepted order | all of these: each has ordered updates |
 //! | P5: one installation does not delay another | [`isolation`] |
 
@@ -18,6 +19,7 @@ mod load;
 mod model;
 mod nodes;
 mod outages;
+mod overtaken;
 mod reconcile;
 mod stopped;
 mod verdict;

@@ -383,7 +383,11 @@ impl<'a> Run<'a> {
         // Whatever short lease there is has run out.
         tokio::time::sleep(2 * SHORT).await;
         let id = self.workers[worker].id;
-        let leases = self.store.lease_shards(id, lease).await.expect("leased");
+        let leases = self
+            .store
+            .lease_shards(id, lease, Duration::ZERO)
+            .await
+            .expect("leased");
         let held: HashMap<i16, Lease> = leases.held.iter().map(|lease| (lease.shard, *lease)).collect();
         for shard in 0..SHARDS {
             let owner = &mut self.owners[usize::try_from(shard).expect("small")];
@@ -674,6 +678,7 @@ impl<'a> Run<'a> {
             attempt: (!read.review).then(|| self.attempt(&read, state, Some(class))),
             ending: ending.clone(),
             freed: None,
+            stragglers: None,
         };
         let took = self.store.settle(&[settle]).await.expect("settled")[0];
         if !read.review && state == AttemptState::Answered && class != "success" {
@@ -854,7 +859,10 @@ fn runs(kind: Kind, rules: Rules, cases: u32, title: &str) -> Result<(), TestErr
 async fn orphans(store: &SharedStore) -> Vec<Owner> {
     let mut owners = vec![Owner::default(); usize::try_from(SHARDS).expect("small")];
     let taker = Uuid::new_v4();
-    let leases = store.lease_shards(taker, SHORT).await.expect("leased");
+    let leases = store
+        .lease_shards(taker, SHORT, Duration::ZERO)
+        .await
+        .expect("leased");
     store.retire_worker(taker).await.expect("retired");
     for lease in leases.held {
         owners[usize::try_from(lease.shard).expect("small")].epoch = lease.epoch;

@@ -54,7 +54,7 @@ async fn held_and_paused_lanes_and_free_shards_are_counted(kind: Kind) {
     let world = World::new(kind).await;
     let (store, project) = (&world.store, world.project.id);
     assert_eq!(store.health().await.unwrap().shards_free, 64);
-    store.lease_shards(id(), HOUR).await.unwrap();
+    store.lease_shards(id(), HOUR, Duration::ZERO).await.unwrap();
     store.pause_lane(project, id(), HOUR).await.unwrap();
     store
         .set_connection_works(project, world.connection, 1, false)

@@ -80,6 +80,7 @@ async fn a_later_write_waits_until_the_batch_has_ended_its_record(kind: Kind) {
     let item = claim_all(&world).await.remove(0);
     let goes_on = Settle {
         freed: Some(vec![1]),
+        stragglers: None,
         ..settle(worker, lease, &item, AGAIN)
     };
     assert_eq!(world.store.settle(&[goes_on]).await.unwrap(), [true]);
@@ -207,6 +208,7 @@ async fn a_stale_worker_frees_no_record(kind: Kind) {
             ..lease
         },
         freed: Some(vec![1]),
+        stragglers: None,
         ..settle(worker, lease, &item, AGAIN)
     };
     assert_eq!(world.store.settle(&[stale]).await.unwrap(), [false]);

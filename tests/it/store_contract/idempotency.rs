@@ -155,7 +155,7 @@ async fn a_synchronous_write_is_held_in_the_queue_until_it_is_finished(kind: Kin
     let worker = super::id();
     world
         .store
-        .lease_shards(worker, Duration::from_secs(60))
+        .lease_shards(worker, Duration::from_secs(60), Duration::ZERO)
         .await
         .unwrap();
     assert!(
@@ -203,7 +203,7 @@ async fn an_end_after_the_queue_took_over_changes_nothing(kind: Kind) {
     let worker = super::id();
     world
         .store
-        .lease_shards(worker, Duration::from_secs(60))
+        .lease_shards(worker, Duration::from_secs(60), Duration::ZERO)
         .await
         .unwrap();
     let claimed = super::queue::claim_all(&world).await;

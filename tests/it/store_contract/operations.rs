@@ -242,7 +242,7 @@ async fn a_request_is_kept_letter_for_letter(kind: Kind) {
     let worker = id();
     world
         .store
-        .lease_shards(worker, Duration::from_secs(60))
+        .lease_shards(worker, Duration::from_secs(60), Duration::ZERO)
         .await
         .unwrap();
     let claimed = super::queue::claim_all(&world).await;

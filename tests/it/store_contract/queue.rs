@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amp_write::store::{
     AttemptState, BeginAttempt, Claimed, EndState, Ending, ExpireAsk, LaneAsk, Lease, NewAttempt, SHARDS,
-    Settle, shard_of,
+    Settle, Stragglers, shard_of,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,11 @@ on_both_stores!(
     a_claim_reads_no_more_bytes_than_asked_for_but_always_one_item,
     an_item_past_its_deadline_is_found_wherever_it_stands_unless_the_clock_stood_still,
     lanes_are_listed_with_what_keeps_them_from_starting,
+    a_live_lease_is_not_taken,
+    an_old_epoch_settles_nothing_also_of_the_worker_that_has_the_shard,
+    a_settle_that_names_an_earlier_time_of_the_item_takes_no_effect,
+    a_shard_that_was_not_given_back_is_unsettled_as_long_as_calls_of_its_owner_may_take,
+    later_writes_to_a_record_are_told_that_a_request_may_still_take_effect,
 );
 
 const BYTES: usize = 1 << 20;
@@ -59,7 +64,11 @@ async fn claim_without(world: &World, known: &[Uuid]) -> Vec<Claimed> {
 
 /// Leases everything for a worker, and answers the lease of the world's lane.
 pub(super) async fn lease(world: &World, worker: Uuid) -> Lease {
-    let leases = world.store.lease_shards(worker, LEASE).await.unwrap();
+    let leases = world
+        .store
+        .lease_shards(worker, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
     *leases
         .held
         .iter()
@@ -83,22 +92,36 @@ pub(super) fn settle(worker: Uuid, lease: Lease, item: &Claimed, ending: Ending)
         )),
         ending,
         freed: None,
+        stragglers: None,
     }
 }
 
 async fn a_lone_worker_takes_every_shard_and_keeps_its_epochs(kind: Kind) {
     let world = World::new(kind).await;
     let worker = id();
-    let first = world.store.lease_shards(worker, LEASE).await.unwrap();
+    let first = world
+        .store
+        .lease_shards(worker, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(first.held.len(), 64);
     assert_eq!(first.fair_share, 64);
     assert_eq!(
-        world.store.lease_shards(worker, LEASE).await.unwrap(),
-        first,
+        world
+            .store
+            .lease_shards(worker, LEASE, Duration::ZERO)
+            .await
+            .unwrap()
+            .held,
+        first.held,
         "a renewal changes no epoch"
     );
     world.store.release_shards(worker, &[3]).await.unwrap();
-    let again = world.store.lease_shards(worker, LEASE).await.unwrap();
+    let again = world
+        .store
+        .lease_shards(worker, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
     let epoch = |leases: &amp_write::store::Leases, shard: i16| {
         leases
             .held
@@ -114,7 +137,13 @@ async fn a_lone_worker_takes_every_shard_and_keeps_its_epochs(kind: Kind) {
     assert_eq!(epoch(&again, 4), epoch(&first, 4));
     world.store.retire_worker(worker).await.unwrap();
     assert_eq!(
-        world.store.lease_shards(id(), LEASE).await.unwrap().held.len(),
+        world
+            .store
+            .lease_shards(id(), LEASE, Duration::ZERO)
+            .await
+            .unwrap()
+            .held
+            .len(),
         64,
         "free at once"
     );
@@ -804,7 +833,7 @@ async fn lanes_are_listed_with_what_keeps_them_from_starting(kind: Kind) {
         (Some("demo"), Some("hubspot"), Some("g"))
     );
     assert!(lane.run_at <= lane.store_now && lane.hold_reason.is_none());
-    store.lease_shards(id(), LEASE).await.unwrap();
+    store.lease_shards(id(), LEASE, Duration::ZERO).await.unwrap();
     store
         .pause_lane(project, world.connection, Duration::from_secs(100))
         .await
@@ -880,4 +909,224 @@ async fn the_next_of_a_record_is_found_also_when_it_became_visible_late(kind: Ki
     let claim = world.store.claim(&[ask], BYTES).await.unwrap();
     let ids: Vec<Uuid> = claim.items.iter().map(|item| item.operation_id).collect();
     assert_eq!(ids, [late.operation.id]);
+}
+
+async fn a_live_lease_is_not_taken(kind: Kind) {
+    if kind == Kind::Sqlite {
+        // One process has the file: whoever else is named as owner is dead.
+        return;
+    }
+    let world = World::new(kind).await;
+    let (first, second) = (id(), id());
+    let held = world
+        .store
+        .lease_shards(first, LEASE, Duration::ZERO)
+        .await
+        .unwrap()
+        .held;
+    let other = world
+        .store
+        .lease_shards(second, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(other.held.is_empty(), "{other:?}");
+    let kept = world
+        .store
+        .lease_shards(first, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(kept.held, held, "nothing was taken away");
+    assert_eq!(kept.fair_share, 32);
+}
+
+async fn an_old_epoch_settles_nothing_also_of_the_worker_that_has_the_shard(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let old = lease(&world, worker).await;
+    world
+        .store
+        .accept_operations(&[world.accept(), world.accept()])
+        .await
+        .unwrap();
+    let items = claim_all(&world).await;
+    world.store.release_shards(worker, &[old.shard]).await.unwrap();
+    let new = lease(&world, worker).await;
+    assert!(new.epoch > old.epoch);
+    let end = |lease, item| settle(worker, lease, item, Ending::Finish(result(EndState::Succeeded)));
+    let settled = world
+        .store
+        .settle(&[end(old, &items[0]), end(new, &items[1])])
+        .await;
+    assert_eq!(settled.unwrap(), [false, true]);
+    let again = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: 7,
+    };
+    let settled = world.store.settle(&[settle(worker, old, &items[0], again)]).await;
+    assert_eq!(settled.unwrap(), [false]);
+    let left = claim_all(&world).await;
+    assert_eq!((left.len(), left[0].attempt), (1, 0));
+}
+
+async fn a_settle_that_names_an_earlier_time_of_the_item_takes_no_effect(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    world.store.accept_operations(&[world.accept()]).await.unwrap();
+    let earlier = claim_all(&world).await.remove(0);
+    let again = |attempt| Ending::Retry {
+        delay: Duration::ZERO,
+        attempt,
+    };
+    let moved = world
+        .store
+        .settle(&[settle(worker, lease, &earlier, again(1))])
+        .await;
+    assert_eq!(moved.unwrap(), [true]);
+    let end = Ending::Finish(result(EndState::Failed));
+    for late in [end, again(9)] {
+        let settled = world.store.settle(&[settle(worker, lease, &earlier, late)]).await;
+        assert_eq!(settled.unwrap(), [false]);
+    }
+    let now = claim_all(&world).await;
+    assert_eq!(
+        (now.len(), now[0].attempt),
+        (1, 1),
+        "the item is as its own claim left it"
+    );
+}
+
+async fn a_shard_that_was_not_given_back_is_unsettled_as_long_as_calls_of_its_owner_may_take(kind: Kind) {
+    const CALLS: Duration = Duration::from_secs(300);
+    const SHORT: Duration = Duration::from_millis(1);
+    let world = World::new(kind).await;
+    let shards =
+        |unsettled: &[(i16, Duration)]| unsettled.iter().map(|(shard, _)| *shard).collect::<Vec<_>>();
+    let (dead, softly, cut_off, last) = (id(), id(), id(), id());
+    // Long before anybody takes it, the lease of the first runs out.
+    let first = world.store.lease_shards(dead, SHORT, CALLS).await.unwrap();
+    assert!(first.unsettled.is_empty(), "nobody had them before");
+    let taken = loop {
+        let taken = world.store.lease_shards(softly, LEASE, SHORT).await.unwrap();
+        if taken.held.len() == 64 {
+            break taken;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(taken.unsettled.len(), 64);
+    for (_, left) in &taken.unsettled {
+        assert!(*left <= CALLS && *left > CALLS / 2, "{left:?}");
+    }
+    // It is as long whoever has it next, and for whoever keeps it.
+    let kept = world.store.lease_shards(softly, LEASE, SHORT).await.unwrap();
+    assert_eq!(shards(&kept.unsettled), shards(&taken.unsettled));
+    world.store.retire_worker(softly).await.unwrap();
+    let next = world.store.lease_shards(cut_off, LEASE, 2 * CALLS).await.unwrap();
+    assert_eq!(next.unsettled.len(), 64);
+    assert!(next.unsettled.iter().all(|(_, left)| *left <= CALLS));
+    // Given back, but for one of which a call was cut off.
+    world.store.abandon_shards(cut_off, &[5]).await.unwrap();
+    world.store.retire_worker(cut_off).await.unwrap();
+    let left = loop {
+        let leases = world.store.lease_shards(last, LEASE, SHORT).await.unwrap();
+        if leases.held.len() == 64 {
+            break leases.unsettled;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    for (shard, left) in left {
+        assert_eq!(left > CALLS, shard == 5, "{shard}: {left:?}");
+    }
+}
+
+async fn later_writes_to_a_record_are_told_that_a_request_may_still_take_effect(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let accept = |key| {
+        let mut accept = world.accept();
+        accept.record_key = Some(key);
+        accept
+    };
+    let accepts = [accept(1), accept(1), accept(2)];
+    world.store.accept_operations(&accepts).await.unwrap();
+    let find = async |accept: &amp_write::store::AcceptOperation| {
+        let items = claim_all(&world).await;
+        let item = items.iter().find(|item| item.operation_id == accept.operation.id);
+        item.cloned().expect("it is there")
+    };
+    let first = find(&accepts[0]).await;
+    let may_straggle = |item: &Claimed, ending, left| Settle {
+        stragglers: Some(Stragglers {
+            seq: item.seq,
+            keys: vec![1],
+            left,
+        }),
+        ..settle(worker, lease, item, ending)
+    };
+    let again = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: 1,
+    };
+    let hour = Duration::from_secs(3_600);
+    let settled = world.store.settle(&[may_straggle(&first, again, hour)]).await;
+    assert_eq!(settled.unwrap(), [true]);
+    let first = find(&accepts[0]).await;
+    assert_eq!(first.straggles_until, None, "it does not wait for itself");
+    // A shorter time, told later, does not shorten it.
+    let end = Ending::Finish(result(EndState::Succeeded));
+    let settled = world
+        .store
+        .settle(&[may_straggle(&first, end, Duration::from_secs(1))])
+        .await;
+    assert_eq!(settled.unwrap(), [true]);
+    let second = find(&accepts[1]).await;
+    let until = second.straggles_until.expect("it waits");
+    assert!(until.since(second.store_now) > hour / 2);
+    let live = world
+        .store
+        .get_live(world.project.id, accepts[1].operation.id)
+        .await;
+    assert!(live.unwrap().unwrap().behind);
+    assert_eq!(find(&accepts[2]).await.straggles_until, None, "another record");
+    let waiting = async |seq| {
+        let found = world.store.waiting_records(world.connection, seq, &[1, 2]).await;
+        found.unwrap()
+    };
+    assert_eq!(waiting(i64::MAX).await, [1, 2], "the third is in the queue");
+    assert_eq!(waiting(second.seq).await, [1]);
+    assert!(waiting(first.seq).await.is_empty());
+    // What comes under a lease that has been lost says nothing.
+    let stale = Settle {
+        lease: Lease {
+            epoch: lease.epoch - 1,
+            ..lease
+        },
+        ..may_straggle(
+            &find(&accepts[2]).await,
+            Ending::Finish(result(EndState::Succeeded)),
+            hour,
+        )
+    };
+    let stale = Settle {
+        stragglers: stale.stragglers.map(|stragglers| Stragglers {
+            keys: vec![2],
+            ..stragglers
+        }),
+        ..stale
+    };
+    assert_eq!(world.store.settle(&[stale]).await.unwrap(), [false]);
+    assert!(!waiting(i64::MAX).await.is_empty());
+    let third = find(&accepts[2]).await;
+    let settled = world
+        .store
+        .settle(&[settle(
+            worker,
+            lease,
+            &third,
+            Ending::Finish(result(EndState::Succeeded)),
+        )])
+        .await;
+    assert_eq!(settled.unwrap(), [true]);
+    assert_eq!(waiting(i64::MAX).await, [1]);
 }

@@ -33,7 +33,7 @@ impl World {
         let worker = id();
         let leases = self
             .store
-            .lease_shards(worker, Duration::from_secs(60))
+            .lease_shards(worker, Duration::from_secs(60), Duration::ZERO)
             .await
             .unwrap();
         let lease = *leases
@@ -69,6 +69,7 @@ impl World {
             attempt: Some(row),
             ending: Ending::Finish(result(state)),
             freed: None,
+            stragglers: None,
         };
         self.store.settle(&[settle]).await.unwrap()[0]
     }
