@@ -220,7 +220,12 @@ async fn storm_at(kind: Kind, nodes: usize, wanted: usize, provider: Provider, t
         }
     }
     let options = Options {
-        pause_ms: if nodes == 1 { 40 } else { 250 },
+        pause_ms: match provider {
+            Provider::Quick if nodes == 1 => 40,
+            Provider::Quick => 250,
+            // What waits for the time after each kill adds up until the last one.
+            Provider::Slow => 500,
+        },
         ..Options::new(3)
     };
     let load = Load::start(&cluster, options, storm.rng.u64(..)).await;
