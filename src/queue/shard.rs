@@ -309,3 +309,87 @@ impl Shards {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+    const CALLS: Duration = Duration::from_secs(30);
+
+    async fn shards() -> (tempfile::TempDir, Arc<Shards>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("amp.db").display());
+        let store = crate::store::connect(&url, 1, Arc::new(crate::clock::SystemClock))
+            .await
+            .expect("a store");
+        let metrics = Arc::new(Metrics::default());
+        let shards = Shards::new(store, Uuid::from_u128(1), LEASE, CALLS, metrics);
+        (folder, Arc::new(shards))
+    }
+
+    fn leases(epoch: i64) -> Leases {
+        Leases {
+            held: vec![Lease { shard: 3, epoch }],
+            fair_share: 64,
+            unsettled: Vec::new(),
+            store_now: Time::from_micros(1_000),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_was_lost_and_won_back_between_two_renewals_was_lost() {
+        let (_folder, shards) = shards().await;
+        *shards.valid_until() = Some(Instant::now() + LEASE);
+        shards.adopt(&leases(1));
+        let before = shards.startable().remove(&3).expect("held");
+        assert!(
+            before.unsettled(Time::from_micros(0)).is_none(),
+            "nothing was on its way"
+        );
+        shards.adopt(&leases(2));
+        assert!(
+            before.lost.is_cancelled(),
+            "what ran under the old epoch is cancelled"
+        );
+        assert!(!shards.may_send(before.lease));
+        let now = shards.startable().remove(&3).expect("held again");
+        assert_eq!(now.lease.epoch, 2);
+        assert!(!now.lost.is_cancelled());
+        // What was cancelled may be with the provider, if it was accepted by then.
+        assert!(
+            now.unsettled(Time::from_micros(1_000))
+                .is_some_and(|left| left <= CALLS)
+        );
+        assert_eq!(now.unsettled(Time::from_micros(1_001)), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_may_be_sent_once_the_lease_has_run_out_by_our_own_clock() {
+        let (_folder, shards) = shards().await;
+        shards.adopt(&leases(1));
+        let lease = Lease { shard: 3, epoch: 1 };
+        assert!(
+            !shards.may_send(lease) && !shards.may_start(lease),
+            "how long it lasts is not known"
+        );
+        *shards.valid_until() = Some(Instant::now() + LEASE);
+        assert!(shards.may_send(lease) && shards.may_start(lease));
+        *shards.valid_until() = Some(Instant::now());
+        assert!(!shards.may_send(lease) && !shards.may_start(lease));
+        assert!(shards.holds(lease), "the store may still say that it is held");
+    }
+
+    #[tokio::test]
+    async fn calls_that_were_cut_off_when_the_lease_ran_out_may_still_be_on_their_way() {
+        let (_folder, shards) = shards().await;
+        *shards.valid_until() = Some(Instant::now() + LEASE);
+        shards.adopt(&leases(1));
+        shards.drop_all();
+        *shards.valid_until() = Some(Instant::now() + LEASE);
+        // Nobody else took it meanwhile: the epoch is the same.
+        shards.adopt(&leases(1));
+        let held = shards.startable().remove(&3).expect("held again");
+        assert!(held.unsettled(Time::from_micros(500)).is_some());
+    }
+}

@@ -244,6 +244,24 @@ mod tests {
     }
 
     #[test]
+    fn the_next_of_a_record_is_left_alone_while_one_of_it_is_in_memory() {
+        let busy = LaneAsk {
+            busy: vec![5],
+            ..ask(9, 9)
+        };
+        let next = [row(3, 3, Some(5), false)];
+        let (chosen, lanes) = pick(&[busy], &[row(9, 9, None, false)], &next);
+        assert_eq!(ids(&chosen), [9]);
+        assert!(lanes[0].blocked, "it is looked for again");
+        let known = LaneAsk {
+            known: vec![Uuid::from_u128(3)],
+            ..ask(9, 9)
+        };
+        let (chosen, _) = pick(&[known], &[row(9, 9, None, false)], &next);
+        assert_eq!(ids(&chosen), [9], "what is in memory is not taken twice");
+    }
+
+    #[test]
     fn one_item_of_a_record_at_a_time() {
         let rows = [row(1, 1, Some(5), false), row(2, 2, Some(6), false)];
         let busy = LaneAsk {

@@ -61,3 +61,75 @@ impl Writes {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::{ErrorClass, RetryClass};
+    use crate::writes::perform::error;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn after(seconds: i64, status: Option<u16>, outcome: &Outcome) -> Option<Duration> {
+        let (sent, answered) = (Time::from_micros(0), Time::from_micros(seconds * 1_000_000));
+        left(TIMEOUT, Some(sent), answered, status, std::iter::once(outcome))
+    }
+
+    fn retry(class: ErrorClass) -> Outcome {
+        Outcome::Retry {
+            error: error(class, "m"),
+            class: RetryClass::Transient,
+            after: None,
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_of_the_provider_may_take_effect_until_its_time_is_over() {
+        let lost = retry(ErrorClass::Server);
+        let unknown = Outcome::Unknown(error(ErrorClass::Unknown, "m"));
+        for outcome in [&lost, &unknown] {
+            assert_eq!(after(1, None, outcome), Some(Duration::from_secs(29)));
+            assert_eq!(after(30, None, outcome), None, "it took too long");
+            for gateways in [408, 502, 504, 524] {
+                assert_eq!(after(2, Some(gateways), outcome), Some(Duration::from_secs(28)));
+            }
+            for own in [200, 500, 501, 503] {
+                assert_eq!(
+                    after(2, Some(own), outcome),
+                    None,
+                    "the provider itself has ended it"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_that_never_left_or_certainly_did_nothing_is_not_on_its_way() {
+        let lost = retry(ErrorClass::Server);
+        let never = left(TIMEOUT, None, Time::from_micros(9), None, std::iter::once(&lost));
+        assert_eq!(never, None);
+        assert_eq!(
+            after(1, None, &retry(ErrorClass::Transient)),
+            None,
+            "it could not be connected"
+        );
+        let done = Outcome::Succeeded {
+            record_id: None,
+            data: None,
+        };
+        assert_eq!(after(1, Some(200), &done), None);
+    }
+
+    #[test]
+    fn one_record_in_doubt_keeps_the_call_of_a_batch() {
+        let done = Outcome::Succeeded {
+            record_id: None,
+            data: None,
+        };
+        let lost = retry(ErrorClass::Server);
+        let (sent, answered) = (Time::from_micros(0), Time::from_micros(0));
+        let outcomes = [&done, &lost];
+        let kept = left(TIMEOUT, Some(sent), answered, None, outcomes.into_iter());
+        assert_eq!(kept, Some(TIMEOUT));
+    }
+}

@@ -14,6 +14,7 @@ const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 on_both_stores!(
     a_write_that_was_in_flight_when_the_process_was_killed_is_completed_exactly_once,
     a_create_that_was_in_flight_and_cannot_be_looked_up_is_reviewed_after_the_kill,
+    a_keyed_synchronous_batch_that_was_in_flight_at_a_kill_is_reviewed_and_not_sent_again,
     dev_proves_itself_survives_a_kill_and_finds_its_data_again,
     a_graceful_stop_finishes_what_is_in_flight,
     a_first_key_is_printed_once_and_works,
@@ -178,6 +179,48 @@ async fn a_create_that_was_in_flight_and_cannot_be_looked_up_is_reviewed_after_t
     let done = served.client.ended(&operation).await;
     assert_eq!(done["metadata"]["state"], "needs_review", "{done}");
     assert_eq!(created(&sandbox), 1, "never blindly sent again");
+    assert_eq!(sandbox.ledger().len(), 1);
+}
+
+async fn a_keyed_synchronous_batch_that_was_in_flight_at_a_kill_is_reviewed_and_not_sent_again(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = serve(&database, &sandbox, &key).ready().await;
+    served.set_up().await;
+    let hold = sandbox
+        .fault(FaultSpec::new(FaultKind::Hold).after_commit().once())
+        .expect("a good fault");
+    let body = json!({"groupRef": GROUP, "type": "create",
+        "batch": [{"record": {"name": "A"}}, {"record": {"name": "B"}}]});
+    let write = |client: &Client| {
+        let path = client.path("/integrations/hs/objects/companies");
+        client
+            .request(http::Method::POST, &path)
+            .header("idempotency-key", "k-1")
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    };
+    let client = served.client.clone();
+    let request = write(&client);
+    let asked = tokio::spawn(async move { client.try_send(request).await });
+    hold.wait_hits(1).await;
+    served.process.kill();
+    hold.release();
+    assert!(asked.await.expect("no panic").is_err(), "nobody answered");
+    assert_eq!(created(&sandbox), 2);
+    let served = serve(&database, &sandbox, &key).ready().await;
+    let problem = served.client.send(write(&served.client)).await.problem(409);
+    let operation = problem["context"]["operationId"].as_str().expect("an operation");
+    // The key stays in use for longer than performing may take; then the queue has it.
+    database.make_due(operation).await;
+    let done = served.client.ended(operation).await;
+    for record in 0..2 {
+        assert_eq!(
+            done["metadata"]["records"][record]["state"], "needs_review",
+            "{done}"
+        );
+    }
+    assert_eq!(created(&sandbox), 2, "never blindly sent again");
     assert_eq!(sandbox.ledger().len(), 1);
 }
 

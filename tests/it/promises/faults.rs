@@ -301,9 +301,15 @@ fn judge(
         .collect();
     let mut wrong = compare(&ledger, &all, &all_ends).0;
     for (sent, end) in sent.iter().zip(ends) {
+        // What met no fault has nothing to fear from it.
+        let met = ledger.iter().any(|entry| {
+            let mut values = sent.mark.values();
+            !entry.faults.is_empty() && values.all(|value| entry.body.contains(&value.to_string()))
+        });
         let allowed = match (end.state.as_str(), harm) {
-            ("succeeded", _) | ("failed", Harm::Refusal) => true,
-            ("needs_review", Harm::Doubt) => !sent.keyed,
+            ("succeeded", _) => true,
+            ("failed", Harm::Refusal) => met,
+            ("needs_review", Harm::Doubt) => met && !sent.keyed,
             _ => false,
         };
         if !allowed {

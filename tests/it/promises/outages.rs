@@ -31,7 +31,19 @@ async fn close(cluster: &Cluster, load: Load, title: &str) -> Summary {
     let sent = load.end().await;
     let accepted = sent.iter().filter(|sent| sent.told == Told::Accepted).count();
     assert!(accepted > 20, "there was a load");
-    judge(&cluster.client(), &cluster.sandbox, &sent, title).await
+    let summary = judge(&cluster.client(), &cluster.sandbox, &sent, title).await;
+    assert_eq!(
+        summary.count("accepted and failed"),
+        0,
+        "the provider refuses none of these writes"
+    );
+    // An outcome that is in hand is stored when the database is back.
+    let succeeded = summary.count("accepted and succeeded");
+    assert!(
+        summary.count("accepted and needs_review") * 5 <= succeeded,
+        "an outage puts few writes in doubt: {summary}"
+    );
+    summary
 }
 
 #[tokio::test(flavor = "multi_thread")]

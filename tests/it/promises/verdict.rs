@@ -86,6 +86,16 @@ impl Summary {
         Self(counts)
     }
 
+    /// Only what was on its way when something broke may need a person: about `each` writes for each of the breaks.
+    #[track_caller]
+    pub fn assert_few_in_doubt(&self, breaks: usize, each: usize) {
+        let doubtful = self.count("accepted and needs_review");
+        assert!(
+            doubtful <= breaks * each,
+            "{doubtful} writes need a review after {breaks} breaks: {self}"
+        );
+    }
+
     /// How many of a kind.
     pub fn count(&self, what: &str) -> usize {
         self.0.get(what).copied().unwrap_or_default()

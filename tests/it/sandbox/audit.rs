@@ -155,3 +155,78 @@ async fn the_auditor_answers_over_http() {
         json!({"missing": ["op-1"], "doubled": [], "out_of_order": [], "unexpected": []})
     );
 }
+
+#[tokio::test]
+async fn a_write_that_landed_in_another_account_is_missing_and_unexpected() {
+    let sandbox = start(Options::default()).await;
+    let id = company(&sandbox, &Client::new("beta"), "Northpeak")
+        .await
+        .expect("made");
+    let told = |account: &str| {
+        let create = operation("op-1", "companies", "create", json!({"name": "Northpeak"}), 1);
+        [Acknowledged {
+            account: Some(account.to_owned()),
+            ..create
+        }]
+    };
+    assert_eq!(
+        audit(&sandbox.ledger(), &told("acme")),
+        Report {
+            missing: vec!["op-1".to_owned()],
+            unexpected: vec![format!("companies/{id}")],
+            ..Report::default()
+        }
+    );
+    assert!(audit(&sandbox.ledger(), &told("beta")).is_sound());
+}
+
+#[tokio::test]
+async fn an_update_of_another_record_object_or_value_is_missing() {
+    let sandbox = start(Options::default()).await;
+    let client = Client::new("acme");
+    let made = client
+        .post(&sobject(&sandbox, "contact"), &json!({"LastName": "A"}))
+        .await
+        .expect("an answer")
+        .json();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    let url = sobject(&sandbox, &format!("Contact/{id}"));
+    client
+        .send("PATCH", &url, Some(&json!({"Title": "t1"})))
+        .await
+        .expect("an answer");
+    let create = operation("made", "contact", "create", json!({"LastName": "A"}), 0);
+    let update = |id: &str, object: &str, values: Value| Acknowledged {
+        id: Some(id.to_owned()),
+        ..operation("op-1", object, "update", values, 1)
+    };
+    let right = update(&id, "contact", json!({"Title": "t1"}));
+    assert!(audit(&sandbox.ledger(), &[create.clone(), right]).is_sound());
+    for wrong in [
+        update("003000000000000AAA", "contact", json!({"Title": "t1"})),
+        update(&id, "lead", json!({"Title": "t1"})),
+        update(&id, "contact", json!({"Title": "t2"})),
+        update(&id, "contact", json!({"Title": "t1", "Department": "d"})),
+    ] {
+        let report = audit(&sandbox.ledger(), &[create.clone(), wrong.clone()]);
+        assert_eq!(report.missing, ["op-1"], "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_that_was_not_done_is_missing() {
+    let sandbox = start(Options::default()).await;
+    let client = Client::new("acme");
+    let id = company(&sandbox, &client, "Northpeak").await.expect("made");
+    let told = [
+        operation("made", "companies", "create", json!({"name": "Northpeak"}), 0),
+        Acknowledged {
+            id: Some(id.clone()),
+            ..operation("op-1", "companies", "delete", json!({}), 1)
+        },
+    ];
+    assert_eq!(audit(&sandbox.ledger(), &told).missing, ["op-1"]);
+    let url = format!("{}/{id}", contacts(&sandbox).replace("contacts", "companies"));
+    client.send("DELETE", &url, None).await.expect("an answer");
+    assert!(audit(&sandbox.ledger(), &told).is_sound());
+}

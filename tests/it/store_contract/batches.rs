@@ -19,6 +19,7 @@ on_both_stores!(
     a_record_that_a_failed_write_holds_waits_in_a_batch_too,
     the_records_of_a_batch_are_kept_with_its_attempts_and_its_result,
     a_stale_worker_frees_no_record,
+    a_batch_frees_its_own_records_only,
     a_batch_that_was_cancelled_or_performed_elsewhere_frees_its_records,
 );
 
@@ -213,6 +214,33 @@ async fn a_stale_worker_frees_no_record(kind: Kind) {
     };
     assert_eq!(world.store.settle(&[stale]).await.unwrap(), [false]);
     assert!(!claimed(&world).await.contains(&single.operation.id));
+}
+
+async fn a_batch_frees_its_own_records_only(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let (first, second, third) = (world.batch(&[1]), world.batch(&[1, 2]), world.single(1));
+    accepted(&world, &[&first, &second, &third]).await;
+    let item = async |accept: &AcceptOperation| {
+        let items = claim_all(&world).await;
+        let item = items.iter().find(|item| item.operation_id == accept.operation.id);
+        item.cloned().expect("it is there")
+    };
+    for (ending, freed) in [(AGAIN, Some(vec![1])), (Ending::Finish(ended("[]")), None)] {
+        let goes_on = Settle {
+            freed,
+            ..settle(worker, lease, &item(&first).await, ending)
+        };
+        assert_eq!(world.store.settle(&[goes_on]).await.unwrap(), [true]);
+        assert!(
+            !claimed(&world).await.contains(&third.operation.id),
+            "the second batch has the record, too"
+        );
+    }
+    let end = settle(worker, lease, &item(&second).await, Ending::Finish(ended("[]")));
+    assert_eq!(world.store.settle(&[end]).await.unwrap(), [true]);
+    assert_eq!(claimed(&world).await, [third.operation.id]);
 }
 
 async fn a_batch_that_was_cancelled_or_performed_elsewhere_frees_its_records(kind: Kind) {
