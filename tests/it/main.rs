@@ -14,6 +14,7 @@ mod installation_limits;
 mod limits;
 mod manifest;
 mod mapping;
+mod outbound_guard;
 mod processes;
 mod promises;
 mod queue;
