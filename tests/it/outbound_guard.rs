@@ -2,10 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use amp_write::outbound::{GuardError, Outbound, OutboundOptions, SendError, WireRequest};
+use amp_write::settings::TuningArgs;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harness::service::{GROUP, PLAIN, start_sandbox, tuning};
+use crate::harness::{Kind, Service, on_both_stores};
+
+on_both_stores!(
+    a_connection_of_another_provider_does_not_reach_the_operators_address,
+    a_write_that_is_redirected_fails_and_is_not_repeated_elsewhere,
+    a_header_that_would_make_another_request_of_it_is_refused,
+    an_address_that_is_not_the_vendors_is_no_connection,
+);
 
 fn outbound(trusted: &[(&str, String)]) -> Outbound {
     let trusted = trusted.iter();
@@ -156,4 +170,136 @@ async fn a_redirect_is_an_answer_and_nothing_goes_to_its_location() {
         }
     }
     elsewhere.saw_nobody();
+}
+
+/// A service whose HubSpot is at this URL.
+async fn with_hubspot_at(kind: Kind, url: String) -> Service {
+    let sandbox = start_sandbox().await;
+    let tuning = TuningArgs {
+        provider_urls: vec![("hubspot".to_owned(), url)],
+        ..tuning(&sandbox)
+    };
+    Service::with(kind, sandbox, tuning).await
+}
+
+async fn a_connection_of_another_provider_does_not_reach_the_operators_address(kind: Kind) {
+    const KASEYA: &str = "specVersion: 1.0.0\nintegrations:\n  - name: vsa\n    provider: kaseyaVSAX\n    write: {objects: [{objectName: contacts}]}\n";
+    let (witness, beside) = (Witness::listen(), Witness::listen());
+    for host in ["127.0.0.1", "localhost"] {
+        let service = with_hubspot_at(kind, format!("http://{host}:{}/hubspot", witness.port())).await;
+        service.deploy(KASEYA).await;
+        for (number, port) in [witness.port(), beside.port()].into_iter().enumerate() {
+            let group = format!("g{number}");
+            let connection = json!({
+                "provider": "kaseyaVSAX", "groupRef": group, "consumerRef": "c",
+                "providerWorkspaceRef": format!("{host}:{port}"),
+                "basicAuth": {"username": "u", "password": "p"}
+            });
+            service
+                .client
+                .post("/connections:generate", connection)
+                .await
+                .expect(201);
+            service
+                .install("vsa", &group, json!({"provider": "kaseyaVSAX"}))
+                .await;
+            let write = json!({"groupRef": group, "type": "create", "record": {"name": "Northpeak"}});
+            let answer = service.client.write("vsa", "contacts", write).await.expect(422);
+            assert!(answer.body.contains("internal address"), "{}", answer.body);
+        }
+    }
+    witness.saw_nobody();
+    beside.saw_nobody();
+}
+
+async fn a_write_that_is_redirected_fails_and_is_not_repeated_elsewhere(kind: Kind) {
+    let elsewhere = Witness::listen();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let own = format!("http://{}", listener.local_addr().expect("an address"));
+    let location = format!("http://127.0.0.1:{}/elsewhere", elsewhere.port());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let answers = axum::Router::new().fallback(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let head = [("location", location.clone())];
+        async move { (http::StatusCode::TEMPORARY_REDIRECT, head) }
+    });
+    tokio::spawn(async move { axum::serve(listener, answers).await });
+    let service = with_hubspot_at(kind, own).await;
+    service.deploy(PLAIN).await;
+    service.connect(GROUP, "hubspot", "test-acme").await;
+    service.install("hs", GROUP, json!({"provider": "hubspot"})).await;
+    let write = json!({"groupRef": GROUP, "type": "create", "record": {"name": "Acme"}});
+    let answer = service.client.write("hs", "companies", write).await;
+    assert!(answer.status >= 400, "{}: {}", answer.status, answer.body);
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    elsewhere.saw_nobody();
+}
+
+async fn a_header_that_would_make_another_request_of_it_is_refused(kind: Kind) {
+    let service = Service::start(kind).await;
+    for name in [
+        "X-HTTP-Method-Override",
+        "x-http-method",
+        "X-Method-Override",
+        "X_HTTP_Method_Override",
+        "X-Original-URL",
+        "X-Forwarded-For",
+    ] {
+        for (mode, query) in [
+            ("synchronous", ""),
+            ("asynchronous", ""),
+            ("synchronous", "?preview=true"),
+        ] {
+            let one = json!({"groupRef": GROUP, "type": "create", "mode": mode, "record": {"LastName": "Lee"},
+                "headers": [{"key": name, "value": "DELETE"}]});
+            let batch = json!({"groupRef": GROUP, "type": "create", "mode": mode,
+                "batch": [{"record": {"LastName": "Lee"}}, {"record": {"LastName": "May"}}],
+                "headers": [{"key": name, "value": "DELETE"}]});
+            for body in [one, batch] {
+                let answer = service.client.write("sf", &format!("contact{query}"), body).await;
+                let problem = answer.problem(400);
+                assert!(problem["detail"].to_string().contains(name), "{problem}");
+            }
+        }
+    }
+    assert_eq!(service.reached(), []);
+}
+
+async fn an_address_that_is_not_the_vendors_is_no_connection(kind: Kind) {
+    let service = Service::empty(kind).await;
+    for (provider, name, value) in [
+        ("salesforce", "instance_url", "https://evil.example"),
+        (
+            "salesforceJWT",
+            "instance_url",
+            "https://acme.my.salesforce.com.evil.example",
+        ),
+        ("gong", "api_base_url_for_customer", "https://gong.evil.example"),
+        ("zoho", "zoho_api_domain", "www.zohoapis.evil.com"),
+        ("talkdesk", "api_domain", "api.evil.example"),
+        (
+            "netsuiteM2M",
+            "scriptURL",
+            "https://evil.example/app/site/hosting/restlet.nl",
+        ),
+    ] {
+        let connection = json!({
+            "provider": provider, "groupRef": GROUP, "consumerRef": "c", "providerWorkspaceRef": "acme",
+            "providerMetadata": {name: {"value": value, "source": "input"}},
+            "oauth2AuthorizationCode": {"accessToken": {"token": "t"}}
+        });
+        let problem = service
+            .client
+            .post("/connections:generate", connection)
+            .await
+            .problem(400);
+        let detail = problem["detail"].to_string();
+        assert!(
+            detail.contains(name) && detail.contains("has to match"),
+            "{problem}"
+        );
+    }
 }
