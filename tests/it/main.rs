@@ -9,6 +9,7 @@ mod api;
 mod command_line;
 mod connectors;
 mod credentials;
+mod edge;
 mod harness;
 mod installation_limits;
 mod limits;
