@@ -1,5 +1,6 @@
 //! The edge to clients, seen from their sockets: connections that say nothing, requests that do not arrive, encodings.
 
+mod bodies;
 mod connections;
 #[cfg(target_os = "linux")]
 mod files;
