@@ -100,7 +100,7 @@ impl App {
         let outbound = Outbound::new(OutboundOptions {
             timeout: Duration::from_secs(tuning.provider_timeout_seconds),
             max_response_bytes: usize::try_from(tuning.max_provider_bytes).unwrap_or(usize::MAX),
-            trusted_urls: urls.into_values().collect(),
+            trusted_urls: urls,
         })
         .map_err(BuildError::Outbound)?;
         let (catalog, vault) = (Arc::new(SharedCatalog::new(catalog)), Arc::new(vault));

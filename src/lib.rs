@@ -23,7 +23,7 @@
 //! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
 //! * [`store`] — Postgres and SQLite, mirrored, behind one trait; group commit
-//! * [`vault`], [`clock`], [`json`], [`settings`], [`telemetry`], [`metrics`], [`lifecycle`] — what everything stands on
+//! * [`vault`], [`clock`], [`json`], [`settings`], [`telemetry`], [`metrics`], [`listen`], [`lifecycle`] — what everything stands on
 //!
 //! # The words
 //! **project, integration, revision, installation, config, connection, provider, object, record, operation, attempt, lane,
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod connectors;
 pub mod json;
 pub mod lifecycle;
+pub mod listen;
 pub mod manifest;
 pub mod mapping;
 pub mod metrics;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
+use crate::listen::Limits;
 use crate::store::Retention;
 use crate::vault::Secret;
 use crate::writes::backlog::QueueLimits;
@@ -111,7 +112,7 @@ pub struct ServeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct TuningArgs {
     /// Sends a provider's requests elsewhere: `provider=URL`, comma-separated. For sandboxes and tests, such as
-    /// `hubspot=http://127.0.0.1:9090/hubspot`. These hosts may be private and may speak plain HTTP
+    /// `hubspot=http://127.0.0.1:9090/hubspot`. This host and port may be private and may speak plain HTTP, for this provider
     #[arg(long, env = "AMP_PROVIDER_URLS", value_name = "PROVIDER=URL", value_delimiter = ',', value_parser = provider_url)]
     pub provider_urls: Vec<(String, String)>,
 
@@ -128,6 +129,29 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_MAX_BODY_BYTES", default_value_t = 1 << 20, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1024..=1 << 30))]
     pub max_body_bytes: u64,
+
+    /// Connections of clients that may be open at the same time. When all are taken, those that have been without a request
+    /// for longest are closed; when all are at work, new clients wait
+    #[arg(long, env = "AMP_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub max_connections: u32,
+
+    /// How long a client may take for the headers of a request, and how long it may pause while it sends a body or takes an
+    /// answer, in seconds
+    #[arg(long, env = "AMP_READ_TIMEOUT_SECONDS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub read_timeout_seconds: u64,
+
+    /// How long a client may take for a whole request body, in seconds
+    #[arg(long, env = "AMP_BODY_TIMEOUT_SECONDS", default_value_t = 300, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub body_timeout_seconds: u64,
+
+    /// How long a client's connection is kept open between two requests, in seconds. More than what a proxy in front keeps its
+    /// own open
+    #[arg(long, env = "AMP_IDLE_TIMEOUT_SECONDS", default_value_t = 75, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub idle_timeout_seconds: u64,
 
     /// The largest answer of a provider that is read, in bytes; of a longer one only the beginning is used
     #[arg(long, env = "AMP_MAX_PROVIDER_BYTES", default_value_t = 4 << 20, value_name = "BYTES",
@@ -213,6 +237,10 @@ impl TuningArgs {
             connectors_dir: None,
             public_url: None,
             max_body_bytes: 1 << 20,
+            max_connections: 10_000,
+            read_timeout_seconds: 30,
+            body_timeout_seconds: 300,
+            idle_timeout_seconds: 75,
             max_provider_bytes: 4 << 20,
             provider_timeout_seconds: 30,
             worker_concurrency: 64,
@@ -254,6 +282,16 @@ impl TuningArgs {
         QueueLimits {
             installation: self.queue_limit_installation,
             project: self.queue_limit_project,
+        }
+    }
+
+    /// What clients may take.
+    #[must_use]
+    pub const fn client_limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections as usize,
+            read: Duration::from_secs(self.read_timeout_seconds),
+            idle: Duration::from_secs(self.idle_timeout_seconds),
         }
     }
 

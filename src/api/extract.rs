@@ -6,8 +6,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Code, Problem};
@@ -15,7 +17,7 @@ use crate::app::AppState;
 use crate::json::Object;
 use crate::writes::request::Invalid;
 
-/// The whole body, up to the limit of the settings.
+/// The whole body, up to the limits of the settings: its size, its time, and no encoding.
 #[derive(Debug)]
 pub struct Body(pub Bytes);
 
@@ -24,37 +26,42 @@ impl FromRequest<AppState> for Body {
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
         let limit = usize::try_from(app.tuning.max_body_bytes).unwrap_or(usize::MAX);
-        let too_large = || {
-            Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
-                .remedy("Send less in one request, or raise AMP_MAX_BODY_BYTES.")
-        };
-        let announced = request
-            .headers()
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let mut stream = request.into_body().into_data_stream();
+        let (head, body) = request.into_parts();
+        let mut stream = body.into_data_stream();
+        if let Some(problem) = refused_unread(&head, limit) {
+            // Who asks before it sends gets this instead of the go-ahead, and sends nothing.
+            if head.headers.contains_key(EXPECT) && head.version >= http::Version::HTTP_11 {
+                return Err(problem.closing());
+            }
+            drain(stream).await;
+            return Err(problem);
+        }
+        let pause = Duration::from_secs(app.tuning.read_timeout_seconds);
+        let end = Instant::now() + Duration::from_secs(app.tuning.body_timeout_seconds);
         // Most bodies come in one piece, which needs no copy.
         let mut first = None;
         let mut body = BytesMut::new();
         let mut size = 0;
-        let mut fits = announced.is_none_or(|length| length <= limit);
-        while fits && let Some(chunk) = stream.next().await {
+        loop {
+            let until = end.min(Instant::now() + pause);
+            let Ok(next) = tokio::time::timeout_at(until, stream.next()).await else {
+                return Err(too_slow(until == end, app).closing());
+            };
+            let Some(chunk) = next else { break };
             let chunk = chunk
                 .map_err(|_| Problem::new(Code::InvalidRequest, "the body ended before it was complete"))?;
             size += chunk.len();
-            fits = size <= limit;
+            if size > limit {
+                drain(stream).await;
+                return Err(too_large(limit));
+            }
             match first.take() {
-                _ if !fits => {}
                 None if body.is_empty() => first = Some(chunk),
                 held => {
                     body.extend_from_slice(&held.unwrap_or_default());
                     body.extend_from_slice(&chunk);
                 }
             }
-        }
-        if !fits {
-            drain(stream).await;
-            return Err(too_large());
         }
         let body = first.unwrap_or_else(|| body.freeze());
         if crate::json::uses_reserved_key(&body) {
@@ -65,7 +72,42 @@ impl FromRequest<AppState> for Body {
     }
 }
 
-/// How much of a body that is too large is still taken in, and for how long.
+/// Why a body is not read, as far as the headers say.
+fn refused_unread(head: &Parts, limit: usize) -> Option<Problem> {
+    let encodings = head.headers.get_all(CONTENT_ENCODING).iter();
+    let mut encodings = encodings.flat_map(|value| value.to_str().unwrap_or("?").split(','));
+    let plain = |one: &str| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity");
+    if let Some(other) = encodings.find(|one| !plain(one)) {
+        let other: String = other.trim().chars().take(40).collect();
+        let detail = format!("says that the body is encoded as `{other}`, which is not read");
+        let problem = Problem::header("Content-Encoding", detail).of_kind(Code::UnsupportedEncoding);
+        return Some(problem.remedy("Send the body as it is, without Content-Encoding."));
+    }
+    let announced = head.headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let fits = announced.is_none_or(|length| usize::try_from(length).is_ok_and(|length| length <= limit));
+    (!fits).then(|| too_large(limit))
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
+        .remedy("Send less in one request, or raise AMP_MAX_BODY_BYTES.")
+}
+
+fn too_slow(in_all: bool, app: &AppState) -> Problem {
+    let (detail, setting) = if in_all {
+        let seconds = app.tuning.body_timeout_seconds;
+        let detail = format!("the body was not complete after {seconds} seconds; nothing was done");
+        (detail, "AMP_BODY_TIMEOUT_SECONDS")
+    } else {
+        let seconds = app.tuning.read_timeout_seconds;
+        let detail = format!("nothing of the body arrived for {seconds} seconds; nothing was done");
+        (detail, "AMP_READ_TIMEOUT_SECONDS")
+    };
+    Problem::new(Code::TooSlow, detail).remedy(format!("Send it again, in one go; {setting} is the limit."))
+}
+
+/// How much of a body that is refused is still taken in, and for how long.
 const DRAIN_BYTES: usize = 16 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::{ACCEPT_ENCODING, CONNECTION};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -45,8 +46,12 @@ pub enum Code {
     KeyInUse,
     /// The idempotency key was used for another request.
     KeyReused,
+    /// The body did not arrive in time.
+    TooSlow,
     /// The body is larger than allowed.
     TooLarge,
+    /// The body is encoded in a way that is not read.
+    UnsupportedEncoding,
     /// A manifest or config breaks rules.
     InvalidManifest,
     /// The provider refuses the customer's credentials.
@@ -83,7 +88,9 @@ impl Code {
             Self::TooManyWatchers => "too-many-watchers",
             Self::KeyInUse => "idempotency-key-in-use",
             Self::KeyReused => "idempotency-key-reused",
+            Self::TooSlow => "too-slow",
             Self::TooLarge => "too-large",
+            Self::UnsupportedEncoding => "unsupported-encoding",
             Self::InvalidManifest => "invalid-manifest",
             Self::CredentialDead => "credential-dead",
             Self::ProviderRateLimit => "provider-rate-limit",
@@ -106,7 +113,9 @@ impl Code {
             Self::NotServed | Self::NotFound | Self::InstallationNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::KeyInUse | Self::WrongState => StatusCode::CONFLICT,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidManifest | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
             Self::ProviderRateLimit | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
@@ -122,6 +131,7 @@ impl Code {
         matches!(
             self,
             Self::StoreUnavailable
+                | Self::TooSlow
                 | Self::ProviderRateLimit
                 | Self::KeyInUse
                 | Self::QueueFull
@@ -142,6 +152,7 @@ pub struct Problem {
     issues: Vec<ProblemIssue>,
     retry_after: Option<Duration>,
     context: Option<Value>,
+    closes: bool,
 }
 
 /// One of several things that are wrong with a request.
@@ -208,6 +219,7 @@ impl Problem {
             issues: Vec::new(),
             retry_after: None,
             context: None,
+            closes: false,
         }
     }
 
@@ -243,6 +255,13 @@ impl Problem {
     #[must_use]
     pub fn context(mut self, context: Value) -> Self {
         self.context = Some(context);
+        self
+    }
+
+    /// Ends the connection with it: a body that was announced has not been read.
+    #[must_use]
+    pub const fn closing(mut self) -> Self {
+        self.closes = true;
         self
     }
 
@@ -282,6 +301,14 @@ impl Problem {
     /// A 400 about a header.
     pub fn header(name: &str, detail: impl Into<String>) -> Self {
         Self::elsewhere("header", name, detail.into())
+    }
+
+    /// The same, of another kind.
+    #[must_use]
+    pub const fn of_kind(mut self, code: Code) -> Self {
+        self.code = code;
+        self.retryable = code.retryable();
+        self
     }
 
     /// A 400 about a parameter of the query.
@@ -426,6 +453,13 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
+        let headers = response.headers_mut();
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.code == Code::UnsupportedEncoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The largest answer that is read, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 
+/// For whom requests to the server are: to the HTTP client it is one more provider.
+pub(super) const SERVER: &str = "amp-write";
+
 /// Which server, and as whom.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RemoteArgs {
@@ -77,7 +80,7 @@ impl Remote {
         let http = Outbound::new(OutboundOptions {
             timeout: TIMEOUT,
             max_response_bytes: MAX_BYTES,
-            trusted_urls: vec![args.url.clone()],
+            trusted_urls: [(SERVER.to_owned(), args.url.clone())].into(),
         })?;
         Ok(Self { http, args })
     }
@@ -110,6 +113,7 @@ impl Remote {
         headers.insert("content-type", http::HeaderValue::from_static("application/json"));
         let url = format!("{}{path}", self.args.url.trim_end_matches('/'));
         let request = WireRequest {
+            provider: SERVER.to_owned(),
             method,
             url,
             headers,

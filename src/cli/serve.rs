@@ -67,17 +67,13 @@ pub(super) async fn serve(
     {
         tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
+    let limits = app.tuning.client_limits().within_system();
     if let Some(address) = app.tuning.metrics_listen {
         let listener = bind(address, "--metrics-listen (AMP_METRICS_LISTEN)").await?;
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());
         tracing::info!(%address, "serving /metrics");
-        tokio::spawn(async move {
-            let serving = axum::serve(listener, metrics).with_graceful_shutdown(stop.cancelled_owned());
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "serving the metrics failed");
-            }
-        });
+        tokio::spawn(crate::listen::serve(listener, metrics, limits, stop));
     }
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {
@@ -96,22 +92,15 @@ pub(super) async fn serve(
     };
     tracing::info!(%address, ?role, version = env!("CARGO_PKG_VERSION"), "serving");
     let limit = Duration::from_secs(app.tuning.shutdown_seconds);
-    let server =
-        axum::serve(tokio_listener(listener), router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = async { server.await.map_err(|error| format!("serving failed: {error}")) };
+    let serving = crate::listen::serve(listener, router, limits, stop.clone());
     let deadline = async {
         stop.cancelled().await;
         tokio::time::sleep(limit).await;
     };
-    let result = tokio::select! {
-        result = serving => result,
-        () = deadline => {
-            tracing::warn!("the time to stop is over: requests in flight are cut off");
-            Ok(())
-        }
-    };
-    // Also when serving failed by itself: the worker must give its shards back.
-    stop.cancel();
+    tokio::select! {
+        () = serving => {}
+        () = deadline => tracing::warn!("the time to stop is over: requests in flight are cut off"),
+    }
     if let Some(worker) = worker
         && let Err(error) = worker.await
     {
@@ -129,7 +118,7 @@ pub(super) async fn serve(
     let _ = housekeeping.await;
     app.store.close().await;
     tracing::info!("stopped");
-    result
+    Ok(())
 }
 
 /// Reads changed connector files on each SIGHUP, until `stop`.
@@ -143,15 +132,4 @@ async fn reload_on_hangup(app: AppState, mut hangups: Hangups, stop: Cancellatio
         // Files are read and parsed: not on a thread that answers requests. A panic in it is logged by the runtime.
         let _ = tokio::task::spawn_blocking(move || app.reload_connectors()).await;
     }
-}
-
-/// Small answers must not wait for more to be sent with them.
-fn tokio_listener(
-    listener: TcpListener,
-) -> impl axum::serve::Listener<Io = tokio::net::TcpStream, Addr = std::net::SocketAddr> {
-    use axum::serve::ListenerExt as _;
-    listener.tap_io(|stream| {
-        // A socket without this option is slower, not wrong.
-        let _ = stream.set_nodelay(true);
-    })
 }

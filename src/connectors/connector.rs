@@ -47,9 +47,11 @@ pub struct Discovery {
     /// The path of the value in that answer.
     pub path: Option<String>,
     /// A pattern whose first group is the value.
-    pub pattern: Option<String>,
+    pub taken: Option<String>,
     /// What the value is.
     pub description: Option<String>,
+    /// What the whole value has to match.
+    pub(super) pattern: Option<regex_lite::Regex>,
 }
 
 /// One provider, or one module of it. Pure and cheap to share.
@@ -151,21 +153,23 @@ impl Connector {
     /// when all is well.
     #[must_use]
     pub fn check_variables(&self, vars: &BTreeMap<String, String>) -> Vec<String> {
-        let check = |variable: &Variable| {
-            let name = &variable.name;
-            match (vars.get(name), &variable.default) {
-                (None, Some(_)) => None,
-                (None, None) => Some(format!("the variable `{name}` is missing")),
-                (Some(value), _) => {
-                    let pattern = variable.pattern.as_ref().filter(|p| !p.is_match(value))?;
-                    Some(format!(
-                        "the variable `{name}` has to match `{}`",
-                        pattern.as_str()
-                    ))
-                }
-            }
-        };
-        self.variables.iter().filter_map(check).collect()
+        let missing = |variable: &&Variable| variable.default.is_none() && !vars.contains_key(&variable.name);
+        let missing = self.variables.iter().filter(missing);
+        missing
+            .map(|variable| format!("the variable `{}` is missing", variable.name))
+            .chain(self.misfits(vars))
+            .collect()
+    }
+
+    /// The values that do not match the pattern of their variable, be it asked for or found out.
+    fn misfits(&self, vars: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+        let asked = self.variables.iter().map(|v| (&v.name, &v.pattern));
+        let found = self.discover.iter().map(|d| (&d.name, &d.pattern));
+        asked.chain(found).filter_map(|(name, pattern)| {
+            let (value, pattern) = (vars.get(name)?, pattern.as_ref()?);
+            let text = || format!("the variable `{name}` has to match `{}`", pattern.as_str());
+            (!pattern.is_match(value)).then(text)
+        })
     }
 
     /// How credentials are obtained and attached.
@@ -197,6 +201,13 @@ impl Connector {
         let Some(plan) = self.any_plan().filter(|_| self.rebase.is_none()) else {
             return Ok(url);
         };
+        if let Some(misfit) = self.misfits(found).next() {
+            let text = format!(
+                "the token answer names an address that is not one of {}: {misfit}",
+                self.display_name
+            );
+            return Err(Refusal::new(RefusalKind::InvalidVariable, text));
+        }
         let scope = Scope {
             plan,
             object: "",

@@ -130,6 +130,7 @@ pub fn attach(
         signer.sign(now, &request.method, &url, &mut headers, body)?;
     }
     Ok(WireRequest {
+        provider: connector.provider().to_owned(),
         method: request.method,
         url: url.into(),
         headers,

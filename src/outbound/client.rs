@@ -1,13 +1,14 @@
 //! The one HTTP client. It follows no redirect, reads no more than it may, waits no longer than it may, and tells
 //! "certainly not sent" from "sent, no answer", because a create depends on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
-use super::guard::{Guard, GuardError};
+use super::guard::{Allowed, Guard, GuardError, PublicOnly, only_public};
 use super::mint::Tokens;
 use crate::connectors::ProviderResponse;
 
@@ -18,6 +19,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 
 /// A request with its credentials attached. It does not print them.
 pub struct WireRequest {
+    /// For whom it is: the address of one provider is not one of another's.
+    pub provider: String,
     /// The HTTP method.
     pub method: http::Method,
     /// The absolute URL.
@@ -57,14 +60,18 @@ pub struct OutboundOptions {
     pub timeout: Duration,
     /// How much of an answer is read, in bytes.
     pub max_response_bytes: usize,
-    /// URLs from the operator's settings, whose hosts may be private.
-    pub trusted_urls: Vec<String>,
+    /// URLs from the operator's settings by provider. Scheme, host and port of each are trusted for its provider: they may be
+    /// private and may speak plain HTTP.
+    pub trusted_urls: BTreeMap<String, String>,
 }
 
 /// Sends requests to providers.
 #[derive(Debug, Clone)]
 pub struct Outbound {
-    client: reqwest::Client,
+    /// For what leads to a public address.
+    public: reqwest::Client,
+    /// For what the operator named.
+    trusted: reqwest::Client,
     guard: Guard,
     options: OutboundOptions,
     pub(super) tokens: Arc<Tokens>,
@@ -75,31 +82,38 @@ impl Outbound {
     ///
     /// # Errors
     /// When the system's TLS roots cannot be read.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that builds an HTTP client"
-    )]
     pub fn new(options: OutboundOptions) -> Result<Self, String> {
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard::new(options.trusted_urls.iter().map(String::as_str));
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("amp-write/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(options.timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .dns_resolver(Arc::new(guard.clone()))
-            .build()
-            .map_err(|error| format!("the HTTP client cannot be built: {}", chain(&error)))?;
+        let build = |builder: reqwest::ClientBuilder| {
+            let built = builder.build();
+            built.map_err(|error| format!("the HTTP client cannot be built: {}", chain(&error)))
+        };
         Ok(Self {
-            client,
-            guard,
+            public: build(builder(&options).dns_resolver(Arc::new(PublicOnly)))?,
+            trusted: build(builder(&options))?,
+            guard: Guard::new(&options.trusted_urls),
             options,
             tokens: Arc::new(Tokens::new()),
         })
+    }
+
+    /// Says whether a URL would be refused when it is called for a provider: names are resolved, nothing is sent. A name that
+    /// cannot be resolved now is not refused, but not reached.
+    ///
+    /// # Errors
+    /// [`GuardError`] says what is not allowed.
+    pub async fn check(&self, provider: &str, url: &str) -> Result<(), GuardError> {
+        let Allowed::IfPublic(url) = self.guard.check(provider, url)? else {
+            return Ok(());
+        };
+        let Some(url::Host::Domain(name)) = url.host() else {
+            return Ok(());
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::lookup_host((name, 0))).await {
+            Ok(Ok(found)) => only_public(name, found).map(drop),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// How long an answer may take.
@@ -113,8 +127,11 @@ impl Outbound {
     /// # Errors
     /// [`SendError`] tells whether anything can have reached the provider.
     pub async fn send(&self, request: WireRequest) -> Result<ProviderResponse, SendError> {
-        let url = self.guard.check(&request.url)?;
-        let mut builder = self.client.request(request.method, url).headers(request.headers);
+        let (client, url) = match self.guard.check(&request.provider, &request.url)? {
+            Allowed::ByOperator(url) => (&self.trusted, url),
+            Allowed::IfPublic(url) => (&self.public, url),
+        };
+        let mut builder = client.request(request.method, url).headers(request.headers);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
@@ -150,6 +167,22 @@ impl Outbound {
             truncated,
         })
     }
+}
+
+/// What every client does and does not do.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that builds an HTTP client"
+)]
+fn builder(options: &OutboundOptions) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("amp-write/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(options.timeout)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tcp_nodelay(true)
 }
 
 /// Reads a body piece by piece, so that the caller decides when it is enough.

@@ -12,5 +12,6 @@ mod sigv4;
 pub use attach::{ShownRequest, attach, show};
 pub use client::{Outbound, OutboundOptions, SendError, WireRequest};
 pub use credentials::{CredentialError, Credentials, SealedCredentials};
+pub use guard::GuardError;
 pub use inputs::check;
 pub use mint::{Account, MintError, Token};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::demo::{Demo, DemoIntegration};
+use crate::cli::remote::SERVER;
 use crate::outbound::{Outbound, OutboundOptions, WireRequest};
 use crate::sandbox::Sandbox;
 
@@ -23,7 +24,7 @@ pub(super) async fn show(demo: &Demo, sandbox: &Sandbox, folder: &Path) -> Resul
     let http = Outbound::new(OutboundOptions {
         timeout: Duration::from_secs(30),
         max_response_bytes: 1 << 20,
-        trusted_urls: vec![demo.url.clone()],
+        trusted_urls: [(SERVER.to_owned(), demo.url.clone())].into(),
     })?;
     let app = AppSide { demo, http };
     let find = |provider: &str| {
@@ -112,6 +113,7 @@ impl AppSide<'_> {
         );
         headers.insert("content-type", http::HeaderValue::from_static("application/json"));
         let request = WireRequest {
+            provider: SERVER.to_owned(),
             method,
             url: format!("{}{path}", self.demo.url),
             headers,

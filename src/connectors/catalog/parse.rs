@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::connectors::auth::Auth;
 use crate::connectors::connector::{Connector, Discovery, Variable, credential_headers};
 use crate::connectors::declarative::compile::{ACTIONS, Problem, compile, limits};
-use crate::connectors::declarative::definition::{Example, File};
+use crate::connectors::declarative::definition::{DiscoverDef, Example, File};
 
 /// A file, compiled: the provider's connectors by module.
 #[derive(Debug)]
@@ -165,14 +165,7 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
         }),
         _ => {}
     }
-    let discover = |d: &crate::connectors::declarative::definition::DiscoverDef| Discovery {
-        name: d.name.clone(),
-        token_field: d.token_field.clone(),
-        get: d.get.clone(),
-        path: d.path.clone(),
-        pattern: d.pattern.clone(),
-        description: d.description.clone(),
-    };
+    let discover = discoveries(file, problems);
     modules
         .into_iter()
         .map(|module| {
@@ -202,7 +195,7 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
                     .filter_map(|v| Some((v.name.clone(), v.default.clone()?)))
                     .collect(),
                 variables: variables.clone(),
-                discover: file.connection.discover.iter().map(discover).collect(),
+                discover: discover.clone(),
                 base_url: own_base.or_else(|| file.base_url.clone()).unwrap_or_default(),
                 rebase: rebase.map(str::to_owned),
                 module: compiled,
@@ -211,19 +204,38 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
         .collect()
 }
 
+/// A pattern that a whole value has to match.
+fn whole(pattern: &str, path: String, problems: &mut Vec<Problem>) -> Option<regex_lite::Regex> {
+    let compiled = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
+    let problem = |why: regex_lite::Error| {
+        let message = why.to_string();
+        problems.push(Problem { path, message });
+    };
+    compiled.map_err(problem).ok()
+}
+
+fn discoveries(file: &File, problems: &mut Vec<Problem>) -> Vec<Discovery> {
+    let discoveries = file.connection.discover.iter().enumerate();
+    let discovery = |(index, def): (usize, &DiscoverDef)| {
+        let pattern = def.pattern.as_ref();
+        let path = format!("connection.discover[{index}].pattern");
+        Discovery {
+            name: def.name.clone(),
+            token_field: def.token_field.clone(),
+            get: def.get.clone(),
+            path: def.path.clone(),
+            taken: def.taken.clone(),
+            description: def.description.clone(),
+            pattern: pattern.and_then(|pattern| whole(pattern, path, problems)),
+        }
+    };
+    discoveries.map(discovery).collect()
+}
+
 fn variables(file: &File, problems: &mut Vec<Problem>) -> Vec<Variable> {
     let variable = |(name, def): (&str, &crate::connectors::declarative::definition::VarDef)| {
-        let pattern = def.pattern.as_ref().and_then(|pattern| {
-            let whole = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
-            let problem = |why: regex_lite::Error| {
-                let path = format!("connection.vars.{name}.pattern");
-                problems.push(Problem {
-                    path,
-                    message: why.to_string(),
-                });
-            };
-            whole.map_err(problem).ok()
-        });
+        let pattern = def.pattern.as_ref();
+        let pattern = pattern.and_then(|p| whole(p, format!("connection.vars.{name}.pattern"), problems));
         Variable {
             name: name.to_owned(),
             display_name: def.display_name.clone(),

@@ -31,7 +31,8 @@ pub struct Surroundings<'a> {
     pub credential_headers: &'a [String],
 }
 
-/// Headers that a caller may never set: they belong to the connection, to the body or to credentials.
+/// Headers that a caller may never set: they belong to the connection, to the body, to credentials or to those between, or they
+/// make another request of it than the one that was checked.
 const RESERVED_HEADERS: [&str; 17] = [
     "authorization",
     "connection",
@@ -51,6 +52,27 @@ const RESERVED_HEADERS: [&str; 17] = [
     "upgrade",
     "via",
 ];
+
+/// The same, with `x-` before them: another method, another path, another host or sender than the request's own.
+const RESERVED_BEGINNINGS: [&str; 10] = [
+    "x-http-method",
+    "x-method",
+    "x-http-verb",
+    "x-original-",
+    "x-rewrite-",
+    "x-override-",
+    "x-forwarded",
+    "x-host",
+    "x-real-ip",
+    "x-client-ip",
+];
+
+/// Whether a header is not the caller's to set. Behind a gateway `_` is often the same as `-`.
+fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    RESERVED_HEADERS.contains(&name.as_str())
+        || RESERVED_BEGINNINGS.iter().any(|start| name.starts_with(start))
+}
 
 /// What is done about keys of the record that repeat its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,11 +301,10 @@ pub fn pass_headers(
         if !is_header_name(name) {
             return refuse(format!("`{}` is not the name of a header", name.escape_debug()));
         }
-        let reserved =
-            RESERVED_HEADERS.contains(&lower.as_str()) || around.credential_headers.contains(&lower);
+        let reserved = is_reserved(name) || around.credential_headers.contains(&lower);
         if reserved || headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
             return refuse(format!(
-                "the header `{name}` is set by the connection and cannot be given"
+                "the header `{name}` belongs to the connection, or would make another request of this one, and cannot be given; leave it out"
             ));
         }
         push_header(headers, name, value.clone())?;

@@ -75,6 +75,7 @@ pub(in crate::outbound) fn request(
         form.append_pair(name, &inputs.fill(text)?);
     }
     let wire = WireRequest {
+        provider: connector.provider().to_owned(),
         method: http::Method::POST,
         url,
         headers,

@@ -478,6 +478,124 @@ fn variables_of_a_connection_cannot_change_the_host() {
     }
 }
 
+/// Hosts that a customer may run: any public one is good.
+const SELF_HOSTED: [(&str, &str); 3] = [
+    ("kaseyaVSAX", "workspace"),
+    ("loxo", "workspace"),
+    ("odoo", "workspace"),
+];
+
+/// The variables of this connector that end the host of an address, or are the address.
+fn whole_hosts(connector: &Connector) -> BTreeSet<String> {
+    let own = regex_lite::Regex::new(
+        r"^(?:https://)?(?:[^/{}]*(?:\{conn\.[a-zA-Z_]+\}\.)*)\{conn\.([A-Za-z_]+)\}(?:[/:?]|$)",
+    )
+    .unwrap();
+    let text = Catalog::builtin()
+        .builtin_text(connector.provider())
+        .unwrap()
+        .to_owned();
+    let urls = regex_lite::Regex::new(r#"(?:https://|base_url: ")[^\s"']*"#).unwrap();
+    let found = urls.find_iter(&text).filter_map(|url| {
+        let url = url.as_str().trim_start_matches("base_url: \"");
+        own.captures(url).map(|place| place[1].to_owned())
+    });
+    let discovered = connector.discoveries().iter().map(|d| d.name.clone());
+    let discovered = discovered.filter(|name| text.contains(&format!("base_url_variable: {name}")));
+    found.chain(discovered).collect()
+}
+
+#[test]
+fn a_variable_that_is_a_whole_host_leads_to_the_vendor() {
+    let mut pinned = BTreeSet::new();
+    for connector in CONNECTORS.iter() {
+        let provider = connector.provider();
+        for name in whole_hosts(connector) {
+            if SELF_HOSTED.contains(&(provider, name.as_str())) {
+                continue;
+            }
+            for bad in [
+                "evil.example",
+                "https://evil.example",
+                "https://evil.example/x.gong.io",
+                "https://gong.io.evil.example",
+                "https://evilgong.io",
+                "https://evilsalesforce.com",
+                "https://acme.my.salesforce.com.evil.example",
+                "https://acme.my.salesforce.com@evil.example",
+                "https://acme.my.salesforce.com:8443",
+                "https://evil.example/?.salesforce.com",
+                "https://evil.example/restlet.nl?x=.netsuite.com/",
+                "http://acme.my.salesforce.com",
+                "www.zohoapis.evil.com",
+                "desk.zoho.evil.com",
+                "mail.zohoevil.com",
+                "accounts.zoho.com.evil.example",
+                "api.evil.example",
+                "apievil.example",
+                "127.0.0.1",
+                "https://169.254.169.254/",
+            ] {
+                let told = connector.check_variables(&BTreeMap::from([(name.clone(), bad.to_owned())]));
+                let told = told
+                    .iter()
+                    .any(|text| text.contains(&format!("`{name}` has to match")));
+                assert!(told, "{provider} {name}={bad}");
+            }
+            pinned.insert((provider.to_owned(), name));
+        }
+    }
+    let pinned: Vec<_> = pinned.iter().map(|(p, n)| (p.as_str(), n.as_str())).collect();
+    assert_eq!(
+        pinned,
+        [
+            ("gong", "api_base_url_for_customer"),
+            ("netsuiteM2M", "scriptURL"),
+            ("salesforce", "instance_url"),
+            ("salesforceJWT", "instance_url"),
+            ("talkdesk", "api_domain"),
+            ("talkdesk", "token_domain"),
+            ("zoho", "zoho_api_domain"),
+            ("zoho", "zoho_desk_domain"),
+            ("zoho", "zoho_mail_domain"),
+            ("zoho", "zoho_token_domain"),
+        ]
+    );
+    for (provider, name, good) in [
+        (
+            "gong",
+            "api_base_url_for_customer",
+            "https://us-12345.api.gong.io",
+        ),
+        ("gong", "api_base_url_for_customer", "https://api.gong.io/"),
+        ("salesforce", "instance_url", "https://acme.my.salesforce.com"),
+        (
+            "salesforce",
+            "instance_url",
+            "https://acme--dev.sandbox.my.salesforce.com",
+        ),
+        ("salesforce", "instance_url", "https://na139.salesforce.com/"),
+        ("salesforceJWT", "instance_url", "https://acme.my.salesforce.mil"),
+        (
+            "netsuiteM2M",
+            "scriptURL",
+            "https://1234567.restlets.api.netsuite.com/app/site/hosting/restlet.nl?script=77&deploy=1",
+        ),
+        ("talkdesk", "api_domain", "api.talkdeskapp.eu"),
+        ("talkdesk", "token_domain", "talkdeskidca.com"),
+        ("zoho", "zoho_api_domain", "www.zohoapis.com.au"),
+        ("zoho", "zoho_desk_domain", "desk.zohocloud.ca"),
+        ("odoo", "workspace", "erp.northpeak.example:8069"),
+    ] {
+        let connector = Catalog::builtin().get(provider).unwrap();
+        let told = connector.check_variables(&BTreeMap::from([(name.to_owned(), good.to_owned())]));
+        assert!(
+            !told.iter().any(|text| text.contains("has to match")),
+            "{provider} {good}: {told:?}"
+        );
+    }
+}
+
 #[test]
 fn headers_that_belong_to_the_connection_are_refused() {
     let catalog = Catalog::builtin();
@@ -493,6 +611,21 @@ fn headers_that_belong_to_the_connection_are_refused() {
         ("salesforce", "X-A", "b\r\nAuthorization: c"),
         ("salesforce", "X A", "b"),
         ("salesforce", "", "b"),
+        ("salesforce", "X-HTTP-Method-Override", "DELETE"),
+        ("salesforce", "x-http-method", "DELETE"),
+        ("salesforce", "X-Method-Override", "PUT"),
+        ("salesforceJWT", "X_HTTP_METHOD_OVERRIDE", "DELETE"),
+        ("salesforce", "Transfer_Encoding", "chunked"),
+        (
+            "salesforce",
+            "X-Original-URL",
+            "/services/data/v60.0/sobjects/User/1",
+        ),
+        ("salesforce", "X-Rewrite-URL", "/admin"),
+        ("salesforce", "X-Forwarded-Host", "evil.example"),
+        ("salesforce", "X-Forwarded-For", "127.0.0.1"),
+        ("salesforce", "Forwarded", "for=127.0.0.1"),
+        ("salesforce", "X-Real-IP", "127.0.0.1"),
         // HubSpot takes no headers at all.
         ("hubspot", "X-A", "b"),
     ] {

@@ -426,14 +426,14 @@ fn a_token_answer_says_where_the_account_is() {
     let moved = |url: &str, to: &str| connector.moved(url.to_owned(), &workspace, &vars("instance_url", to));
     let write = "https://acme.my.salesforce.com/services/data/v60.0/sobjects/Account?a=b";
     assert_eq!(
-        moved(write, "https://na1.example/").unwrap(),
-        "https://na1.example/services/data/v60.0/sobjects/Account?a=b"
+        moved(write, "https://na1.salesforce.com/").unwrap(),
+        "https://na1.salesforce.com/services/data/v60.0/sobjects/Account?a=b"
     );
     for other in [
         "https://acme.my.salesforce.com.evil.example/x",
         "https://login.salesforce.com/x",
     ] {
-        assert_eq!(moved(other, "https://na1.example").unwrap(), other);
+        assert_eq!(moved(other, "https://na1.salesforce.com").unwrap(), other);
     }
     for bad in ["http://na1.example", "https://user:word@na1.example", "nonsense"] {
         assert!(moved(write, bad).is_err(), "{bad}");
@@ -444,12 +444,15 @@ fn a_token_answer_says_where_the_account_is() {
     );
     // What the connection itself says is older than the token.
     let mut both = workspace.clone();
-    both.insert("instance_url".to_owned(), "https://old.example".to_owned());
-    let found = vars("instance_url", "https://new.example");
+    both.insert(
+        "instance_url".to_owned(),
+        "https://old.my.salesforce.com".to_owned(),
+    );
+    let found = vars("instance_url", "https://new.my.salesforce.com");
     let url = connector
-        .moved("https://old.example/x".to_owned(), &both, &found)
+        .moved("https://old.my.salesforce.com/x".to_owned(), &both, &found)
         .unwrap();
-    assert_eq!(url, "https://new.example/x");
+    assert_eq!(url, "https://new.my.salesforce.com/x");
 }
 
 #[test]

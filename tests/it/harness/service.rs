@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amp_write::api;
 use amp_write::app::{App, AppState};
 use amp_write::clock::{SharedClock, SystemClock};
+use amp_write::listen;
 use amp_write::queue::Worker;
 use amp_write::sandbox::{self, Sandbox};
 use amp_write::settings::TuningArgs;
@@ -104,9 +105,13 @@ async fn serve(app: &AppState, works_queue: bool, stop: &CancellationToken) -> S
         let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
         tokio::spawn(worker.run(stop.clone()));
     }
-    let server = axum::serve(listener, api::router(app.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::spawn(async move { server.await.expect("it serves") });
+    let limits = app.tuning.client_limits();
+    tokio::spawn(listen::serve(
+        listener,
+        api::router(app.clone()),
+        limits,
+        stop.clone(),
+    ));
     url
 }
 

@@ -177,6 +177,8 @@ pub struct DiscoverDef {
     pub path: Option<String>,
     /// A pattern whose first group is the value.
     #[serde(rename = "match")]
+    pub taken: Option<String>,
+    /// A pattern that the whole value has to match.
     pub pattern: Option<String>,
     /// What the value is.
     pub description: Option<String>,
