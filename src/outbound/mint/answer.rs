@@ -33,12 +33,13 @@ pub(super) fn read(
     now: Time,
 ) -> Result<Minted, MintError> {
     let status = response.status;
-    let whole = !response.truncated && response.body.len() <= MAX_ANSWER_BYTES;
-    let answer: Value = if whole {
-        serde_json::from_slice(&response.body).unwrap_or_default()
-    } else {
-        Value::Null
-    };
+    let short = response.body.len() <= MAX_ANSWER_BYTES;
+    let answer = response
+        .json()
+        .ok()
+        .flatten()
+        .filter(|_| short)
+        .unwrap_or_default();
     let error = said(&answer, secrets);
     if (200..300).contains(&status)
         && error.is_none()
