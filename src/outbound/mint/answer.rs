@@ -210,6 +210,30 @@ mod tests {
     }
 
     #[test]
+    fn an_odd_character_beside_a_token_does_not_hide_it() {
+        for body in [
+            "\u{feff}{\"access_token\":\"t0ken\"}",
+            r#"{"access_token":"t0ken","name":"Hi \ud83d"}"#,
+            "{\"name\":\"one\ntwo\",\"access_token\":\"t0ken\"}",
+        ] {
+            assert!(answer(200, body).is_ok(), "{body}");
+        }
+        // Of a token that was not read whole nothing is used.
+        for body in [
+            r#"{"access_token":"t0\ud83dken"}"#,
+            r#"{"access_token":"t0k"#,
+            "[]",
+            "{}",
+            "",
+        ] {
+            assert!(
+                matches!(answer(200, body), Err(MintError::Later { .. })),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn refusals_and_passing_failures_are_told_apart_whatever_the_status() {
         for (status, body) in [
             (

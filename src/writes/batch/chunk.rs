@@ -226,7 +226,7 @@ pub fn end_untried(index: usize, outcome: Option<&Outcome>, last_error: Option<&
         Some(Outcome::Retry { error, .. }) if !certainly_not_applied(error) => (NoteState::NeedsReview, None),
         Some(other) => (
             NoteState::Failed,
-            error_of(other).map(|error| error.message.clone()),
+            error_of(other).map(|error| error.told(MESSAGE_CHARS)),
         ),
     };
     let text = last_error.map(str::to_owned).or(text);

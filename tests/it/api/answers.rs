@@ -570,7 +570,7 @@ async fn a_duplicate_names_its_code_the_record_and_what_helps(kind: Kind) {
         .await
         .expect("the rule is set");
     let mut body = create("synchronous");
-    body["headers"] = json!({"Sforce-Duplicate-Rule-Header": "allowSave=true"});
+    body["headers"] = json!([{"key": "Sforce-Duplicate-Rule-Header", "value": "allowSave=true"}]);
     service.client.write("sf", "lead", body).await.expect(200);
     // The other providers' codes and records, too.
     let contact = || json!({"groupRef": GROUP, "type": "create", "record": {"email": "d@x.example"}});
@@ -597,7 +597,7 @@ async fn a_duplicate_names_its_code_the_record_and_what_helps(kind: Kind) {
 /// A provider whose success needs no body, or any body.
 const BARE: &str = "provider: bare
 display_name: Bare
-auth: {api_key: {header: X-Key}}
+auth: {api_key: {in: header, name: X-Key}}
 base_url: https://api.bare.example
 ops: {create: {method: POST, path: \"/{object}\"}, update: {method: PUT, path: \"/{object}/{id}\"}}
 result: {id: [id], empty: ok, text: ok}
