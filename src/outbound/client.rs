@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
+use super::body;
 use super::guard::{Allowed, Guard, GuardError, PublicOnly, only_public};
 use super::mint::Tokens;
 use crate::connectors::ProviderResponse;
@@ -137,8 +138,8 @@ impl Outbound {
         }
         let response = builder.send().await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
-        let headers = response
-            .headers()
+        let packed = response.headers().clone();
+        let headers = packed
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
             .collect();
@@ -158,13 +159,17 @@ impl Outbound {
                 break;
             }
         }
-        // An answer that cannot be read safely counts as one that did not arrive whole.
-        let truncated = truncated || crate::json::uses_reserved_key(&body);
+        let (body, whole) = body::decoded(
+            &packed,
+            body.to_vec(),
+            !truncated,
+            self.options.max_response_bytes,
+        );
         Ok(ProviderResponse {
             status,
             headers,
-            body: body.to_vec(),
-            truncated,
+            body,
+            truncated: !whole,
         })
     }
 }
