@@ -130,7 +130,7 @@ async fn provide(core: Arc<Core>, provider: Provider, request: Request, cutter: 
 
 fn shown_headers(request: &Request) -> Vec<(String, String)> {
     let shown = |name: &HeaderName, value: &HeaderValue| {
-        if name == http::header::AUTHORIZATION {
+        if name == http::header::AUTHORIZATION || name == "x-sfdc-session" {
             return "[redacted]".to_owned();
         }
         String::from_utf8_lossy(value.as_bytes()).into_owned()

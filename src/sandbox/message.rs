@@ -70,17 +70,41 @@ impl Request {
             .map(|(_, v)| v)
     }
 
+    /// All query parameters of that name, in order: lists may come as `a=1,2` or as `a=1&a=2`.
+    pub fn query_all(&self, name: &str) -> Vec<String> {
+        pairs(self.raw_query.as_deref().unwrap_or_default())
+            .into_iter()
+            .filter(|(k, _)| k == name)
+            .map(|(_, v)| v)
+            .collect()
+    }
+
+    /// The first query parameter that is none of these. What a simulator does not do it must not pass over.
+    pub fn unknown_query(&self, known: &[&str]) -> Option<String> {
+        pairs(self.raw_query.as_deref().unwrap_or_default())
+            .into_iter()
+            .map(|(name, _)| name)
+            .find(|name| !known.contains(&name.as_str()))
+    }
+
     /// The header's text, or `None` when it is absent or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|v| v.to_str().ok())
     }
 
     /// The bearer token of the `Authorization` header (`OAuth x` is read as well, as Salesforce does).
+    ///
+    /// Salesforce's older bulk API has a header of its own for the session.
     pub fn bearer(&self) -> Option<&str> {
-        let value = self.header("authorization")?;
-        let (scheme, token) = value.split_once(' ')?;
-        let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
-        (known && !token.trim().is_empty()).then(|| token.trim())
+        let token = match self.header("authorization") {
+            Some(value) => {
+                let (scheme, token) = value.split_once(' ')?;
+                let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
+                known.then_some(token)?
+            }
+            None => self.header("x-sfdc-session")?,
+        };
+        Some(token.trim()).filter(|t| !t.is_empty())
     }
 
     /// The fields of a form body.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::schema::{self, ObjectType, Property, property};
+use super::defaults;
+use super::schema::{ObjectType, Property, property};
 use crate::sandbox::journal::Line;
 
 /// What can be set for one HubSpot account.
@@ -135,7 +136,7 @@ impl Account {
         Self {
             name: name.to_owned(),
             settings: HubSpotSettings::default(),
-            types: schema::defaults(),
+            types: defaults::defaults(),
             tables: HashMap::new(),
             links: BTreeSet::new(),
             rng: fastrand::Rng::with_seed(seed),
@@ -163,9 +164,20 @@ impl Account {
         })
     }
 
+    /// The number of the next custom object type, which none of those there has.
+    pub fn type_number(&self) -> usize {
+        let taken = |number: &usize| {
+            let id = ObjectType::custom_id(*number);
+            self.types.values().any(|t| t.type_id == id)
+        };
+        (self.types.len()..)
+            .find(|number| !taken(number))
+            .unwrap_or_default()
+    }
+
     /// Adds or changes an object type.
     pub fn put_type(&mut self, mut object: ObjectType) {
-        object.complete(self.types.len());
+        object.complete(self.type_number());
         let name = object.name.clone();
         self.types.insert(name.clone(), object);
         self.reindex(&name);
@@ -177,10 +189,15 @@ impl Account {
         let Some(name) = self.resolve(object).map(|t| t.name.clone()) else {
             return false;
         };
-        if property.label.is_empty() {
-            property.label.clone_from(&property.name);
-        }
         if let Some(object) = self.types.get_mut(&name) {
+            // What replaces one of HubSpot's own stays HubSpot's.
+            if let Some(old) = object.properties.get(&property.name) {
+                property.hubspot_defined |= old.hubspot_defined;
+                if property.label.is_empty() {
+                    property.label.clone_from(&old.label);
+                }
+            }
+            property.complete(&object.first_group());
             object.properties.insert(property.name.clone(), property);
         }
         self.reindex(&name);
@@ -188,16 +205,17 @@ impl Account {
         true
     }
 
+    /// Removes an object type and whatever records it had.
+    pub fn drop_type(&mut self, name: &str) {
+        self.types.remove(name);
+        self.tables.remove(name);
+        self.keep_meta();
+    }
+
     /// Makes the object type and properties a lenient account lacks.
     pub fn make_lenient(&mut self, object: &str, names: &[String]) {
         if self.resolve(object).is_none() {
-            let empty = ObjectType {
-                name: object.to_owned(),
-                type_id: String::new(),
-                singular: String::new(),
-                properties: BTreeMap::new(),
-            };
-            self.put_type(empty);
+            self.put_type(ObjectType::named(object));
         }
         let Some(name) = self.resolve(object).map(|t| t.name.clone()) else {
             return;
@@ -206,11 +224,13 @@ impl Account {
             return;
         };
         let before = object.properties.len();
+        let group = object.first_group();
         for wanted in names {
-            object
-                .properties
-                .entry(wanted.clone())
-                .or_insert_with(|| property(wanted, "string", false));
+            object.properties.entry(wanted.clone()).or_insert_with(|| {
+                let mut made = property(wanted, "string", false);
+                made.complete(&group);
+                made
+            });
         }
         if object.properties.len() > before {
             self.keep_meta();
@@ -351,6 +371,8 @@ impl Account {
                 let meta: Meta = serde_json::from_str(text)?;
                 self.settings = meta.settings;
                 self.types = meta.types;
+                // A journal of before groups and labels.
+                self.types.values_mut().for_each(|t| t.complete(0));
                 let names: Vec<String> = self.tables.keys().cloned().collect();
                 for name in names {
                     self.reindex(&name);

@@ -12,7 +12,7 @@ use super::errors::Failure;
 use super::links;
 use super::objects;
 use super::render::{self, Show};
-use super::{Context, Outcome, body_object, json_reply};
+use super::{Context, Outcome, asked, body_object, json_reply};
 use crate::sandbox::clock;
 use crate::sandbox::json_place::Step;
 use crate::sandbox::message::{Reply, Request};
@@ -21,6 +21,15 @@ const MAX_INPUTS: usize = 100;
 
 /// Reads the inputs and checks how many there are.
 fn inputs(request: &Request) -> Result<(Value, Vec<Value>), Failure> {
+    // Reading alone has one, whether archived records are meant; it looks at it itself.
+    asked::parameters(
+        request,
+        if request.path.ends_with("/read") {
+            &["archived"]
+        } else {
+            &[]
+        },
+    )?;
     let body = body_object(request)?;
     let Some(list) = body.get("inputs").and_then(Value::as_array).cloned() else {
         return Err(Failure::validation(
@@ -125,11 +134,12 @@ pub(super) fn create(
     let traced = is_traced(&list);
     if !traced {
         // All or nothing: everything is checked, against the others of the batch too, before a write.
-        check_all(account, request, name, version, &list)?;
+        let touched = check_all(account, request, name, version, &list)?;
+        objects::free(&touched.iter().map(String::as_str).collect::<Vec<_>>(), cx)?;
     }
     let (mut results, mut errors) = (Vec::new(), Vec::new());
     for (index, input) in list.iter().enumerate() {
-        match create_one(account, request, name, version, index, input, cx) {
+        match create_one(account, request, name, version, (index, input, traced), cx) {
             Ok(shown) => results.push(Value::Object(shown)),
             Err(failure) => {
                 let mut context = Map::new();
@@ -154,13 +164,15 @@ pub(super) fn create(
     Ok(answer(201, version, results, errors, cx))
 }
 
+/// Checks every input of a batch that is written whole or not at all; the records it touches.
 fn check_all(
     account: &mut Account,
     request: &Request,
     name: &str,
     version: &str,
     list: &[Value],
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
+    let mut touched = vec![String::new()];
     let mut taken: HashSet<(String, String)> = HashSet::new();
     for (index, input) in list.iter().enumerate() {
         let place = [Step::Key("inputs"), Step::Index(index)];
@@ -175,6 +187,7 @@ fn check_all(
         })?;
         let links = links::wanted(account, request, name, input, &place)?;
         links::check_targets(account, &links)?;
+        touched.extend(links.into_iter().map(|link| link.to));
         let object = account.types.get(name).ok_or_else(Failure::not_found)?;
         for (property, value) in values.iter().filter(|(_, v)| !v.is_empty()) {
             let unique = object.properties.get(property).is_some_and(|p| p.unique);
@@ -184,7 +197,7 @@ fn check_all(
             }
         }
     }
-    Ok(())
+    Ok(touched)
 }
 
 fn create_one(
@@ -192,8 +205,7 @@ fn create_one(
     request: &Request,
     name: &str,
     version: &str,
-    index: usize,
-    input: &Value,
+    (index, input, traced): (usize, &Value, bool),
     cx: &mut Context<'_>,
 ) -> Result<Map<String, Value>, Failure> {
     injected(index, cx)?;
@@ -202,25 +214,20 @@ fn create_one(
     let links = links::wanted(account, request, name, input, &place)?;
     objects::check_new(account, name, version, &values, true)?;
     links::check_targets(account, &links)?;
-    if cx.mods.locked(&objects::link_ids(&links)).is_some() {
-        return Err(objects::locked());
+    if traced {
+        objects::free(&objects::link_ids(&links), cx)?;
     }
     let id = objects::insert(account, name, &values, &links, cx);
-    let shown = written(account, name, id, &values)?;
+    let shown = written(account, name, id, &objects::names(input))?;
     Ok(with_trace(shown, input, cx))
 }
 
 /// A record as batch answers show it: what was written, and the system's own.
-fn written(
-    account: &Account,
-    name: &str,
-    id: u64,
-    values: &[(String, String)],
-) -> Result<Map<String, Value>, Failure> {
+fn written(account: &Account, name: &str, id: u64, names: &[String]) -> Result<Map<String, Value>, Failure> {
     let (Some(object), Some(record)) = (account.types.get(name), account.record(name, id)) else {
         return Err(Failure::not_found());
     };
-    Ok(render::record(account, object, record, Show::Written(values)))
+    Ok(render::record(account, object, record, Show::Written(names)))
 }
 
 fn missing(account: &Account, name: &str, ids: &[String]) -> Value {
@@ -269,7 +276,7 @@ pub(super) fn update(
         let done = injected(index, cx)
             .and_then(|()| objects::find(account, name, id, id_property))
             .and_then(|found| objects::change(account, name, found, &values, true, cx))
-            .and_then(|found| written(account, name, found, &values));
+            .and_then(|found| written(account, name, found, &objects::names(input)));
         match done {
             Ok(shown) => results.push(Value::Object(with_trace(shown, input, cx))),
             Err(failure) if failure.status == 404 => unknown.push(id.clone()),
@@ -335,7 +342,9 @@ pub(super) fn upsert(
             None => objects::check_new(account, name, version, &values, true)
                 .map(|()| (objects::insert(account, name, &values, &[], cx), true)),
         });
-        let shown = done.and_then(|(id, new)| written(account, name, id, &values).map(|shown| (shown, new)));
+        let mut names = objects::names(input);
+        names.extend(values.iter().map(|(name, _)| name.clone()));
+        let shown = done.and_then(|(id, new)| written(account, name, id, &names).map(|shown| (shown, new)));
         match shown {
             Ok((mut shown, new)) => {
                 shown.insert("new".to_owned(), json!(new));
@@ -361,27 +370,28 @@ pub(super) fn read(
     cx: &Context<'_>,
 ) -> Outcome {
     let (body, list) = inputs(request)?;
-    let history = body
+    let archived = asked::flag(request, "archived")?;
+    let mut whole = body.as_object().cloned().unwrap_or_default();
+    // The history of values is not kept, so only an empty list of it is taken.
+    if whole
         .get("propertiesWithHistory")
-        .and_then(Value::as_array)
-        .is_some_and(|l| !l.is_empty());
-    if history && list.len() > 50 {
-        return Err(Failure::validation(
-            "The maximum number of inputs supported in a batch is 50. Please reduce the number of items and try again",
-        ));
+        .is_some_and(|l| l.is_null() || *l == json!([]))
+    {
+        whole.shift_remove("propertiesWithHistory");
     }
+    asked::keys(&whole, &["inputs", "properties", "idProperty"], "a batch read")?;
     let ids = list.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
-    let id_property = body.get("idProperty").and_then(Value::as_str);
-    let object = account.types.get(name).ok_or_else(Failure::not_found)?;
-    let names = body.get("properties").and_then(Value::as_array);
-    let asked: Vec<String> = match names {
-        Some(names) => names
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        None => objects::asked(None, object.default_properties()),
+    let id_property = match whole.get("idProperty") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.as_str()),
+        Some(_) => {
+            return Err(Failure::validation(
+                "Invalid input JSON: idProperty must be a text",
+            ));
+        }
     };
+    let object = account.types.get(name).ok_or_else(Failure::not_found)?;
+    let asked = objects::wanted(asked::texts(&whole, "properties")?, object);
     let (mut results, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
         let found = objects::find(account, name, &id, id_property);
@@ -390,7 +400,11 @@ pub(super) fn read(
         {
             return Err(failure.clone());
         }
-        match found.ok().and_then(|f| account.live(name, f)) {
+        let record = found.ok().and_then(|id| match archived {
+            true => account.record(name, id).filter(|r| r.archived_ms.is_some()),
+            false => account.live(name, id),
+        });
+        match record {
             Some(record) => {
                 results.push(Value::Object(render::record(
                     account,
@@ -413,7 +427,10 @@ pub(super) fn read(
 /// Tells nothing per item: unknown ids are passed over.
 pub(super) fn archive(account: &mut Account, request: &Request, name: &str, cx: &mut Context<'_>) -> Outcome {
     let (_, list) = inputs(request)?;
-    for id in list.iter().map(id_of).collect::<Result<Vec<_>, _>>()? {
+    let ids = list.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
+    // With no result per item, one locked record refuses the call.
+    objects::free(&ids.iter().map(String::as_str).collect::<Vec<_>>(), cx)?;
+    for id in ids {
         if let Ok(found) = id.parse::<u64>() {
             objects::archive(account, name, found, cx);
         }

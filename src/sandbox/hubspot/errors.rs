@@ -97,7 +97,8 @@ impl Failure {
         Reply::json(self.status, JSON, &Value::Object(body))
     }
 
-    /// The error of one item in a batch answer.
+    /// The error of one item in a batch answer. What a single answer says by its status alone, a lock, an item says
+    /// by its category.
     pub fn item(&self, context: &Value) -> Value {
         let mut merged = context.as_object().cloned().unwrap_or_default();
         if let Some(own) = self.context.as_deref().and_then(Value::as_object) {
@@ -107,10 +108,15 @@ impl Failure {
         }
         let mut item = Map::new();
         item.insert("status".to_owned(), json!("error"));
-        item.insert(
-            "category".to_owned(),
-            json!(self.category.as_deref().unwrap_or("OBJECT_NOT_FOUND")),
-        );
+        let by_status = match self.status {
+            404 => "OBJECT_NOT_FOUND",
+            409 => "CONFLICT",
+            423 => "RECORD_LOCKED",
+            400..=499 => "VALIDATION_ERROR",
+            _ => "INTERNAL_ERROR",
+        };
+        let category = self.category.as_deref().unwrap_or(by_status);
+        item.insert("category".to_owned(), json!(category));
         item.insert("message".to_owned(), json!(self.message));
         if !merged.is_empty() {
             item.insert("context".to_owned(), Value::Object(merged));

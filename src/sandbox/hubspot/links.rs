@@ -46,13 +46,14 @@ fn defined(id: u64) -> Option<(&'static str, &'static str, u64)> {
     })
 }
 
-/// The default type between two object types.
-pub(super) fn default_type(from: &str, to: &str) -> Option<u64> {
-    DEFINED.iter().find_map(|&(there, a, b, back)| match (from, to) {
+/// HubSpot's own types from one object type to another; the first is the default.
+pub(super) fn known_types(from: &str, to: &str) -> Vec<u64> {
+    let fits = |&(there, a, b, back): &(u64, &str, &str, u64)| match (from, to) {
         pair if pair == (a, b) => Some(there),
         pair if pair == (b, a) => Some(back),
         _ => None,
-    })
+    };
+    DEFINED.iter().filter_map(fits).collect()
 }
 
 /// An association asked for, its type checked.

@@ -4,9 +4,11 @@
 //! simulator keeps to one form so that tests stay stable.
 
 mod account;
+mod asked;
 mod associations;
 mod batch;
 mod clash;
+mod defaults;
 pub(crate) mod errors;
 mod limits;
 mod links;
@@ -15,7 +17,9 @@ mod objects;
 mod properties;
 mod render;
 mod schema;
+mod schemas;
 mod search;
+mod search_body;
 mod seed;
 mod validate;
 
@@ -23,7 +27,7 @@ use serde_json::Value;
 
 pub(crate) use account::Account;
 pub use account::HubSpotSettings;
-pub use schema::{ObjectType, Property};
+pub use schema::{Labels, ObjectType, Property, PropertyGroup, PropertyOption};
 
 use self::errors::{Failure, JSON};
 use super::faults::Mods;
@@ -105,11 +109,14 @@ pub(crate) fn place(request: &Request) -> Place {
             [object, ..] => (Some(*object), "other"),
             [] => (None, "other"),
         },
+        ["crm", "v4", "associations", from, _, "labels"] if method == "GET" => (Some(*from), "read"),
         ["crm", "v4", "associations", from, ..] => (Some(*from), "associate"),
         ["crm", "v4", "objects", from, ..] => {
             (Some(*from), if method == "GET" { "read" } else { "associate" })
         }
-        ["crm", "v3", "properties" | "schemas", object, ..] => (Some(*object), "other"),
+        ["crm", "v3", "properties" | "schemas", object, ..]
+        | ["crm", "properties", _, object, ..]
+        | ["crm-object-schemas", _, "schemas", object, ..] => (Some(*object), "other"),
         _ => (None, "other"),
     };
     Place {
@@ -163,7 +170,15 @@ fn route(
         ["crm", "v3", "properties", object, rest @ ..] => {
             properties::route(account, request, object, rest, cx)
         }
-        ["crm", "v3", "schemas", rest @ ..] => properties::schemas(account, request, rest, cx),
+        ["crm", "properties", version, object, rest @ ..] if is_dated(version) => {
+            properties::route(account, request, object, rest, cx)
+        }
+        ["crm" | "crm-object-schemas", "v3", "schemas", rest @ ..] => {
+            schemas::route(account, request, rest, cx)
+        }
+        ["crm-object-schemas", version, "schemas", rest @ ..] if is_dated(version) => {
+            schemas::route(account, request, rest, cx)
+        }
         _ => Err(Failure::not_found()),
     }
 }
@@ -210,6 +225,8 @@ fn objects_route(
     match (request.method.as_str(), rest) {
         ("POST", []) => objects::create(account, request, &name, version, cx),
         ("GET", []) => objects::list(account, request, &name),
+        // Not an id, though it stands where ids do.
+        (_, ["gdpr-delete"]) => Err(Failure::not_found()),
         ("POST", ["search"]) => search::search(account, request, &name, cx),
         ("POST", ["merge"]) => objects::merge(account, request, &name, cx),
         ("POST", ["batch", "create"]) => batch::create(account, request, &name, version, cx),
@@ -219,7 +236,7 @@ fn objects_route(
         ("POST", ["batch", "archive"]) => batch::archive(account, request, &name, cx),
         ("GET", [id]) => objects::read(account, request, &name, id),
         ("PATCH", [id]) => objects::update(account, request, &name, id, cx),
-        ("DELETE", [id]) => Ok(objects::delete(account, &name, id, cx)?),
+        ("DELETE", [id]) => objects::delete(account, request, &name, id, cx),
         (_, [] | [_] | ["batch", "create" | "update" | "upsert" | "read" | "archive"]) => {
             Err(Failure::new(405, "HTTP 405 Method Not Allowed"))
         }

@@ -9,13 +9,16 @@ use super::clash::clash;
 use super::errors::Failure;
 use super::links::{self, Wanted};
 use super::render::{self, Show};
-use super::validate;
 use super::{Context, Outcome, body_object, json_reply};
+use super::{ObjectType, asked, validate};
 use crate::sandbox::json_place::{self, Step};
 use crate::sandbox::ledger::ChangeKind;
 use crate::sandbox::message::{Reply, Request};
 
 /// The properties of an input, as text. `place` is the input's path in the body, for the error's column.
+///
+/// A property of value null is as if it were not there: HubSpot keeps what it has (hubspot-api-nodejs#324), and only
+/// the empty text clears.
 pub(super) fn properties(
     request: &Request,
     input: &Value,
@@ -33,7 +36,7 @@ pub(super) fn properties(
         }
     };
     let mut values = Vec::with_capacity(given.len());
-    for (name, value) in given {
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
         let text = validate::text(value).map_err(|kind| {
             let body = String::from_utf8_lossy(&request.body);
             let mut path = place.to_vec();
@@ -46,6 +49,12 @@ pub(super) fn properties(
         values.push((name.clone(), text));
     }
     Ok(values)
+}
+
+/// The names of the properties that an input gives, those of value null too.
+pub(super) fn names(input: &Value) -> Vec<String> {
+    let given = input.get("properties").and_then(Value::as_object);
+    given.into_iter().flat_map(|map| map.keys().cloned()).collect()
 }
 
 /// Whether this API version enforces administrators' rules.
@@ -68,6 +77,12 @@ pub(super) fn check_new(
     let Some(object) = account.types.get(name) else {
         return Err(Failure::not_found());
     };
+    let unset = validate::unset(object, values);
+    if !unset.is_empty() {
+        let kind = object.legacy_name();
+        let message = format!("Error creating {kind}. Some required properties were not set.");
+        return Err(Failure::validation(message).context(json!({"properties": unset})));
+    }
     let mut problems = validate::check(object, values);
     if enforces_rules(version) {
         problems.extend(validate::missing(object, values));
@@ -88,7 +103,11 @@ pub(super) fn insert(
     cx: &mut Context<'_>,
 ) -> u64 {
     let id = account.take_id(name);
-    let mut properties: BTreeMap<String, String> = values.iter().cloned().collect();
+    let mut properties = BTreeMap::new();
+    if let Some(object) = account.types.get(name) {
+        let kept = |(n, v): &(String, String)| (n.clone(), validate::kept(object, n, v));
+        properties.extend(values.iter().map(kept));
+    }
     computed(account, name, id, &mut properties);
     let record = Record {
         id,
@@ -140,14 +159,13 @@ pub(super) fn create(
     version: &str,
     cx: &mut Context<'_>,
 ) -> Outcome {
+    asked::parameters(request, &[])?;
     let body = body_object(request)?;
     let values = properties(request, &body, &[])?;
     let links = links::wanted(account, request, name, &body, &[])?;
     check_new(account, name, version, &values, false)?;
     links::check_targets(account, &links)?;
-    if cx.mods.locked(&link_ids(&links)).is_some() {
-        return Err(locked());
-    }
+    free(&link_ids(&links), cx)?;
     let id = insert(account, name, &values, &links, cx);
     let (Some(object), Some(record)) = (account.types.get(name), account.record(name, id)) else {
         return Err(Failure::not_found());
@@ -170,6 +188,11 @@ pub(super) fn link_ids(links: &[Wanted]) -> Vec<&str> {
 /// The answer while another write holds the record (about two seconds at HubSpot).
 pub(super) fn locked() -> Failure {
     Failure::new(423, "Locked")
+}
+
+/// Refuses a call that touches a record which another write holds.
+pub(super) fn free(ids: &[&str], cx: &Context<'_>) -> Result<(), Failure> {
+    cx.mods.locked(ids).map_or(Ok(()), |_| Err(locked()))
 }
 
 /// The record a path segment names, by id or by `idProperty`.
@@ -203,9 +226,9 @@ pub(super) fn not_unique(property: &str) -> Failure {
 }
 
 pub(super) fn read(account: &Account, request: &Request, name: &str, id: &str) -> Outcome {
+    asked::parameters(request, &["properties", "archived", "idProperty", "associations"])?;
     let found = find(account, name, id, request.query("idProperty").as_deref())?;
-    let archived = request.query("archived").as_deref() == Some("true");
-    let record = if archived {
+    let record = if asked::flag(request, "archived")? {
         account.record(name, found).filter(|r| r.archived_ms.is_some())
     } else {
         account.live(name, found)
@@ -213,25 +236,59 @@ pub(super) fn read(account: &Account, request: &Request, name: &str, id: &str) -
     let (Some(object), Some(record)) = (account.types.get(name), record) else {
         return Err(Failure::not_found());
     };
-    let asked = asked(
-        request.query("properties").as_deref(),
-        object.default_properties(),
-    );
-    Ok(json_reply(
-        200,
-        &Value::Object(render::record(account, object, record, Show::Asked(&asked))),
-    ))
+    let names = wanted(asked::properties(request), object);
+    let mut shown = render::record(account, object, record, Show::Asked(&names));
+    associations(account, request, name, record.id, &mut shown)?;
+    Ok(json_reply(200, &Value::Object(shown)))
 }
 
-pub(super) fn asked(list: Option<&str>, default: &[&str]) -> Vec<String> {
-    match list {
-        Some(list) => list
-            .split(',')
-            .map(|n| n.trim().to_owned())
-            .filter(|n| !n.is_empty())
-            .collect(),
-        None => default.iter().map(|&n| n.to_owned()).collect(),
+/// Adds the records associated with one that is read: `?associations=companies,deals`.
+fn associations(
+    account: &Account,
+    request: &Request,
+    name: &str,
+    id: u64,
+    shown: &mut Map<String, Value>,
+) -> Result<(), Failure> {
+    let lists = request.query_all("associations");
+    let mut all = Map::new();
+    for word in lists.iter().flat_map(|l| l.split(',')).filter(|w| !w.is_empty()) {
+        let to = account
+            .resolve(word)
+            .ok_or_else(|| Failure::new(400, format!("Unable to infer object type from: {word}")))?;
+        let ends = account
+            .links
+            .iter()
+            .filter(|l| l.from_type == name && l.from == id && l.to_type == to.name);
+        let kind = |l: &super::account::Link| {
+            format!("{}_to_{}", singular(account, name), singular(account, &l.to_type))
+        };
+        let results: Vec<Value> = ends
+            .map(|l| json!({"id": l.to.to_string(), "type": kind(l)}))
+            .collect();
+        if !results.is_empty() {
+            all.insert(to.name.clone(), json!({"results": results}));
+        }
     }
+    if !all.is_empty() {
+        shown.insert("associations".to_owned(), Value::Object(all));
+    }
+    Ok(())
+}
+
+fn singular<'a>(account: &'a Account, name: &'a str) -> &'a str {
+    account.types.get(name).map_or(name, |t| t.singular.as_str())
+}
+
+/// The properties that a read shows: those asked for, else those the object shows of itself.
+pub(super) fn wanted(asked: Option<Vec<String>>, object: &ObjectType) -> Vec<String> {
+    asked.unwrap_or_else(|| {
+        object
+            .default_properties()
+            .iter()
+            .map(|&n| n.to_owned())
+            .collect()
+    })
 }
 
 /// Checks and applies an update; the id of the record that took it (the winner of a merge).
@@ -251,9 +308,7 @@ pub(super) fn change(
         return Err(Failure::not_found());
     };
     let id_text = record.id.to_string();
-    if cx.mods.locked(&[&id_text]).is_some() {
-        return Err(locked());
-    }
+    free(&[&id_text], cx)?;
     let object = account.types.get(name).ok_or_else(Failure::not_found)?;
     let problems = validate::check(object, values);
     if !problems.is_empty() {
@@ -263,7 +318,8 @@ pub(super) fn change(
         return Err(clash.failure(account, name, in_batch));
     }
     for (property, value) in values {
-        record.properties.insert(property.clone(), value.clone());
+        let kept = validate::kept(object, property, value);
+        record.properties.insert(property.clone(), kept);
     }
     record.updated_ms = cx.now_ms;
     let id = record.id;
@@ -279,6 +335,7 @@ pub(super) fn update(
     id: &str,
     cx: &mut Context<'_>,
 ) -> Outcome {
+    asked::parameters(request, &["idProperty"])?;
     let found = find(account, name, id, request.query("idProperty").as_deref())?;
     let body = body_object(request)?;
     let values = properties(request, &body, &[])?;
@@ -288,7 +345,12 @@ pub(super) fn update(
     };
     Ok(json_reply(
         200,
-        &Value::Object(render::record(account, object, record, Show::Written(&values))),
+        &Value::Object(render::record(
+            account,
+            object,
+            record,
+            Show::Written(&names(&body)),
+        )),
     ))
 }
 
@@ -304,31 +366,30 @@ pub(crate) fn archive(account: &mut Account, name: &str, id: u64, cx: &mut Conte
 }
 
 /// Archiving is idempotent: unknown and archived ids answer 204 too.
-pub(super) fn delete(account: &mut Account, name: &str, id: &str, cx: &mut Context<'_>) -> Outcome {
+pub(super) fn delete(
+    account: &mut Account,
+    request: &Request,
+    name: &str,
+    id: &str,
+    cx: &mut Context<'_>,
+) -> Outcome {
+    asked::parameters(request, &[])?;
     let found = find(account, name, id, None)?;
-    if cx.mods.locked(&[id]).is_some() {
-        return Err(locked());
-    }
+    free(&[id], cx)?;
     archive(account, name, found, cx);
     Ok(Reply::empty(204))
 }
 
 pub(super) fn list(account: &Account, request: &Request, name: &str) -> Outcome {
     let object = account.types.get(name).ok_or_else(Failure::not_found)?;
-    let limit = request
-        .query("limit")
-        .and_then(|l| l.parse::<usize>().ok())
-        .unwrap_or(10)
-        .clamp(1, 100);
-    let after = request
-        .query("after")
-        .and_then(|a| a.parse::<u64>().ok())
-        .unwrap_or(0);
-    let archived = request.query("archived").as_deref() == Some("true");
-    let asked = asked(
-        request.query("properties").as_deref(),
-        object.default_properties(),
-    );
+    asked::parameters(
+        request,
+        &["limit", "after", "properties", "archived", "associations"],
+    )?;
+    let limit = asked::limit(request, 10, 100)?;
+    let after = asked::after(request.query("after").as_deref())?.unwrap_or(0);
+    let archived = asked::flag(request, "archived")?;
+    let names = wanted(asked::properties(request), object);
     let fits = |r: &&Record| r.id > after && r.archived_ms.is_some() == archived && r.merged_into.is_none();
     let records = account.table(name).map(|t| &t.records);
     let mut found: Vec<&Record> = records
@@ -339,10 +400,12 @@ pub(super) fn list(account: &Account, request: &Request, name: &str) -> Outcome 
         .collect();
     let more = found.len() > limit;
     found.truncate(limit);
-    let results: Vec<Value> = found
-        .iter()
-        .map(|r| Value::Object(render::record(account, object, r, Show::Asked(&asked))))
-        .collect();
+    let mut results = Vec::with_capacity(found.len());
+    for record in &found {
+        let mut shown = render::record(account, object, record, Show::Asked(&names));
+        associations(account, request, name, record.id, &mut shown)?;
+        results.push(Value::Object(shown));
+    }
     let mut body = json!({"results": results});
     if let Some(last) = found.last().filter(|_| more) {
         body["paging"] = json!({"next": {"after": last.id.to_string()}});
@@ -352,6 +415,7 @@ pub(super) fn list(account: &Account, request: &Request, name: &str) -> Outcome 
 
 /// Merges one record into another: `{"primaryObjectId": "1", "objectIdToMerge": "2"}`.
 pub(super) fn merge(account: &mut Account, request: &Request, name: &str, cx: &mut Context<'_>) -> Outcome {
+    asked::parameters(request, &[])?;
     let body = body_object(request)?;
     let id = |key: &str| {
         body.get(key)
@@ -366,6 +430,7 @@ pub(super) fn merge(account: &mut Account, request: &Request, name: &str, cx: &m
     let Some(mut gone) = account.live(name, loser).cloned() else {
         return Err(Failure::not_found());
     };
+    free(&[&winner.to_string(), &loser.to_string()], cx)?;
     gone.merged_into = Some(winner);
     account.put_record(name, gone);
     let mut values = Map::new();

@@ -1,47 +1,96 @@
-//! Property and object schemas over HTTP.
+//! Properties and their groups over HTTP.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::account::Account;
 use super::errors::Failure;
-use super::schema::{ObjectType, Property};
-use super::{Context, Outcome, body_object, json_reply};
+use super::schema::{self, ObjectType, Property, PropertyGroup, PropertyOption};
+use super::{Context, Outcome, asked, body_object, json_reply};
+use crate::sandbox::clock;
 use crate::sandbox::message::{Reply, Request};
 
-fn show(property: &Property) -> Value {
-    let options: Vec<Value> = property
-        .options
-        .iter()
-        .enumerate()
-        .map(|(order, o)| json!({"label": o, "value": o, "displayOrder": order, "hidden": false}))
-        .collect();
-    json!({
+/// When HubSpot's own properties were made, as far as anyone can see: 2019-08-06.
+const LONG_AGO_MS: i64 = 1_565_059_268_000;
+
+/// The types of a property (HubSpot's guide to properties).
+const TYPES: &[&str] = &[
+    "bool",
+    "date",
+    "datetime",
+    "enumeration",
+    "json",
+    "number",
+    "object_coordinates",
+    "phone_number",
+    "string",
+];
+
+/// What a property is given when it is made or changed.
+const WRITTEN: &[&str] = &[
+    "label",
+    "type",
+    "fieldType",
+    "groupName",
+    "description",
+    "options",
+    "displayOrder",
+    "hidden",
+    "formField",
+];
+
+/// A time of the schema as text; what has none was there from the beginning.
+pub(super) fn time(ms: Option<i64>) -> String {
+    clock::iso(ms.unwrap_or(LONG_AGO_MS))
+}
+
+/// A property as HubSpot's API shows it.
+pub(super) fn show(property: &Property) -> Value {
+    let option = |(order, o): (usize, &PropertyOption)| {
+        json!({
+            "label": o.label,
+            "value": o.value,
+            "description": o.description,
+            "displayOrder": order,
+            "hidden": o.hidden,
+        })
+    };
+    let mut shown = json!({
         "name": property.name,
         "label": property.label,
         "type": property.kind,
         "fieldType": property.field_type,
-        "description": "",
-        "groupName": "sandbox",
-        "options": options,
+        "description": property.description,
+        "groupName": property.group,
+        "options": property.options.iter().enumerate().map(option).collect::<Vec<_>>(),
+        "displayOrder": property.display_order,
         "hasUniqueValue": property.unique,
-        "hidden": false,
+        "hidden": property.hidden,
         "calculated": property.read_only,
-        "formField": !property.read_only,
+        "externalOptions": false,
+        "archived": false,
+        "formField": property.form_field.unwrap_or(!property.read_only),
+        "createdAt": time(property.created_ms),
+        "updatedAt": time(property.updated_ms.or(property.created_ms)),
         "modificationMetadata": {
-            "archivable": !property.read_only,
-            "readOnlyDefinition": property.read_only,
+            "archivable": !property.hubspot_defined && !property.read_only,
+            "readOnlyDefinition": property.hubspot_defined || property.read_only,
+            "readOnlyOptions": false,
             "readOnlyValue": property.read_only,
         },
-    })
+    });
+    if property.hubspot_defined {
+        shown["hubspotDefined"] = json!(true);
+    }
+    shown
 }
 
-/// `/crm/v3/properties/{object}[/{name}]`.
+/// `/crm/v3/properties/{object}[/{name}]` and `/crm/v3/properties/{object}/groups[/{name}]`.
 pub(super) fn route(
     account: &mut Account,
     request: &Request,
     object: &str,
     rest: &[&str],
-    _cx: &Context<'_>,
+    cx: &Context<'_>,
 ) -> Outcome {
     let Some(found) = account.resolve(object) else {
         return Err(Failure::new(
@@ -50,17 +99,25 @@ pub(super) fn route(
         ));
     };
     let name = found.name.clone();
-    match (request.method.as_str(), rest) {
+    let method = request.method.as_str();
+    if let ["groups", rest @ ..] = rest {
+        return groups(account, request, &name, rest);
+    }
+    asked::parameters(request, if method == "GET" { &["archived"] } else { &[] })?;
+    match (method, rest) {
         ("GET", []) => {
-            let list: Vec<Value> = found.properties.values().map(show).collect();
+            // None is kept after its removal.
+            let live = !asked::flag(request, "archived")?;
+            let list: Vec<Value> = found.properties.values().filter(|_| live).map(show).collect();
             Ok(json_reply(200, &json!({"results": list})))
         }
         ("GET", [property]) => {
-            let found = found.properties.get(*property).ok_or_else(Failure::not_found)?;
-            Ok(json_reply(200, &show(found)))
+            let live = !asked::flag(request, "archived")?;
+            let found = found.properties.get(*property).filter(|_| live);
+            Ok(json_reply(200, &show(found.ok_or_else(Failure::not_found)?)))
         }
         ("POST", []) => {
-            let property = read(&body_object(request)?)?;
+            let property = made(found, &body_object(request)?, cx.now_ms)?;
             if found.properties.contains_key(&property.name) {
                 let message = format!("A property named '{}' already exists.", property.name);
                 return Err(Failure::new(409, message).category("OBJECT_ALREADY_EXISTS"));
@@ -70,19 +127,22 @@ pub(super) fn route(
             Ok(json_reply(201, &shown))
         }
         ("PATCH", [property]) => {
-            let old = found
-                .properties
-                .get(*property)
-                .cloned()
-                .ok_or_else(Failure::not_found)?;
-            let mut body = show(&old);
-            for (key, value) in body_object(request)?.as_object().into_iter().flatten() {
-                body[key.as_str()] = value.clone();
+            let old = found.properties.get(*property).cloned();
+            let mut changed = old.ok_or_else(Failure::not_found)?;
+            let body = body_object(request)?;
+            let given = body.as_object().cloned().unwrap_or_default();
+            let before = show(&changed);
+            // A whole property may be sent back, but what cannot change must be as it is.
+            let other = given
+                .iter()
+                .find(|(k, v)| !WRITTEN.contains(&k.as_str()) && before.get(*k) != Some(*v));
+            if let Some((key, _)) = other {
+                return Err(Failure::validation(format!(
+                    "'{key}' of a property cannot be changed"
+                )));
             }
-            let changed = Property {
-                required: old.required,
-                ..read(&body)?
-            };
+            write(found, &mut changed, &given)?;
+            changed.updated_ms = Some(cx.now_ms);
             let shown = show(&changed);
             account.put_property(&name, changed);
             Ok(json_reply(200, &shown))
@@ -99,14 +159,10 @@ pub(super) fn route(
     }
 }
 
-/// A property as HubSpot's API writes it.
-fn read(body: &Value) -> Result<Property, Failure> {
-    let text = |key: &str| {
-        body.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+/// A new property of this object, as HubSpot's API writes it.
+pub(super) fn made(object: &ObjectType, body: &Value, now_ms: i64) -> Result<Property, Failure> {
+    let given = body.as_object().cloned().unwrap_or_default();
+    let text = |key: &str| given.get(key).and_then(Value::as_str).unwrap_or_default();
     let unset: Vec<&str> = ["name", "type", "fieldType"]
         .into_iter()
         .filter(|k| text(k).is_empty())
@@ -118,90 +174,134 @@ fn read(body: &Value) -> Result<Property, Failure> {
         );
         return Err(Failure::validation(message));
     }
-    let options = body
-        .get("options")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    Ok(Property {
-        name: text("name"),
-        label: text("label"),
-        kind: text("type"),
-        field_type: text("fieldType"),
-        options: options
-            .filter_map(|o| o.get("value")?.as_str().map(str::to_owned))
-            .collect(),
+    let mut known = WRITTEN.to_vec();
+    known.extend(["name", "hasUniqueValue", "modificationMetadata"]);
+    asked::keys(&given, &known, "a property")?;
+    let mut property = Property {
         read_only: body.pointer("/modificationMetadata/readOnlyValue") == Some(&Value::Bool(true)),
-        unique: body.get("hasUniqueValue") == Some(&Value::Bool(true)),
-        required: false,
-    })
+        unique: given.get("hasUniqueValue") == Some(&Value::Bool(true)),
+        created_ms: Some(now_ms),
+        ..schema::property(text("name"), text("type"), false)
+    };
+    write(object, &mut property, &given)?;
+    property.complete(&object.first_group());
+    Ok(property)
 }
 
-fn show_type(object: &ObjectType) -> Value {
-    let required: Vec<&str> = object
-        .properties
-        .values()
-        .filter(|p| p.required)
-        .map(|p| p.name.as_str())
-        .collect();
+/// Sets what a body gives.
+fn write(object: &ObjectType, property: &mut Property, given: &Map<String, Value>) -> Result<(), Failure> {
+    let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::to_owned);
+    let flag = |key: &str| given.get(key).and_then(Value::as_bool);
+    if let Some(kind) = text("type") {
+        if !TYPES.contains(&kind.as_str()) {
+            let message = format!("'{kind}' is not a type of property: [{}]", TYPES.join(", "));
+            return Err(Failure::validation(message));
+        }
+        property.kind = kind;
+    }
+    if let Some(group) = text("groupName") {
+        if !object.groups.contains_key(&group) {
+            return Err(Failure::validation(format!(
+                "Property group '{group}' does not exist"
+            )));
+        }
+        property.group = group;
+    }
+    property.label = text("label").unwrap_or_else(|| property.label.clone());
+    property.field_type = text("fieldType").unwrap_or_else(|| property.field_type.clone());
+    property.description = text("description").unwrap_or_else(|| property.description.clone());
+    property.hidden = flag("hidden").unwrap_or(property.hidden);
+    property.form_field = flag("formField").or(property.form_field);
+    let order = given.get("displayOrder").and_then(Value::as_i64);
+    property.display_order = order.unwrap_or(property.display_order);
+    if let Some(options) = given.get("options").and_then(Value::as_array) {
+        let read = |o: &Value| {
+            PropertyOption::read(o).ok_or_else(|| {
+                Failure::validation("Invalid input JSON: an option must have a label and a value")
+            })
+        };
+        property.options = options.iter().map(read).collect::<Result<_, _>>()?;
+    }
+    Ok(())
+}
+
+fn show_group(group: &PropertyGroup) -> Value {
     json!({
-        "name": object.name,
-        "fullyQualifiedName": object.name,
-        "objectTypeId": object.type_id,
-        "labels": {"singular": object.title(), "plural": object.name},
-        "requiredProperties": required,
-        "properties": object.properties.values().map(show).collect::<Vec<_>>(),
+        "name": group.name,
+        "label": group.label,
+        "displayOrder": group.display_order,
         "archived": false,
     })
 }
 
-/// `/crm/v3/schemas[/{object}]`: custom objects.
-pub(super) fn schemas(account: &mut Account, request: &Request, rest: &[&str], _cx: &Context<'_>) -> Outcome {
-    match (request.method.as_str(), rest) {
+fn groups(account: &mut Account, request: &Request, name: &str, rest: &[&str]) -> Outcome {
+    asked::parameters(request, &[])?;
+    let found = account.types.get_mut(name).ok_or_else(Failure::not_found)?;
+    let (status, shown) = match (request.method.as_str(), rest) {
         ("GET", []) => {
-            let custom = account.types.values().filter(|t| t.type_id.starts_with("2-"));
-            Ok(json_reply(
-                200,
-                &json!({"results": custom.map(show_type).collect::<Vec<_>>()}),
-            ))
+            let list: Vec<Value> = found.groups.values().map(show_group).collect();
+            return Ok(json_reply(200, &json!({"results": list})));
         }
-        ("GET", [object]) => account
-            .resolve(object)
-            .map(|t| json_reply(200, &show_type(t)))
-            .ok_or_else(Failure::not_found),
+        ("GET", [group]) => {
+            let group = found.groups.get(*group).ok_or_else(Failure::not_found)?;
+            return Ok(json_reply(200, &show_group(group)));
+        }
         ("POST", []) => {
             let body = body_object(request)?;
-            let Some(short) = body.get("name").and_then(Value::as_str).filter(|n| !n.is_empty()) else {
+            let given = body.as_object().cloned().unwrap_or_default();
+            asked::keys(&given, &["name", "label", "displayOrder"], "a property group")?;
+            let text = |key: &str| {
+                given
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let (name, label) = (text("name"), text("label"));
+            if name.is_empty() || label.is_empty() {
                 return Err(Failure::validation(
-                    "Invalid input JSON: Some required fields were not set: [name]",
+                    "Invalid input JSON: Some required fields were not set: [name, label]",
                 ));
-            };
-            let name = format!("p{}_{short}", account.settings.hub_id);
-            if account.resolve(&name).is_some() {
-                return Err(Failure::new(409, "Object type already exists").category("OBJECT_ALREADY_EXISTS"));
             }
-            let mut object = ObjectType {
-                name: name.clone(),
-                type_id: String::new(),
-                singular: short.to_owned(),
-                properties: std::collections::BTreeMap::new(),
-            };
-            for property in body
-                .get("properties")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
-                let property = read(property)?;
-                object.properties.insert(property.name.clone(), property);
+            if found.groups.contains_key(&name) {
+                let message = format!("A property group named '{name}' already exists.");
+                return Err(Failure::new(409, message).category("OBJECT_ALREADY_EXISTS"));
             }
-            account.put_type(object);
-            account
-                .resolve(&name)
-                .map(|t| json_reply(201, &show_type(t)))
-                .ok_or_else(Failure::not_found)
+            let order = given.get("displayOrder").and_then(Value::as_i64);
+            let group = PropertyGroup {
+                name,
+                label,
+                display_order: order.unwrap_or(-1),
+            };
+            let shown = show_group(&group);
+            found.groups.insert(group.name.clone(), group);
+            (201, shown)
         }
-        (_, [] | [_]) => Err(Failure::new(405, "HTTP 405 Method Not Allowed")),
-        _ => Err(Failure::not_found()),
-    }
+        ("PATCH", [group]) => {
+            let group = found.groups.get_mut(*group).ok_or_else(Failure::not_found)?;
+            let body = body_object(request)?;
+            let given = body.as_object().cloned().unwrap_or_default();
+            asked::keys(&given, &["label", "displayOrder"], "a property group")?;
+            if let Some(label) = given.get("label").and_then(Value::as_str) {
+                label.clone_into(&mut group.label);
+            }
+            let order = given.get("displayOrder").and_then(Value::as_i64);
+            group.display_order = order.unwrap_or(group.display_order);
+            (200, show_group(group))
+        }
+        ("DELETE", [group]) => {
+            if found.properties.values().any(|p| p.group == *group) {
+                return Err(Failure::validation(format!(
+                    "The property group '{group}' still has properties"
+                )));
+            }
+            found.groups.remove(*group);
+            account.keep_meta();
+            return Ok(Reply::empty(204));
+        }
+        (_, [] | [_]) => return Err(Failure::new(405, "HTTP 405 Method Not Allowed")),
+        _ => return Err(Failure::not_found()),
+    };
+    account.keep_meta();
+    Ok(json_reply(status, &shown))
 }

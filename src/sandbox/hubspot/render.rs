@@ -15,16 +15,16 @@ pub(super) enum Show<'a> {
     All,
     /// These, each null when unset (and left out when the object has none of that name).
     Asked(&'a [String]),
-    /// These written ones.
-    Written(&'a [(String, String)]),
+    /// These, which a write named, as they are kept now.
+    Written(&'a [String]),
 }
 
 /// The record as JSON. Id, creation and modification time are always among the properties.
-pub(super) fn record(
+pub(super) fn record<'a>(
     account: &Account,
     object: &ObjectType,
-    record: &Record,
-    show: Show<'_>,
+    record: &'a Record,
+    show: Show<'a>,
 ) -> Map<String, Value> {
     let mut shown: BTreeMap<&str, Value> = BTreeMap::new();
     match show {
@@ -35,8 +35,9 @@ pub(super) fn record(
                 shown.insert(name, value.map_or(Value::Null, |v| json!(v)));
             }
         }
-        Show::Written(values) => {
-            shown.extend(values.iter().map(|(k, v)| (k.as_str(), json!(v))));
+        Show::Written(names) => {
+            let held = |name: &'a String| Some((name.as_str(), json!(record.properties.get(name)?)));
+            shown.extend(names.iter().filter_map(held));
         }
     }
     let id = record.id.to_string();

@@ -1,4 +1,7 @@
-//! Search: filter groups (any of them) of filters (all of them). Its index may lag behind the writes.
+//! Search: words, filter groups (any of them) of filters (all of them), one sort. Its index may lag behind the writes.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
@@ -6,137 +9,137 @@ use super::account::{Account, Record};
 use super::errors::Failure;
 use super::objects;
 use super::render::{self, Show};
-use super::{Context, Outcome, body_object, json_reply};
+use super::schema::ObjectType;
+use super::search_body::{self, Filter, Test, tokens};
+use super::{Context, Outcome, asked, body_object, json_reply, validate};
+use crate::sandbox::clock;
 use crate::sandbox::message::Request;
 
 pub(super) fn search(account: &Account, request: &Request, name: &str, cx: &Context<'_>) -> Outcome {
+    asked::parameters(request, &[])?;
     let body = body_object(request)?;
     let object = account.types.get(name).ok_or_else(Failure::not_found)?;
-    let groups = body
-        .get("filterGroups")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    for filter in groups
-        .iter()
-        .filter_map(|g| g.get("filters")?.as_array())
-        .flatten()
-    {
-        let property = filter
-            .get("propertyName")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if !object.properties.contains_key(property) {
-            let message =
-                format!("There was a problem with the request: Property '{property}' does not exist");
-            return Err(Failure::validation(message));
-        }
-    }
-    let limit = body
-        .get("limit")
-        .and_then(Value::as_u64)
-        .unwrap_or(10)
-        .clamp(1, 200);
-    let after = match body.get("after") {
-        Some(Value::String(after)) => after.parse().unwrap_or(0),
-        Some(Value::Number(after)) => after.as_u64().unwrap_or(0),
-        _ => 0,
-    };
+    let search = search_body::read(object, &body.as_object().cloned().unwrap_or_default())?;
     let visible_until = cx.now_ms.saturating_sub(cx.mods.lag_ms());
     let lagging = cx.mods.lag_ms() > 0;
     let fits = |record: &&Record| {
         record.archived_ms.is_none()
             && record.merged_into.is_none()
             && (!lagging || record.created_ms <= visible_until)
-            && (groups.is_empty() || groups.iter().any(|g| in_group(record, g)))
+            && has_words(object, record, &search.words)
+            && (search.groups.is_empty()
+                || search
+                    .groups
+                    .iter()
+                    .any(|g| g.iter().all(|f| passes(object, record, f))))
     };
     let records = account.table(name).map(|t| &t.records);
-    let found: Vec<&Record> = records
+    let mut found: Vec<&Record> = records
         .into_iter()
         .flat_map(|r| r.values())
         .filter(fits)
         .collect();
-    let names = body.get("properties").and_then(Value::as_array);
-    let asked: Vec<String> = match names {
-        Some(names) => names
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        None => objects::asked(None, object.default_properties()),
-    };
-    let (skip, take) = (
-        usize::try_from(after).unwrap_or(usize::MAX),
-        usize::try_from(limit).unwrap_or(10),
-    );
+    if let Some((property, descending)) = &search.sort {
+        found.sort_by(|a, b| sorted(object, property, *descending, a, b));
+    }
+    let names = objects::wanted(search.properties, object);
     let results: Vec<Value> = found
         .iter()
-        .skip(skip)
-        .take(take)
-        .map(|r| Value::Object(render::record(account, object, r, Show::Asked(&asked))))
+        .skip(search.after)
+        .take(search.limit)
+        .map(|r| Value::Object(render::record(account, object, r, Show::Asked(&names))))
         .collect();
     let mut answer = json!({"total": found.len(), "results": results});
-    if skip.saturating_add(take) < found.len() {
-        answer["paging"] = json!({"next": {"after": (skip + take).to_string()}});
+    let end = search.after + search.limit;
+    if end < found.len() && search.limit > 0 {
+        answer["paging"] = json!({"next": {"after": end.to_string()}});
     }
     Ok(json_reply(200, &answer))
 }
 
-fn in_group(record: &Record, group: &Value) -> bool {
-    group
-        .get("filters")
-        .and_then(Value::as_array)
-        .is_some_and(|filters| filters.iter().all(|f| in_filter(record, f)))
+/// A record's value of a property, the system's own too; `None` when it is empty.
+fn value_of<'a>(object: &ObjectType, record: &'a Record, property: &str) -> Option<Cow<'a, str>> {
+    let own = record.properties.get(property).filter(|v| !v.is_empty());
+    match (property, own) {
+        (_, Some(value)) => Some(Cow::Borrowed(value)),
+        ("hs_object_id", None) => Some(Cow::Owned(record.id.to_string())),
+        ("createdate", None) => Some(Cow::Owned(clock::iso(record.created_ms))),
+        (name, None) if name == object.modified_property() => Some(Cow::Owned(clock::iso(record.updated_ms))),
+        _ => None,
+    }
 }
 
-fn in_filter(record: &Record, filter: &Value) -> bool {
-    let text = |key: &str| {
-        filter
-            .get(key)
-            .and_then(|v| super::validate::text(v).ok())
-            .unwrap_or_default()
+/// Whether each word begins a part of one of the searchable properties.
+fn has_words(object: &ObjectType, record: &Record, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let searchable = object.searchable();
+    let parts: Vec<String> = searchable
+        .iter()
+        .filter_map(|name| record.properties.get(*name))
+        .flat_map(|value| tokens(value))
+        .collect();
+    words
+        .iter()
+        .all(|word| parts.iter().any(|part| part.starts_with(word)))
+}
+
+enum Measure {
+    Time(i64),
+    Number(f64),
+}
+
+/// The order of two values of a property: numbers and times by what they mean, all else as text.
+fn order(object: &ObjectType, property: &str, a: &str, b: &str) -> Ordering {
+    let measure = |text: &str| match object.properties.get(property).map(|p| p.kind.as_str()) {
+        Some("date" | "datetime") => validate::moment(text).map(Measure::Time),
+        Some("number") => text.parse().ok().map(Measure::Number),
+        _ => None,
     };
-    let property = text("propertyName");
-    let id = record.id.to_string();
-    let have = match property.as_str() {
-        "hs_object_id" => Some(id.as_str()),
-        name => record
-            .properties
-            .get(name)
-            .map(String::as_str)
-            .filter(|v| !v.is_empty()),
-    };
-    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-    let order = |b: &str| -> Option<std::cmp::Ordering> {
-        let a = have?;
-        match (a.parse::<f64>(), b.parse::<f64>()) {
-            (Ok(a), Ok(b)) => a.partial_cmp(&b),
-            _ => Some(a.cmp(b)),
+    match (measure(a), measure(b)) {
+        (Some(Measure::Time(a)), Some(Measure::Time(b))) => a.cmp(&b),
+        (Some(Measure::Number(a)), Some(Measure::Number(b))) => a.total_cmp(&b),
+        (None, None) => a.to_lowercase().cmp(&b.to_lowercase()),
+        // What is put in place by hand may be neither: it follows the others, so that the order stays one.
+        (a, b) => a.is_none().cmp(&b.is_none()),
+    }
+}
+
+/// Records without a value come last, whatever the direction; those of one value keep their order.
+fn sorted(object: &ObjectType, property: &str, descending: bool, a: &Record, b: &Record) -> Ordering {
+    match (value_of(object, a, property), value_of(object, b, property)) {
+        (Some(a), Some(b)) => {
+            let order = order(object, property, &a, &b);
+            if descending { order.reverse() } else { order }
         }
+        (a, b) => a.is_none().cmp(&b.is_none()),
+    }
+}
+
+fn passes(object: &ObjectType, record: &Record, filter: &Filter) -> bool {
+    let have = value_of(object, record, &filter.property);
+    let compared = |wanted: &str| Some(order(object, &filter.property, have.as_deref()?, wanted));
+    let is = |wanted: &String| compared(wanted).is_some_and(Ordering::is_eq);
+    let has = |token: &str| {
+        let token = token.trim_matches('*').to_lowercase();
+        have.as_ref().is_some_and(|h| h.to_lowercase().contains(&token))
     };
-    let value = text("value");
-    let listed = || {
-        let values = filter.get("values").and_then(Value::as_array);
-        values
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .any(|v| have.is_some_and(|h| same(h, v)))
-    };
-    match text("operator").as_str() {
-        "EQ" => have.is_some_and(|h| same(h, &value)),
-        "NEQ" => have.is_none_or(|h| !same(h, &value)),
-        "IN" => listed(),
-        "NOT_IN" => !listed(),
-        "HAS_PROPERTY" => have.is_some(),
-        "NOT_HAS_PROPERTY" => have.is_none(),
-        "CONTAINS_TOKEN" => {
-            have.is_some_and(|h| h.to_lowercase().contains(&value.trim_matches('*').to_lowercase()))
+    match &filter.test {
+        Test::Is(wanted) => is(wanted),
+        Test::IsNot(wanted) => !is(wanted),
+        Test::In(list) => list.iter().any(is),
+        Test::NotIn(list) => !list.iter().any(is),
+        Test::Set => have.is_some(),
+        Test::Unset => have.is_none(),
+        Test::HasToken(token) => has(token),
+        Test::LacksToken(token) => !has(token),
+        Test::Less(wanted) => compared(wanted).is_some_and(Ordering::is_lt),
+        Test::AtMost(wanted) => compared(wanted).is_some_and(Ordering::is_le),
+        Test::More(wanted) => compared(wanted).is_some_and(Ordering::is_gt),
+        Test::AtLeast(wanted) => compared(wanted).is_some_and(Ordering::is_ge),
+        Test::Between(low, high) => {
+            compared(low).is_some_and(Ordering::is_ge) && compared(high).is_some_and(Ordering::is_le)
         }
-        "GT" => order(&value).is_some_and(std::cmp::Ordering::is_gt),
-        "GTE" => order(&value).is_some_and(std::cmp::Ordering::is_ge),
-        "LT" => order(&value).is_some_and(std::cmp::Ordering::is_lt),
-        "LTE" => order(&value).is_some_and(std::cmp::Ordering::is_le),
-        _ => false,
     }
 }

@@ -89,8 +89,9 @@ fn check_value(object: &ObjectType, property: &Property, value: &str) -> Option<
             };
             let bad = parts
                 .into_iter()
-                .find(|p| !property.options.iter().any(|o| o == p))?;
-            Some(not_an_option(name, bad, &property.options.join(", ")))
+                .find(|p| !property.options.iter().any(|o| o.value == *p))?;
+            let options: Vec<&str> = property.options.iter().map(|o| o.value.as_str()).collect();
+            Some(not_an_option(name, bad, &options.join(", ")))
         }
         "date" => check_date(name, value),
         "datetime"
@@ -104,6 +105,28 @@ fn check_value(object: &ObjectType, property: &Property, value: &str) -> Option<
         }
         _ => None,
     }
+}
+
+/// A checked value as HubSpot keeps and answers it: a datetime in ISO 8601, whatever form it came in, and a date as
+/// its day.
+pub(super) fn kept(object: &ObjectType, name: &str, value: &str) -> String {
+    let kind = object.properties.get(name).map_or("", |p| p.kind.as_str());
+    match (kind, moment(value)) {
+        ("datetime", Some(ms)) => clock::iso(ms),
+        ("date", Some(ms)) => clock::iso(ms).chars().take(10).collect(),
+        _ => value.to_owned(),
+    }
+}
+
+/// The time a date or datetime stands for, in milliseconds since 1970; a day is its midnight (UTC).
+pub(super) fn moment(value: &str) -> Option<i64> {
+    if let Ok(ms) = value.parse::<i64>() {
+        return Some(ms);
+    }
+    if is_day(value) {
+        return clock::parse_iso(&format!("{value}T00:00:00Z"));
+    }
+    clock::parse_iso(value)
 }
 
 fn not_an_option(name: &str, value: &str, options: &str) -> Problem {
@@ -192,6 +215,13 @@ pub(crate) fn missing(object: &ObjectType, values: &[(String, String)]) -> Vec<P
         .collect()
 }
 
+/// Properties that the schema demands and the record would be without.
+pub(super) fn unset<'a>(object: &'a ObjectType, values: &[(String, String)]) -> Vec<&'a str> {
+    let given = |name: &String| values.iter().any(|(n, v)| n == name && !v.is_empty());
+    let demanded = object.required_properties.iter();
+    demanded.filter(|name| !given(name)).map(String::as_str).collect()
+}
+
 /// The text `Property values were not valid: […]` and the `errors[]` beside it.
 ///
 /// The long form, with the portal's id and a localised text, is what a single create with one unknown
@@ -236,6 +266,27 @@ mod tests {
         for bad in ["1,200", "abc", "1.", "1e", "--1", "."] {
             assert!(!is_number(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn times_are_kept_in_one_form() {
+        let mut object = ObjectType::named("x");
+        for (name, kind) in [("at", "datetime"), ("day", "date"), ("text", "string")] {
+            let made = super::super::schema::property(name, kind, false);
+            object.properties.insert(name.to_owned(), made);
+        }
+        for given in [
+            "1790000000123",
+            "2026-09-21T14:13:20.123Z",
+            "2026-09-21T16:13:20.123+02:00",
+        ] {
+            assert_eq!(kept(&object, "at", given), "2026-09-21T14:13:20.123Z", "{given}");
+        }
+        assert_eq!(kept(&object, "at", "2026-09-21"), "2026-09-21T00:00:00.000Z");
+        assert_eq!(kept(&object, "day", "1789948800000"), "2026-09-21");
+        assert_eq!(kept(&object, "day", "2026-09-21"), "2026-09-21");
+        assert_eq!(kept(&object, "text", "1790000000123"), "1790000000123");
+        assert_eq!(kept(&object, "at", ""), "");
     }
 
     #[test]

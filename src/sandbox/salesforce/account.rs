@@ -96,6 +96,22 @@ impl Table {
     }
 }
 
+/// What a query found, for its further pages.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    /// The object's own name.
+    pub object: String,
+    /// The fields asked for.
+    pub fields: Vec<String>,
+    /// The numbers of the records, in the order of the answer.
+    pub rows: Vec<u64>,
+    /// How many rows a page has.
+    pub batch: usize,
+}
+
+/// How many queries may be open at once; a new one closes the oldest (Salesforce's limit per user).
+const MAX_CURSORS: usize = 10;
+
 /// Values compare without regard to case.
 pub(crate) fn key(value: &Value) -> String {
     value
@@ -117,6 +133,8 @@ pub(crate) struct Account {
     pub schema_ms: i64,
     next_number: u64,
     queued_ids: HashMap<String, VecDeque<String>>,
+    cursors: VecDeque<(String, Cursor)>,
+    next_cursor: u64,
     seed: u64,
     journaled: bool,
     dirty: Vec<Line>,
@@ -138,6 +156,8 @@ impl Account {
             schema_ms: 0,
             next_number: 1,
             queued_ids: HashMap::new(),
+            cursors: VecDeque::new(),
+            next_cursor: 1,
             seed,
             journaled,
             dirty: Vec::new(),
@@ -261,6 +281,22 @@ impl Account {
         let id = queued
             .unwrap_or_else(|| ids::generate(&object.key_prefix, self.seed % 100_000_000_000_000 + number));
         (number, id)
+    }
+
+    /// Keeps what a query found; the locator of its further pages. Not in the journal: a restart closes all queries.
+    pub fn keep_cursor(&mut self, cursor: Cursor) -> String {
+        let locator = ids::generate("01g", self.seed % 100_000_000_000_000 + self.next_cursor);
+        self.next_cursor += 1;
+        self.cursors.push_back((locator.clone(), cursor));
+        if self.cursors.len() > MAX_CURSORS {
+            self.cursors.pop_front();
+        }
+        locator
+    }
+
+    /// What the query of this locator found.
+    pub fn cursor(&self, locator: &str) -> Option<&Cursor> {
+        self.cursors.iter().find(|(l, _)| l == locator).map(|(_, c)| c)
     }
 
     pub fn table(&self, object: &str) -> Option<&Table> {

@@ -9,7 +9,7 @@ use super::ids::{self, Parsed};
 use super::records;
 use super::schema::Object;
 use super::sobjects;
-use super::{Call, Context, Outcome, body_of, object_of};
+use super::{Call, Context, Outcome, asked, body_of, object_of};
 use crate::sandbox::json_place::Step;
 use crate::sandbox::message::{Reply, Request};
 
@@ -25,6 +25,12 @@ pub(super) fn route(
     call: &Call<'_>,
     cx: &mut Context<'_>,
 ) -> Outcome {
+    let known: &[&str] = match (method, rest) {
+        ("DELETE", []) => &["ids", "allOrNone"],
+        ("GET", [_]) => &["ids", "fields"],
+        _ => &[],
+    };
+    asked::parameters(request, known)?;
     match (method, rest) {
         ("POST", []) => write(account, request, Verb::Create, call, cx),
         ("PATCH", []) => write(account, request, Verb::Update, call, cx),
@@ -289,6 +295,14 @@ fn retrieve(account: &Account, request: &Request, method: &str, name: &str, call
         (split(request.query("ids")), split(request.query("fields")))
     } else {
         let body = body_of(request)?;
+        let unknown = body
+            .as_object()
+            .and_then(|b| b.keys().find(|k| !matches!(k.as_str(), "ids" | "fields")));
+        if let Some(key) = unknown {
+            let message =
+                format!("'{key}' is not one of ids and fields, or the sandbox does not simulate it");
+            return Err(Fault::new(400, "JSON_PARSER_ERROR", message));
+        }
         let words = |key: &str| -> Vec<String> {
             let list = body.get(key).and_then(Value::as_array);
             list.into_iter()

@@ -26,12 +26,13 @@ pub(crate) enum Parsed {
 }
 
 /// Reads an id of 15 or 18 characters. The suffix restores the case of the letters, so that the long form
-/// may come in any case; a suffix that marks a digit as a capital belongs to no id.
+/// may come in any case; a suffix that marks a digit as a capital belongs to no id. Ids begin with a digit, those of
+/// custom objects with `a` and a digit.
 pub(crate) fn parse(text: &str) -> Parsed {
     let bytes = text.as_bytes();
     if !matches!(bytes.len(), 15 | 18)
         || !bytes.iter().all(u8::is_ascii_alphanumeric)
-        || !bytes[0].is_ascii_digit()
+        || !(bytes[0].is_ascii_digit() || matches!(bytes[0], b'a' | b'A') && bytes[1].is_ascii_digit())
     {
         return Parsed::NoId;
     }
@@ -99,6 +100,7 @@ mod tests {
     fn a_suffix_that_marks_a_digit_is_malformed() {
         assert_eq!(parse("003Hs00002AbCdB000"), Parsed::Malformed);
         assert_eq!(parse("abc"), Parsed::NoId);
+        assert_eq!(parse("accountNumber15"), Parsed::NoId);
         assert_eq!(parse("ööööööööö"), Parsed::NoId);
     }
 
@@ -107,5 +109,8 @@ mod tests {
         let (a, b) = (generate("003", 61), generate("003", 62));
         assert_ne!(a, b);
         assert_eq!(parse(&a), Parsed::Id(a.clone()));
+        let custom = generate("a00", 7);
+        assert_eq!(parse(&custom), Parsed::Id(custom.clone()));
+        assert_eq!(parse(&custom.to_ascii_uppercase()), Parsed::Id(custom.clone()));
     }
 }

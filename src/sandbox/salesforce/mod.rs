@@ -4,6 +4,8 @@
 //! simulator keeps to one form so that tests stay stable.
 
 mod account;
+mod asked;
+mod changes;
 mod check;
 mod collections;
 mod control;
@@ -16,6 +18,7 @@ mod records;
 mod schema;
 mod settings;
 mod sobjects;
+mod soql;
 
 use std::sync::Arc;
 
@@ -131,7 +134,7 @@ pub(crate) fn place(request: &Request) -> Place {
         ["services", "data", _, "composite", "sobjects"] => (first_type(), by_method(&method)),
         ["services", "data", _, "composite", "sobjects", name] => (Some((*name).to_owned()), "read"),
         ["services", "data", _, "composite", "sobjects", name, _] => (Some((*name).to_owned()), "upsert"),
-        ["services", "data", _, "query" | "queryAll"] => (None, "search"),
+        ["services", "data", _, "query" | "queryAll", ..] => (None, "search"),
         _ => (None, "other"),
     };
     Place { object, action }
@@ -247,9 +250,14 @@ fn route(account: &mut Account, request: &Request, cx: &mut Context<'_>) -> Outc
         ["composite", "sobjects", rest @ ..] => {
             collections::route(account, request, &method, rest, &call, cx)
         }
+        ["query" | "queryAll"] | ["query" | "queryAll", _] if method != "GET" => {
+            Err(sobjects::not_allowed(&method, "GET"))
+        }
         ["query"] => query::query(account, request, false, &call, cx),
         ["queryAll"] => query::query(account, request, true, &call, cx),
+        ["query" | "queryAll", locator] => query::more(account, request, locator, &call),
         ["limits"] => {
+            asked::parameters(request, &[])?;
             let left = account.settings.daily.saturating_sub(account.used.1);
             let body = json!({"DailyApiRequests": {"Max": account.settings.daily, "Remaining": left}});
             Ok(Reply::json(200, JSON, &body))

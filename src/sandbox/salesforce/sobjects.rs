@@ -9,7 +9,7 @@ use super::errors::{Fault, JSON};
 use super::ids;
 use super::records;
 use super::schema::{Field, Object};
-use super::{Call, Context, Outcome, object_of, record_body};
+use super::{Call, Context, Outcome, asked, changes, object_of, record_body};
 use crate::sandbox::clock;
 use crate::sandbox::message::{Reply, Request};
 
@@ -21,6 +21,14 @@ pub(super) fn route(
     call: &Call<'_>,
     cx: &mut Context<'_>,
 ) -> Outcome {
+    let reads = matches!(method, "GET" | "HEAD");
+    let known: &[&str] = match rest {
+        [_, "updated" | "deleted"] if reads => &["start", "end"],
+        [_, "describe"] => &[],
+        [_, _] | [_, _, _] if reads => &["fields"],
+        _ => &[],
+    };
+    asked::parameters(request, known)?;
     match (method, rest) {
         ("GET" | "HEAD", []) => Ok(list(account, call)),
         ("POST", [name]) => create(account, request, name, call, cx),
@@ -33,6 +41,13 @@ pub(super) fn route(
         }
         (_, [_]) => Err(not_allowed(method, "HEAD,GET,POST")),
         ("GET" | "HEAD", [name, "describe"]) => describe(account, request, name, call),
+        ("GET" | "HEAD", [name, "updated"]) => changes::changes(account, request, name, false, cx),
+        ("GET" | "HEAD", [name, "deleted"]) => changes::changes(account, request, name, true, cx),
+        // Resources of Salesforce beside records, which would be taken for names of external ids.
+        (_, [name, word, ..]) if is_absent(word, rest.len()) => {
+            object_of(account, name)?;
+            Err(Fault::not_found())
+        }
         ("PATCH", [name, id]) => update(account, request, name, id, call, cx),
         ("DELETE", [name, id]) => {
             let object = object_of(account, name)?;
@@ -69,6 +84,17 @@ pub(super) fn route(
         }
         (_, [_, _, _]) => Err(not_allowed(method, "DELETE,GET,HEAD,PATCH,POST")),
         _ => Err(Fault::not_found()),
+    }
+}
+
+/// Whether the word after an object names something that is not simulated.
+fn is_absent(word: &str, depth: usize) -> bool {
+    match word {
+        "describe" | "updated" | "deleted" => depth > 2,
+        "listviews" | "quickActions" | "defaultValues" | "relevantItems" | "namedLayouts"
+        | "approvalLayouts" | "compactLayouts" | "layouts" => true,
+        // `/{id}/{relationship}` and `/{id}/{blob field}`.
+        word => depth > 2 && !matches!(ids::parse(word), ids::Parsed::NoId),
     }
 }
 

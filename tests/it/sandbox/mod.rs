@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod compare;
 mod faults;
+mod honest;
 mod provider;
 mod recorded;
 mod scenarios;

@@ -214,9 +214,17 @@ async fn associations_are_made_read_and_removed() {
     let company = made(&client, &companies, json!({"properties": {"name": "N"}})).await;
     let base = format!("{}/crm/v4/objects", sandbox.hubspot_url());
     let put = format!("{base}/contacts/{contact}/associations/default/companies/{company}");
+    let made = client.send("PUT", &put, None).await.expect("an answer");
+    let (shown, ends) = (
+        made.json(),
+        json!({"from": {"id": contact}, "to": {"id": company}}),
+    );
+    assert_eq!((made.status, &shown["status"]), (200, &json!("COMPLETE")));
+    assert_eq!(shown["results"][0]["from"], ends["from"]);
+    assert_eq!(shown["results"][0]["to"], ends["to"]);
     assert_eq!(
-        client.send("PUT", &put, None).await.expect("an answer").status,
-        201
+        shown["results"][0]["associationSpec"],
+        json!({"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279})
     );
     let back = format!("{base}/companies/{company}/associations/contacts");
     let read = client.get(&back).await.expect("an answer").json();

@@ -185,20 +185,23 @@ async fn accounts_see_only_their_own_records() {
 #[tokio::test]
 async fn the_ledger_keeps_what_was_received_and_hides_the_token() {
     let sandbox = start(Options::default()).await;
+    let made = json!({"properties": {"email": "a@b.co"}});
+    let made = Client::new("acme").post(&contacts(&sandbox), &made).await;
+    assert_eq!(made.expect("an answer").status, 201);
     let body = "{ \"properties\": {\"email\":\"a@b.co\",  \"phone\": 12345678901234567890} }";
     let request = super::http()
-        .post(format!("{}?x=%2F", contacts(&sandbox)))
+        .patch(format!("{}/a%40b.co?idProperty=%65mail", contacts(&sandbox)))
         .bearer_auth("test-acme")
         .header("content-type", "application/json")
         .header("x-mark", "kept")
         .body(body);
-    assert_eq!(super::finish(request).await.expect("an answer").status, 201);
-    let entry = sandbox.ledger().remove(0);
+    assert_eq!(super::finish(request).await.expect("an answer").status, 200);
+    let entry = sandbox.ledger().remove(1);
     assert_eq!(
         (entry.body.as_str(), entry.path.as_str()),
-        (body, "/crm/v3/objects/contacts?x=%2F")
+        (body, "/crm/v3/objects/contacts/a%40b.co?idProperty=%65mail")
     );
-    assert_eq!(entry.status, LedgerStatus::Answered(201));
+    assert_eq!(entry.status, LedgerStatus::Answered(200));
     let header = |name: &str| {
         entry
             .headers
