@@ -5,6 +5,7 @@ mod batches;
 mod examples;
 mod gathered;
 mod idempotency;
+mod kept;
 mod metadata;
 mod openapi;
 mod operations;
