@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::conclude::LaneEffect;
-use super::item::{Attempted, Holder, Unsent, after_panic, attempt};
+use super::item::{Attempted, Departed, Holder, Unsent, after_panic, attempt};
 use super::lane::{Ended, Item, Left};
 use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
+use crate::store::{DueLane, Ending, Lease, PauseReason, Settle, StoreError};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -473,7 +473,7 @@ impl State {
                 if outcome.dead_credential {
                     self.scheduler.hold(item.lane_id, now);
                 }
-                if let LaneEffect::Pause(pause) = outcome.effect {
+                if let LaneEffect::Pause(pause, _) = outcome.effect {
                     self.scheduler.pause(item.lane_id, now + pause, now);
                 }
                 self.scheduler.ended(&item, outcome.left, now);
@@ -556,7 +556,9 @@ async fn run_item(
         return ended;
     };
     let started = Instant::now();
+    let departed = Departed::default();
     let holder = Holder {
+        departed: &departed,
         shards: &shards,
         lease: held.lease,
         attempt_id: clock.new_id(),
@@ -574,13 +576,13 @@ async fn run_item(
         Ok(Err(Unsent::Store(error))) => {
             tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
                 "the store failed before the write was sent; it comes again");
-            ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT);
+            ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT, PauseReason::Backoff);
             return ended;
         }
         Ok(Err(Unsent::Lost | Unsent::NotYet)) => return ended,
         Err(_) => {
             tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
-            after_panic(&item, read_at)
+            after_panic(&item, read_at, departed.take())
         }
     };
     let Attempted {
@@ -606,11 +608,11 @@ async fn run_item(
         attempt = item.attempt + 1, outcome, class, duration_ms = started.elapsed().as_millis() as u64,
         "write performed"
     );
-    if let LaneEffect::Pause(pause) = effect
+    if let LaneEffect::Pause(pause, reason) = effect
         && pause >= Duration::from_secs(1)
         && let Err(error) = writes
             .store()
-            .pause_lane(item.project_id, item.lane_id, pause)
+            .pause_lane(item.project_id, item.lane_id, pause, reason)
             .await
     {
         tracing::warn!(lane.id = %item.lane_id, error = &error as &dyn std::error::Error, "the pause of a lane could not be stored");
