@@ -261,13 +261,16 @@ impl RetryClass {
     }
 }
 
-/// When the provider wants the next attempt. Never in the past; not bounded upwards, the caller's deadline does that.
+/// When the next attempt may be worth it. Never in the past; not bounded upwards, the caller's deadline does that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryHint {
-    /// This long after the answer.
+    /// The provider asks to wait this long after the answer.
     After(Duration),
-    /// At this time.
+    /// The provider asks to wait until this time.
     At(jiff::Timestamp),
+    /// Nobody asks for it: this long after the answer, as a connector file or a rule of ours supposes. It may be wrong, so it
+    /// is no reason to give up.
+    Guess(Duration),
 }
 
 impl RetryHint {
@@ -275,9 +278,15 @@ impl RetryHint {
     #[must_use]
     pub fn wait(self, now: jiff::Timestamp) -> Duration {
         match self {
-            Self::After(wait) => wait,
+            Self::After(wait) | Self::Guess(wait) => wait,
             Self::At(time) => Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO),
         }
+    }
+
+    /// Whether the provider itself has named it.
+    #[must_use]
+    pub const fn is_named(self) -> bool {
+        !matches!(self, Self::Guess(_))
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::conclude::{LaneEffect, MIN_PAUSE, Situation, again, conclude, finish, gave_up_text, with_quota};
 use super::item::{Attempted, CutOff, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left};
+use super::retry::Wait;
 use crate::action::Action;
 use crate::connectors::{ErrorClass, Outcome, RetryClass};
-use crate::store::{BeginAttempt, Claimed, CloseGathered, EndState, Ending, NewAttempt};
+use crate::store::{AttemptState, Claimed, CloseGathered, EndState, Ending, NewAttempt, PauseReason};
 use crate::writes::batch::{Batch, Note, NoteState, Progress, Turn, notes_text, result_of};
-use crate::writes::perform::certainly_not_applied;
+use crate::writes::perform::may_have_been_applied;
 use crate::writes::route::RouteError;
 use crate::writes::{Found, Writes, error_of, may_repeat_blindly, read_stored_batch};
 
@@ -31,7 +32,8 @@ pub(super) async fn perform(
     holder: &Holder<'_>,
 ) -> Result<Attempted, Unsent> {
     let object = item.object.as_str();
-    let unusable = |message: String| {
+    // With what is known of its records, once that is known.
+    let unusable = |message: String, progress: Option<Progress>| {
         tracing::error!(operation.id = %item.operation_id, "a write cannot be performed by this process: {message}");
         let situation = Situation {
             object,
@@ -39,29 +41,28 @@ pub(super) async fn perform(
             left: left(item, claimed_at),
             base,
             jitter: fastrand::f64(),
-            hint: Some(UNUSABLE_WAIT),
+            hint: Some(Wait::guess(UNUSABLE_WAIT)),
             can_resolve: false,
         };
-        let ending = again(&situation, || {
-            finish(EndState::Failed, object, None, Some(message), item.attempt)
+        let ending = again(&situation, || match progress {
+            Some(progress) => end_all(item, progress, &message).ending,
+            None => finish(EndState::Failed, object, None, Some(message), item.attempt),
         });
         Attempted {
-            effect: LaneEffect::Pause(UNUSABLE_WAIT),
+            effect: LaneEffect::Pause(UNUSABLE_WAIT, PauseReason::Backoff),
             ..Attempted::without_call(ending, "unusable")
         }
     };
     let (stored, records) = match read_stored_batch(&item.request) {
         Ok(read) => read,
-        Err(message) => return Ok(unusable(message)),
+        Err(message) => return Ok(unusable(message, None)),
     };
     if records.is_empty() {
         return close(writes, item, holder).await;
     }
     let Some(action) = Action::parse(&item.action) else {
-        return Ok(unusable(format!(
-            "the stored action `{}` is unknown to this version",
-            item.action
-        )));
+        let message = format!("the stored action `{}` is unknown to this version", item.action);
+        return Ok(unusable(message, None));
     };
     let attempts = writes
         .store()
@@ -76,7 +77,7 @@ pub(super) async fn perform(
         Ok(route) => route,
         Err(RouteError::Store(error)) => return Err(error.into()),
         Err(error @ RouteError::Gone) => return Ok(end_all(item, progress, &error.to_string())),
-        Err(error) => return Ok(unusable(error.to_string())),
+        Err(error) => return Ok(unusable(error.to_string(), Some(progress))),
     };
     let plan = match route.plan(object) {
         Ok(plan) => plan,
@@ -120,12 +121,7 @@ pub(super) async fn perform(
                 (None, Some(last)) => gave_up_text(item.attempt.max(1), last),
                 (None, None) => "the deadline passed before it could be tried".to_owned(),
             };
-            let state = if record.doubt_since.is_some() {
-                NoteState::NeedsReview
-            } else {
-                NoteState::Failed
-            };
-            Note::with_error(index, state, text)
+            record.failure(index, text)
         });
         return Ok(settled(item, &batch, &progress, &done_before, "deadline"));
     }
@@ -167,7 +163,7 @@ pub(super) async fn perform(
         }
         Err(outcome) => {
             let attempt = (!notes.is_empty()).then(|| NewAttempt {
-                state: crate::store::AttemptState::Answered,
+                state: AttemptState::Answered,
                 class: Some("reconciled".to_owned()),
                 records: Some(notes_text(&notes)),
                 ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
@@ -325,31 +321,16 @@ async fn send(
     let unsafe_to_repeat = batch.is_unsafe_to_repeat();
     let may_send = || holder.shards.may_send(holder.lease);
     let before_send = async |_, carried: Vec<usize>| {
-        // Reading what comes before the write took its time, and a process can stand still: the last look.
-        if !may_send() {
-            return Err(Unsent::Lost);
-        }
-        if !unsafe_to_repeat {
-            return Ok(());
-        }
-        let sent: Vec<Note> = carried
-            .iter()
-            .map(|index| Note::new(*index, NoteState::Sent))
-            .collect();
         // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
-        let begin = BeginAttempt {
-            worker: holder.shards.worker,
-            lease: holder.lease,
-            attempt: NewAttempt {
-                records: Some(notes_text(&sent)),
+        let row = |state: NoteState| {
+            let notes: Vec<Note> = carried.iter().map(|index| Note::new(*index, state)).collect();
+            NewAttempt {
+                records: Some(notes_text(&notes)),
                 ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
-            },
+            }
         };
-        if writes.begin_attempt(begin).await? {
-            Ok(())
-        } else {
-            Err(Unsent::Lost)
-        }
+        let sent = unsafe_to_repeat.then(|| row(NoteState::Sent));
+        holder.leave(writes, row(NoteState::Doubt), sent).await
     };
     writes.perform_chunk(batch, chunk, before_send, may_send).await
 }
@@ -370,7 +351,7 @@ fn row(item: &Claimed, holder: &Holder<'_>, turn: &Turn, notes: &[Note]) -> NewA
 }
 
 /// A record that got no answer ends where nobody can find out what became of it; one that collides with what may be its own
-/// first request is looked for.
+/// first request is looked for; one that is refused while an earlier request is in doubt has not certainly failed.
 async fn settle_doubts(
     writes: &Writes,
     batch: &Batch<'_>,
@@ -391,7 +372,9 @@ async fn settle_doubts(
                 let text = format!("{}; {NOT_SENT_AGAIN}", error.message);
                 *note = Note::with_error(index, NoteState::NeedsReview, text);
             }
-            (Some(Outcome::Rejected(error)), Some(since)) if error.class == ErrorClass::Conflict => {
+            (Some(Outcome::Rejected(error)), Some(since))
+                if error.class == ErrorClass::Conflict && batch.action == Action::Create =>
+            {
                 match writes.look_for(&batch.jobs[index], since).await {
                     Found::NotNow { .. } => note.state = NoteState::Retry,
                     Found::Absent => {}
@@ -404,6 +387,7 @@ async fn settle_doubts(
             }
             _ => {}
         }
+        progress.records[index].doubt(note);
     }
 }
 
@@ -431,14 +415,7 @@ fn settled(
 
 /// Every open record fails for the same reason.
 fn end_all(item: &Claimed, mut progress: Progress, text: &str) -> Attempted {
-    progress.end_open(|index, record| {
-        let state = if record.doubt_since.is_some() {
-            NoteState::NeedsReview
-        } else {
-            NoteState::Failed
-        };
-        Note::with_error(index, state, text.to_owned())
-    });
+    progress.end_open(|index, record| record.failure(index, text.to_owned()));
     let result = result_of(&item.object, &progress, item.attempt);
     Attempted::without_call(Ending::Finish(result), "config")
 }
@@ -529,27 +506,22 @@ impl Next<'_> {
             Some(ending @ Ending::Retry { .. }) => ending,
             // Done, or given up.
             _ => {
-                let spent = self.situation.spent;
+                let situation = &self.situation;
                 progress.end_open(|index, record| {
                     let outcome = outcomes.get(&index);
                     let last = record
                         .last_error
                         .as_deref()
                         .or_else(|| Some(error_of(outcome?)?.message.as_str()));
-                    let in_doubt = record.doubt_since.is_some()
-                        || matches!(outcome, Some(Outcome::Unknown(_)))
-                        || outcome
-                            .and_then(error_of)
-                            .is_some_and(|error| !certainly_not_applied(error));
-                    let state = if in_doubt {
-                        NoteState::NeedsReview
+                    let text = situation.gave_up_text(last.unwrap_or("it was not sent"));
+                    if outcome.is_some_and(may_have_been_applied) {
+                        let text = format!("{text}; it may have been applied");
+                        Note::with_error(index, NoteState::NeedsReview, text)
                     } else {
-                        NoteState::Failed
-                    };
-                    let text = gave_up_text(spent, last.unwrap_or("it was not sent"));
-                    Note::with_error(index, state, text)
+                        record.failure(index, text)
+                    }
                 });
-                Ending::Finish(result_of(&self.item.object, &progress, spent))
+                Ending::Finish(result_of(&self.item.object, &progress, situation.spent))
             }
         };
         let attempted = Attempted {

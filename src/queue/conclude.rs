@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::retry::{self, Next};
+use super::retry::{self, MAX_WAIT, Next, Wait};
 use crate::connectors::{Outcome, RetryClass};
-use crate::store::{EndState, Ending, NewResult};
-use crate::writes::perform::certainly_not_applied;
+use crate::store::{EndState, Ending, NewResult, PauseReason};
+use crate::writes::perform::may_have_been_applied;
 use crate::writes::{error_list, rejection, summary};
 
 /// The pause after a rate limit that names no time.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(10);
 /// A lane pauses no longer than this at a time: then one item asks again whether the provider meant it.
-const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MAX_PAUSE: Duration = MAX_WAIT;
 /// The shortest pause, whatever the provider says: it must not be hammered.
 pub(super) const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a used-up quota that names no time.
@@ -30,10 +30,24 @@ pub(super) struct Situation<'a> {
     pub base: Duration,
     /// A random number from 0 to 1.
     pub jitter: f64,
-    /// The provider's hint, seen from now.
-    pub hint: Option<Duration>,
+    /// The wait that the answer asks for, or that we suppose, seen from now.
+    pub hint: Option<Wait>,
     /// A create whose fate can be looked up, or that the app allowed to be repeated.
     pub can_resolve: bool,
+}
+
+impl Situation<'_> {
+    /// Why it ends, and how often it was tried.
+    pub fn gave_up_text(&self, last: &str) -> String {
+        match self.hint.filter(|hint| hint.is_too_long(self.left)) {
+            Some(hint) if !self.left.is_zero() => format!(
+                "gave up after {}: the provider asks to wait longer than the deadline ({}); the last one: {last}",
+                tries(self.spent),
+                spelled(hint.time)
+            ),
+            _ => gave_up_text(self.spent, last),
+        }
+    }
 }
 
 /// What follows for the lane.
@@ -41,8 +55,16 @@ pub(super) struct Situation<'a> {
 pub(super) enum LaneEffect {
     /// Nothing.
     None,
-    /// Nothing of it starts for this long.
-    Pause(Duration),
+    /// Nothing of it starts for this long, because of that.
+    Pause(Duration, PauseReason),
+}
+
+/// The reason to pause for a limit of this class.
+const fn reason_of(class: RetryClass) -> PauseReason {
+    match class {
+        RetryClass::Quota => PauseReason::Quota,
+        _ => PauseReason::RateLimit,
+    }
 }
 
 /// A result.
@@ -64,18 +86,34 @@ pub(super) fn finish(
 }
 
 /// Why it ended at the deadline, and how often it was tried.
-pub(super) fn gave_up(state: EndState, object: &str, attempts: i32, last: &str) -> Ending {
-    finish(state, object, None, Some(gave_up_text(attempts, last)), attempts)
+pub(super) fn gave_up_text(attempts: i32, last: &str) -> String {
+    format!(
+        "gave up at the deadline after {}; the last one: {last}",
+        tries(attempts)
+    )
 }
 
-/// The same as a sentence.
-pub(super) fn gave_up_text(attempts: i32, last: &str) -> String {
-    let tries = if attempts == 1 {
-        "1 attempt".to_owned()
-    } else {
-        format!("{attempts} attempts")
-    };
-    format!("gave up at the deadline after {tries}; the last one: {last}")
+fn tries(attempts: i32) -> String {
+    match attempts {
+        1 => "1 attempt".to_owned(),
+        _ => format!("{attempts} attempts"),
+    }
+}
+
+/// `2 h 5 min`, and the like.
+fn spelled(wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let parts = [
+        (seconds / 3_600, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, unit)| format!("{number} {unit}"))
+        .collect();
+    parts.join(" ")
 }
 
 /// What happens to the item and to its lane.
@@ -115,31 +153,32 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
             } else {
                 RATE_LIMIT_PAUSE
             };
-            let pause = situation.hint.unwrap_or(fallback).max(MIN_PAUSE);
-            let ending = if pause >= situation.left {
-                gave_up(EndState::Failed, object, spent, &error.message)
+            let hint = situation.hint.unwrap_or(Wait::guess(fallback));
+            let ending = if situation.left.is_zero() || hint.is_too_long(situation.left) {
+                let text = situation.gave_up_text(&error.told(usize::MAX));
+                finish(EndState::Failed, object, None, Some(text), spent)
             } else {
                 // Waiting spends no attempt.
                 Ending::Retry {
-                    delay: pause,
+                    delay: hint.bounded().max(MIN_PAUSE).min(situation.left),
                     attempt: spent - 1,
                 }
             };
-            (ending, LaneEffect::Pause(pause.min(MAX_PAUSE)))
+            let pause = hint.time.clamp(MIN_PAUSE, MAX_PAUSE);
+            (ending, LaneEffect::Pause(pause, reason_of(*class)))
         }
         Outcome::Retry { error, .. } => {
-            // Repeating was harmless, but whether the last one was applied is not known.
-            let state = if certainly_not_applied(error) {
-                EndState::Failed
-            } else {
-                EndState::NeedsReview
+            let give_up = || {
+                let text = situation.gave_up_text(&error.told(usize::MAX));
+                // Repeating was harmless, but whether the last one was applied is not known.
+                if may_have_been_applied(outcome) {
+                    let text = format!("{text}; it may have been applied");
+                    finish(EndState::NeedsReview, object, None, Some(text), spent)
+                } else {
+                    finish(EndState::Failed, object, None, Some(text), spent)
+                }
             };
-            (
-                again(situation, || {
-                    gave_up(state, object, spent, &error.told(usize::MAX))
-                }),
-                LaneEffect::None,
-            )
+            (again(situation, give_up), LaneEffect::None)
         }
         Outcome::Unknown(error) => {
             let review = || {
@@ -159,11 +198,11 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
     }
 }
 
-/// An answer of any kind can tell that the quota is used up: then the lane pauses before the provider has to refuse.
-pub(super) fn with_quota(effect: LaneEffect, used_up_for: Option<Duration>) -> LaneEffect {
+/// An answer of any kind can tell that a limit is used up: then the lane pauses before the provider has to refuse.
+pub(super) fn with_quota(effect: LaneEffect, used_up_for: Option<(Duration, RetryClass)>) -> LaneEffect {
     match (effect, used_up_for) {
-        (LaneEffect::None, Some(wait)) if !wait.is_zero() => {
-            LaneEffect::Pause(wait.clamp(MIN_PAUSE, MAX_PAUSE))
+        (LaneEffect::None, Some((wait, class))) if !wait.is_zero() => {
+            LaneEffect::Pause(wait.clamp(MIN_PAUSE, MAX_PAUSE), reason_of(class))
         }
         (effect, _) => effect,
     }
@@ -201,6 +240,13 @@ mod tests {
             jitter: 0.5,
             hint: None,
             can_resolve,
+        }
+    }
+
+    fn named(seconds: u64) -> Wait {
+        Wait {
+            time: Duration::from_secs(seconds),
+            named: true,
         }
     }
 
@@ -245,7 +291,7 @@ mod tests {
         let (ending, effect) = conclude(
             &limited,
             &Situation {
-                hint: Some(Duration::from_secs(7)),
+                hint: Some(named(7)),
                 ..situation(3600, false)
             },
         );
@@ -256,27 +302,123 @@ mod tests {
                 attempt: 2
             }
         );
-        assert_eq!(effect, LaneEffect::Pause(Duration::from_secs(7)));
+        assert_eq!(
+            effect,
+            LaneEffect::Pause(Duration::from_secs(7), PauseReason::RateLimit)
+        );
+    }
+
+    #[test]
+    fn a_quota_that_we_suppose_to_last_longer_than_the_deadline_is_waited_for() {
+        let used_up = Outcome::Retry {
+            error: error(ErrorClass::Quota),
+            class: RetryClass::Quota,
+            after: None,
+        };
+        for hint in [None, Some(Wait::guess(Duration::from_secs(7_200)))] {
+            let (ending, effect) = conclude(
+                &used_up,
+                &Situation {
+                    hint,
+                    ..situation(3600, false)
+                },
+            );
+            let lane_wakes = Duration::from_secs(900);
+            assert_eq!(
+                ending,
+                Ending::Retry {
+                    delay: lane_wakes,
+                    attempt: 2
+                }
+            );
+            assert_eq!(effect, LaneEffect::Pause(lane_wakes, PauseReason::Quota));
+            let near = Situation {
+                hint,
+                ..situation(60, false)
+            };
+            assert_eq!(
+                conclude(&used_up, &near).0,
+                Ending::Retry {
+                    delay: Duration::from_secs(60),
+                    attempt: 2
+                },
+                "it ends at its deadline, not before"
+            );
+            let over = Situation {
+                hint,
+                ..situation(0, false)
+            };
+            let Ending::Finish(result) = conclude(&used_up, &over).0 else {
+                panic!("it must end")
+            };
+            assert!(
+                result
+                    .summary
+                    .contains("gave up at the deadline after 3 attempts"),
+                "{}",
+                result.summary
+            );
+        }
+    }
+
+    #[test]
+    fn a_wait_that_the_provider_names_and_that_is_too_long_ends_the_write_and_is_told() {
+        for class in [
+            RetryClass::Quota,
+            RetryClass::RateLimited,
+            RetryClass::Maintenance,
+            RetryClass::Lock,
+        ] {
+            let told = Outcome::Retry {
+                error: error(ErrorClass::Maintenance),
+                class,
+                after: None,
+            };
+            let ending = conclude(
+                &told,
+                &Situation {
+                    hint: Some(named(7_325)),
+                    ..situation(3600, false)
+                },
+            )
+            .0;
+            let Ending::Finish(result) = ending else {
+                panic!("it must end")
+            };
+            assert_eq!(result.state, EndState::Failed);
+            assert!(
+                result
+                    .summary
+                    .contains("the provider asks to wait longer than the deadline (2 h 2 min 5 s)"),
+                "{}",
+                result.summary
+            );
+        }
     }
 
     #[test]
     fn a_quota_that_is_used_up_pauses_the_lane_after_a_success_too() {
         let hour = Duration::from_secs(3_600);
         assert_eq!(with_quota(LaneEffect::None, None), LaneEffect::None);
+        let seven = Duration::from_secs(7);
         assert_eq!(
-            with_quota(LaneEffect::None, Some(Duration::ZERO)),
+            with_quota(LaneEffect::None, Some((Duration::ZERO, RetryClass::Quota))),
             LaneEffect::None
         );
         assert_eq!(
-            with_quota(LaneEffect::None, Some(Duration::from_secs(7))),
-            LaneEffect::Pause(Duration::from_secs(7))
+            with_quota(LaneEffect::None, Some((seven, RetryClass::RateLimited))),
+            LaneEffect::Pause(seven, PauseReason::RateLimit)
         );
         assert_eq!(
-            with_quota(LaneEffect::None, Some(hour)),
-            LaneEffect::Pause(MAX_PAUSE)
+            with_quota(LaneEffect::None, Some((hour, RetryClass::Quota))),
+            LaneEffect::Pause(MAX_PAUSE, PauseReason::Quota)
         );
-        let told = LaneEffect::Pause(Duration::from_secs(3));
-        assert_eq!(with_quota(told, Some(hour)), told, "the refusal itself says more");
+        let told = LaneEffect::Pause(Duration::from_secs(3), PauseReason::RateLimit);
+        assert_eq!(
+            with_quota(told, Some((hour, RetryClass::Quota))),
+            told,
+            "the refusal itself says more"
+        );
     }
 
     #[test]
@@ -295,5 +437,25 @@ mod tests {
             "{}",
             result.summary
         );
+    }
+
+    #[test]
+    fn at_the_deadline_what_got_no_answer_is_in_doubt_though_it_could_be_repeated() {
+        for class in [ErrorClass::Server, ErrorClass::Unknown] {
+            let lost = Outcome::Retry {
+                error: error(class),
+                class: RetryClass::Transient,
+                after: None,
+            };
+            let Ending::Finish(result) = conclude(&lost, &situation(0, false)).0 else {
+                panic!("it must end")
+            };
+            assert_eq!(result.state, EndState::NeedsReview);
+            assert!(
+                result.summary.ends_with("it may have been applied"),
+                "{}",
+                result.summary
+            );
+        }
     }
 }

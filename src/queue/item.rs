@@ -1,19 +1,25 @@
 //! One attempt at one queue item, from the stored request to what follows.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up, with_quota};
+use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up_text, with_quota};
+use super::retry::Wait;
 use super::shard::Shards;
 use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome};
-use crate::store::{AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, StoreError};
+use crate::store::{
+    AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, NewResult, PauseReason,
+    StoreError,
+};
 use crate::writes::perform::{Job, Performed};
 use crate::writes::request::StoredRequest;
 use crate::writes::route::RouteError;
-use crate::writes::{Found, Writes, may_repeat_blindly, read_stored};
+use crate::writes::{Found, IN_DOUBT, Writes, error_list, may_repeat_blindly, read_stored};
 
 /// How long an item waits that this process cannot use.
 pub(super) const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
@@ -86,6 +92,22 @@ pub(super) fn left(item: &Claimed, claimed_at: Instant) -> Duration {
         .saturating_sub(claimed_at.elapsed())
 }
 
+/// The row of the request that has left for an item: should performing it panic, nobody knows what became of that.
+#[derive(Debug, Default)]
+pub(super) struct Departed(Mutex<Option<NewAttempt>>);
+
+impl Departed {
+    /// Right before the request leaves.
+    pub fn note(&self, row: NewAttempt) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+    }
+
+    /// What has left.
+    pub fn take(&self) -> Option<NewAttempt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// Who performs an item.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder<'a> {
@@ -95,6 +117,8 @@ pub(super) struct Holder<'a> {
     pub lease: Lease,
     /// The id of the attempt.
     pub attempt_id: Uuid,
+    /// Takes note of what leaves.
+    pub departed: &'a Departed,
     /// True when the item is past its deadline: it is ended out of its turn, and not sent.
     pub overdue: bool,
 }
@@ -108,6 +132,45 @@ pub(super) enum Unsent {
     Lost,
     /// It was to be ended at its deadline, which has moved.
     NotYet,
+}
+
+impl Holder<'_> {
+    /// The last look right before a request leaves: reading what comes before the write took its time, and a process can
+    /// stand still. `row` is of the attempt; `sent` of one that must not be repeated blindly: it is durable before the
+    /// request leaves, so that whoever finds this item after a crash knows that it may have been applied.
+    ///
+    /// # Errors
+    /// Nothing may be sent: the lease is no longer held, or the store failed.
+    pub async fn leave(
+        &self,
+        writes: &Writes,
+        row: NewAttempt,
+        sent: Option<NewAttempt>,
+    ) -> Result<(), Unsent> {
+        self.may_leave()?;
+        self.departed.note(row);
+        let Some(attempt) = sent else {
+            return Ok(());
+        };
+        let begin = BeginAttempt {
+            worker: self.shards.worker,
+            lease: self.lease,
+            attempt,
+        };
+        if writes.begin_attempt(begin).await? {
+            Ok(())
+        } else {
+            Err(Unsent::Lost)
+        }
+    }
+
+    fn may_leave(&self) -> Result<(), Unsent> {
+        if self.shards.may_send(self.lease) {
+            Ok(())
+        } else {
+            Err(Unsent::Lost)
+        }
+    }
 }
 
 impl From<StoreError> for Unsent {
@@ -147,12 +210,8 @@ pub(super) async fn attempt(
     } else {
         perform(writes, item, claimed_at, base, holder).await?
     };
-    // While an earlier request is in doubt, "failed" would say more than is known.
-    if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since)
-        && result.records.is_none()
-        && result.state == EndState::Failed
-    {
-        result.state = EndState::NeedsReview;
+    if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since) {
+        doubt(result);
     }
     if let Ending::Finish(result) = &attempted.ending {
         let route = writes
@@ -166,24 +225,49 @@ pub(super) async fn attempt(
     Ok(attempted)
 }
 
-/// What follows when performing panicked: it comes again later, and ends at its deadline like everything else.
-pub(super) fn after_panic(item: &Claimed, claimed_at: Instant) -> Attempted {
-    let ending = if left(item, claimed_at) > PANIC_WAIT {
+/// While an earlier request is in doubt, "failed" would say more than is known. (Of a batch each record says it for itself.)
+fn doubt(result: &mut NewResult) {
+    if result.records.is_some() || result.state != EndState::Failed {
+        return;
+    }
+    result.state = EndState::NeedsReview;
+    result.summary = format!("{}; {IN_DOUBT}", result.summary);
+    let mut errors: Vec<String> = serde_json::from_str(&result.errors).unwrap_or_default();
+    errors.push(IN_DOUBT.to_owned());
+    result.errors = error_list(&errors);
+}
+
+/// What follows when performing panicked: it comes again later, and ends at its deadline like everything else. What had left
+/// by then is in doubt.
+pub(super) fn after_panic(item: &Claimed, claimed_at: Instant, departed: Option<NewAttempt>) -> Attempted {
+    let text = "an internal error; the server's log says more under this operation";
+    let left = left(item, claimed_at);
+    let ending = if left.is_zero() {
+        // Of a batch some records may have been written before.
+        let unknown =
+            departed.is_some() || item.in_doubt_since.is_some() || StoredRequest::is_batch(&item.request);
+        let state = if unknown {
+            EndState::NeedsReview
+        } else {
+            EndState::Failed
+        };
+        finish(state, &item.object, None, Some(text.to_owned()), item.attempt)
+    } else {
         Ending::Retry {
-            delay: PANIC_WAIT,
+            delay: PANIC_WAIT.min(left),
             attempt: item.attempt + 1,
         }
-    } else {
-        let text = "an internal error; the server's log says more under this operation".to_owned();
-        finish(
-            EndState::NeedsReview,
-            &item.object,
-            None,
-            Some(text),
-            item.attempt,
-        )
     };
-    Attempted::without_call(ending, "internal")
+    let attempt = departed.map(|row| NewAttempt {
+        state: AttemptState::Unanswered,
+        class: Some("internal".to_owned()),
+        message: Some(text.to_owned()),
+        ..row
+    });
+    Attempted {
+        attempt,
+        ..Attempted::without_call(ending, "internal")
+    }
 }
 
 async fn perform(
@@ -194,7 +278,7 @@ async fn perform(
     holder: &Holder<'_>,
 ) -> Result<Attempted, Unsent> {
     let object = item.object.as_str();
-    let situation = |spent: i32, hint: Option<Duration>, can_resolve: bool| Situation {
+    let situation = |spent: i32, hint: Option<Wait>, can_resolve: bool| Situation {
         object,
         spent,
         left: left(item, claimed_at),
@@ -212,7 +296,7 @@ async fn perform(
     // What this process cannot use, another one or a later version may: it waits, until its deadline.
     let unusable = |message: String| {
         let ending = again(
-            &situation(item.attempt.max(1), Some(UNUSABLE_WAIT), false),
+            &situation(item.attempt.max(1), Some(Wait::guess(UNUSABLE_WAIT)), false),
             || {
                 finish(
                     EndState::Failed,
@@ -223,7 +307,7 @@ async fn perform(
                 )
             },
         );
-        let effect = LaneEffect::Pause(UNUSABLE_WAIT);
+        let effect = LaneEffect::Pause(UNUSABLE_WAIT, PauseReason::Backoff);
         tracing::error!(operation.id = %item.operation_id, "a write cannot be performed by this process: {message}");
         Attempted {
             effect,
@@ -286,12 +370,8 @@ async fn perform(
         }
     }
     if left(item, claimed_at).is_zero() {
-        let ending = if item.attempt == 0 {
-            let text = expired_text(writes, item).await?;
-            finish(EndState::Failed, object, None, Some(text), 0)
-        } else {
-            gave_up(EndState::Failed, object, item.attempt, "see its attempts")
-        };
+        let text = expired_text(writes, item).await?;
+        let ending = finish(EndState::Failed, object, None, Some(text), item.attempt);
         return Ok(Attempted::without_call(ending, "deadline"));
     }
 
@@ -316,24 +396,8 @@ async fn perform(
         .perform(
             &mut job,
             async |_| {
-                // Reading what comes before the write took its time, and a process can stand still: the last look.
-                if !may_send() {
-                    return Err(Unsent::Lost);
-                }
-                if !unsafe_to_repeat {
-                    return Ok(());
-                }
-                // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
-                let begin = BeginAttempt {
-                    worker: holder.shards.worker,
-                    lease: holder.lease,
-                    attempt: row(),
-                };
-                if writes.begin_attempt(begin).await? {
-                    Ok(())
-                } else {
-                    Err(Unsent::Lost)
-                }
+                let sent = unsafe_to_repeat.then(&row);
+                holder.leave(writes, row(), sent).await
             },
             may_send,
         )
@@ -343,9 +407,10 @@ async fn perform(
     let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint, can_resolve));
     let effect = with_quota(effect, performed.pause);
     let dead_credential = matches!(performed.outcome, Outcome::Unauthorized(_)) && current;
-    // An earlier attempt that got no answer may be the very record that this one collides with.
+    // An earlier create that got no answer may have made the very record that this one collides with.
     if let (Outcome::Rejected(error), Some(since)) = (&performed.outcome, item.in_doubt_since)
         && error.class == ErrorClass::Conflict
+        && action == Action::Create
     {
         match resolve(writes, &job, since, object, number).await {
             Resolved::End(resolved) => ending = resolved,
@@ -373,8 +438,22 @@ async fn perform(
     })
 }
 
-/// Why a write that was never tried has ended at its deadline.
+/// Why a write has ended at its deadline.
 async fn expired_text(writes: &Writes, item: &Claimed) -> Result<String, StoreError> {
+    // Those that a limit refused are not counted, and were tried all the same.
+    let attempts = writes
+        .store()
+        .list_attempts(item.project_id, item.operation_id)
+        .await?;
+    if let Some(last) = attempts.iter().max_by_key(|attempt| attempt.start_time) {
+        let tried: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.id).collect();
+        let said = attempts
+            .iter()
+            .filter(|attempt| attempt.id == last.id)
+            .find_map(|attempt| attempt.message.as_deref().or(attempt.class.as_deref()));
+        let tried = i32::try_from(tried.len()).unwrap_or(i32::MAX);
+        return Ok(gave_up_text(tried, said.unwrap_or("no answer is known")));
+    }
     if !item.behind {
         return Ok("the deadline passed before it could be tried".to_owned());
     }
@@ -393,10 +472,13 @@ async fn expired_text(writes: &Writes, item: &Claimed) -> Result<String, StoreEr
     })
 }
 
-/// When the provider wants the next attempt, seen from `now`.
-pub(super) fn hint_of(outcome: &Outcome, now: Time) -> Option<Duration> {
+/// When the next attempt may be worth it, seen from `now`.
+pub(super) fn hint_of(outcome: &Outcome, now: Time) -> Option<Wait> {
     match outcome {
-        Outcome::Retry { after, .. } => after.map(|hint| hint.wait(now.to_timestamp())),
+        Outcome::Retry { after, .. } => after.map(|hint| Wait {
+            time: hint.wait(now.to_timestamp()),
+            named: hint.is_named(),
+        }),
         _ => None,
     }
 }
@@ -433,10 +515,198 @@ async fn resolve(writes: &Writes, job: &Job<'_>, since: Time, object: &str, spen
         Found::Candidate { record_id } => review(format!(
             "the create was sent and got no answer; record {record_id} has the same unique value, but may be somebody else's"
         )),
-        Found::NoUniqueField => review(
-            "the create was sent and got no answer; it may have been applied, and it is not sent again"
-                .to_owned(),
-        ),
+        Found::NoUniqueField => review(format!(
+            "the {} was sent and got no answer; it may have been applied, and it is not sent again",
+            job.action
+        )),
         Found::NotNow { outcome } => Resolved::Later(*outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::connectors::{Catalog, SharedCatalog};
+    use crate::outbound::{Outbound, OutboundOptions};
+    use crate::store::{SharedStore, connect};
+    use crate::vault::{Vault, generate_key};
+    use crate::writes::backlog::QueueLimits;
+
+    fn item(left: Duration, in_doubt_since: Option<Time>) -> Claimed {
+        let now = Time::from_micros(1_000_000_000);
+        Claimed {
+            shard: 0,
+            lane_id: Uuid::nil(),
+            run_at: now,
+            operation_id: Uuid::nil(),
+            project_id: Uuid::nil(),
+            seq: 1,
+            record_key: None,
+            behind: false,
+            attempt: 2,
+            provider: Some("hubspot".to_owned()),
+            installation_id: Uuid::nil(),
+            config_id: Uuid::nil(),
+            revision_id: Uuid::nil(),
+            object: "companies".to_owned(),
+            action: "update".to_owned(),
+            request: "{}".to_owned(),
+            accept_time: Time::from_micros(0),
+            deadline: Some(now.after(left)),
+            held_from: None,
+            held_until: None,
+            in_doubt_since,
+            straggles_until: None,
+            store_now: now,
+        }
+    }
+
+    fn row() -> NewAttempt {
+        NewAttempt::sent(
+            Uuid::from_u128(7),
+            Uuid::nil(),
+            Uuid::nil(),
+            3,
+            Time::from_micros(5),
+        )
+    }
+
+    fn state(attempted: &Attempted) -> Option<EndState> {
+        match &attempted.ending {
+            Ending::Finish(result) => Some(result.state),
+            Ending::Retry { .. } => None,
+        }
+    }
+
+    #[test]
+    fn what_had_left_when_performing_panicked_is_in_doubt() {
+        let hour = Duration::from_secs(3_600);
+        let attempted = after_panic(&item(hour, None), Instant::now(), Some(row()));
+        assert_eq!(state(&attempted), None, "it is tried again");
+        let kept = attempted.attempt.expect("an attempt is kept");
+        assert_eq!((kept.id, kept.state), (row().id, AttemptState::Unanswered));
+        let attempted = after_panic(&item(hour, None), Instant::now(), None);
+        assert!(attempted.attempt.is_none(), "nothing had left");
+    }
+
+    #[test]
+    fn a_panic_waits_until_the_deadline_and_no_longer() {
+        let near = Duration::from_secs(3);
+        let attempted = after_panic(&item(near, None), Instant::now(), None);
+        let Ending::Retry { delay, attempt } = attempted.ending else {
+            panic!("the deadline has not come")
+        };
+        assert!(delay <= near && delay > Duration::from_secs(1), "{delay:?}");
+        assert_eq!(attempt, 3);
+        let ends = |since, departed| {
+            state(&after_panic(
+                &item(Duration::ZERO, since),
+                Instant::now(),
+                departed,
+            ))
+        };
+        assert_eq!(ends(None, None), Some(EndState::Failed), "it never left");
+        assert_eq!(ends(None, Some(row())), Some(EndState::NeedsReview));
+        assert_eq!(
+            ends(Some(Time::from_micros(1)), None),
+            Some(EndState::NeedsReview)
+        );
+    }
+
+    #[test]
+    fn a_failure_while_a_request_is_in_doubt_says_so() {
+        let Ending::Finish(mut result) =
+            finish(EndState::Failed, "companies", None, Some("no".to_owned()), 2)
+        else {
+            panic!("a result")
+        };
+        doubt(&mut result);
+        assert_eq!(result.state, EndState::NeedsReview);
+        assert!(
+            result.summary.contains("no; an earlier request"),
+            "{}",
+            result.summary
+        );
+        let errors: Vec<String> = serde_json::from_str(&result.errors).expect("a list");
+        assert_eq!(errors, ["no".to_owned(), IN_DOUBT.to_owned()]);
+        let Ending::Finish(mut done) = finish(EndState::Succeeded, "companies", None, None, 2) else {
+            panic!("a result")
+        };
+        doubt(&mut done);
+        assert_eq!(done.state, EndState::Succeeded);
+    }
+
+    async fn store(folder: &std::path::Path) -> SharedStore {
+        let url = format!("sqlite://{}", folder.join("test.db").display());
+        connect(&url, 1, Arc::new(SystemClock))
+            .await
+            .expect("the store opens")
+    }
+
+    fn writes(store: &SharedStore) -> Writes {
+        let catalog = Catalog::load(None, &BTreeMap::new()).expect("the built-in files");
+        let key = generate_key().expect("random");
+        let outbound = Outbound::new(OutboundOptions {
+            timeout: Duration::from_secs(1),
+            max_response_bytes: 1 << 20,
+            trusted_urls: Vec::new(),
+        });
+        Writes::new(
+            store.clone(),
+            Arc::new(SharedCatalog::new(catalog)),
+            Arc::new(Vault::from_keys(&key).expect("a key")),
+            outbound.expect("a client"),
+            Arc::new(SystemClock),
+            QueueLimits {
+                installation: 9,
+                project: 9,
+            },
+        )
+    }
+
+    /// What came of the last look of a worker whose lease lasts so long; whether it left, and what is durable of it.
+    async fn last_look(lease: Duration, epoch: i64, must_not_repeat: bool) -> (bool, bool, usize) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path()).await;
+        let writes = writes(&store);
+        let shards = Shards::new(store.clone(), Uuid::from_u128(1), lease, Arc::default());
+        shards.renew(Instant::now()).await.expect("leased");
+        let (departed, row) = (Departed::default(), row());
+        let held = shards.held_now(0);
+        let holder = Holder {
+            shards: &shards,
+            lease: Lease {
+                epoch: held.epoch + epoch,
+                ..held
+            },
+            attempt_id: row.id,
+            departed: &departed,
+            overdue: false,
+        };
+        let sent = must_not_repeat.then(|| row.clone());
+        let left = match holder.leave(&writes, row.clone(), sent).await {
+            Ok(()) => true,
+            Err(Unsent::Lost) => false,
+            Err(error) => panic!("{error:?}"),
+        };
+        let durable = store.list_attempts(row.project_id, row.operation_id).await;
+        (left, departed.take().is_some(), durable.expect("read").len())
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_under_a_lease_that_has_run_out_between_the_read_and_the_write() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(last_look(minute, 0, false).await, (true, true, 0));
+        assert_eq!(last_look(minute, 0, true).await, (true, true, 1));
+        for must_not_repeat in [false, true] {
+            let ran_out = last_look(Duration::ZERO, 0, must_not_repeat).await;
+            assert_eq!(ran_out, (false, false, 0), "the keeper has not noticed it yet");
+            let anothers = last_look(minute, 1, must_not_repeat).await;
+            assert_eq!(anothers, (false, false, 0), "it is held under another epoch");
+        }
     }
 }

@@ -169,7 +169,7 @@ impl Shards {
 
     /// Asks the store and takes over its answer. No release happens in between: a stale answer would take a shard back
     /// that has just been given away.
-    async fn renew(&self, asked_at: Instant) -> Result<(), StoreError> {
+    pub async fn renew(&self, asked_at: Instant) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let leases = self
             .store
@@ -240,6 +240,12 @@ impl Shards {
             surplus -= 1;
         }
         self.count(held.len());
+    }
+
+    /// The lease of a shard that is held.
+    #[cfg(test)]
+    pub fn held_now(&self, shard: i16) -> Lease {
+        self.held().get(&shard).expect("it is held").lease
     }
 
     /// The shards that are to be handed over.

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::conclude::LaneEffect;
-use super::item::{Attempted, CutOff, Holder, Unsent, after_panic, attempt};
+use super::item::{Attempted, CutOff, Departed, Holder, Unsent, after_panic, attempt};
 use super::lane::{Ended, Item, Left};
 use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{Claimed, DueLane, Ending, Lease, Settle, StoreError, Stragglers};
+use crate::store::{Claimed, DueLane, Ending, Lease, PauseReason, Settle, StoreError, Stragglers};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -479,7 +479,7 @@ impl State {
                 if outcome.dead_credential {
                     self.scheduler.hold(item.lane_id, now);
                 }
-                if let LaneEffect::Pause(pause) = outcome.effect {
+                if let LaneEffect::Pause(pause, _) = outcome.effect {
                     self.scheduler.pause(item.lane_id, now + pause, now);
                 }
                 self.scheduler.ended(&item, outcome.left, now);
@@ -562,7 +562,9 @@ async fn run_item(
         return ended;
     };
     let started = Instant::now();
+    let departed = Departed::default();
     let holder = Holder {
+        departed: &departed,
         shards: &shards,
         lease: held.lease,
         attempt_id: clock.new_id(),
@@ -580,13 +582,13 @@ async fn run_item(
         Ok(Err(Unsent::Store(error))) => {
             tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
                 "the store failed before the write was sent; it comes again");
-            ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT);
+            ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT, PauseReason::Backoff);
             return ended;
         }
         Ok(Err(Unsent::Lost | Unsent::NotYet)) => return ended,
         Err(_) => {
             tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
-            after_panic(&item, read_at)
+            after_panic(&item, read_at, departed.take())
         }
     };
     let Attempted {
@@ -613,11 +615,11 @@ async fn run_item(
         attempt = item.attempt + 1, outcome, class, duration_ms = started.elapsed().as_millis() as u64,
         "write performed"
     );
-    if let LaneEffect::Pause(pause) = effect
+    if let LaneEffect::Pause(pause, reason) = effect
         && pause >= Duration::from_secs(1)
         && let Err(error) = writes
             .store()
-            .pause_lane(item.project_id, item.lane_id, pause)
+            .pause_lane(item.project_id, item.lane_id, pause, reason)
             .await
     {
         tracing::warn!(lane.id = %item.lane_id, error = &error as &dyn std::error::Error, "the pause of a lane could not be stored");

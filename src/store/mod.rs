@@ -450,8 +450,14 @@ pub trait QueueStore: Send + Sync {
     /// Ends attempts: the item leaves with its result, and holds its record if it says so and failed; or it is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
-    /// Pauses a lane, from the store's now.
-    async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()>;
+    /// Pauses a lane, from the store's now. Of two pauses the one that ends later counts, and says why.
+    async fn pause_lane(
+        &self,
+        project_id: Uuid,
+        lane_id: Uuid,
+        pause: Duration,
+        reason: PauseReason,
+    ) -> Result<()>;
     /// Every lane with work, of one project when given, the deepest first. Counts every item: for people, not for the queue.
     async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>>;
     /// How many items wait in all; for tests, metrics and shutdown reports.

@@ -244,7 +244,7 @@ row! {
         pub project_id: Uuid,
         /// Counts from 1.
         pub number: i32,
-        /// `sent` or `answered`.
+        /// `sent`, `answered` or `unanswered`.
         pub state: String,
         /// When the request left.
         pub start_time: Time,
@@ -407,7 +407,8 @@ row! {
         pub held_from: Option<Time>,
         /// The lane's last hold: until.
         pub held_until: Option<Time>,
-        /// When a request left whose outcome was never stored, the time it left.
+        /// When a request left whose outcome is not known (no usable answer, or none that was stored), the time it left: of
+        /// several the earliest.
         pub in_doubt_since: Option<Time>,
         /// Until then a request of an earlier write to the record may still take effect: this one must not go before. Of a
         /// batch absent; see `waiting_records`.
@@ -751,8 +752,10 @@ row! {
         pub held_from: Option<Time>,
         /// The lane's last hold: until.
         pub held_until: Option<Time>,
-        /// Set while a rate limit pauses the lane.
+        /// Set while a limit pauses the lane.
         pub paused_until: Option<Time>,
+        /// The [`PauseReason`] of its last pause.
+        pub pause_reason: Option<String>,
         /// True when an earlier write to the same record still waits.
         pub behind: bool,
         /// The write that failed and holds the record: the first one that stands before this one.
@@ -1018,6 +1021,29 @@ impl AttemptState {
             Self::Sent => "sent",
             Self::Answered => "answered",
             Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+/// Why nothing of a lane starts for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The provider's limit on calls in a short time is reached.
+    RateLimit,
+    /// A long-lasting quota is used up.
+    Quota,
+    /// Something failed that concerns all of it.
+    Backoff,
+}
+
+impl PauseReason {
+    /// The word in the store, and for what waits.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimit => "rate_limit",
+            Self::Quota => "quota",
+            Self::Backoff => "backoff",
         }
     }
 }

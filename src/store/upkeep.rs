@@ -163,6 +163,8 @@ pub struct LongHeld {
     pub since: Time,
     /// A request left, and its outcome is not known.
     pub in_doubt: bool,
+    /// It is a batch, and of some of its records something is known.
+    pub has_records: bool,
 }
 
 /// What waits, and for how long.
@@ -183,4 +185,4 @@ pub trait BacklogStore: Send + Sync {
 
 from_row!(LaneBacklog: project_id, lane_id, items, oldest, run_at, held, store_now);
 from_row!(NewHold: project_id, lane_id, reason, since);
-from_row!(LongHeld: shard, lane_id, run_at, operation_id, project_id, attempt, object, action, provider, since, in_doubt);
+from_row!(LongHeld: shard, lane_id, run_at, operation_id, project_id, attempt, object, action, provider, since, in_doubt, has_records);

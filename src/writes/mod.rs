@@ -40,8 +40,8 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, AttemptState, BeginAttempt, Ending, FinishOperation, NewAttempt,
-    RecordOperation, Settle, SharedStore, StoreError,
+    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, NewAttempt, RecordOperation, Settle,
+    SharedStore, StoreError,
 };
 use crate::vault::Vault;
 use accept::{check_supported, record_key};
@@ -54,8 +54,8 @@ use perform::{Job, Performed};
 pub use reconcile::Found;
 use route::{Route, Routes};
 pub use stored::{may_repeat_blindly, read_stored, read_stored_batch};
+pub use words::{IN_DOUBT, error_list, error_of, rejection, summary};
 use words::{end_of_synchronous, message_of, rejection_within};
-pub use words::{error_list, error_of, rejection, summary};
 
 /// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
@@ -306,11 +306,7 @@ impl Writes {
             project_id,
             operation_id,
             number,
-            state: if matches!(performed.outcome, Outcome::Unknown(_)) {
-                AttemptState::Unanswered
-            } else {
-                AttemptState::Answered
-            },
+            state: performed.attempt_state(),
             start_time: performed.sent.unwrap_or_else(|| self.clock.now()),
             status: performed.status.map(i32::from),
             class: Some(performed.class().to_owned()),

@@ -14,6 +14,7 @@ use crate::connectors::{
     RetryClass, Step, quota_exhausted,
 };
 use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use crate::store::AttemptState;
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
 pub(super) const RAW_RESPONSE_BYTES: usize = 16 << 10;
@@ -58,8 +59,8 @@ pub struct Performed {
     pub answered_at: Time,
     /// The beginning of the provider's answer.
     pub raw: Option<String>,
-    /// The quota is used up by now, whatever became of this write: nothing more should be sent for so long.
-    pub pause: Option<Duration>,
+    /// A limit of this class is used up by now, whatever became of this write: nothing more should be sent for so long.
+    pub pause: Option<(Duration, RetryClass)>,
     /// The fields that were left out because the provider had a value.
     pub skipped: Vec<String>,
 }
@@ -94,16 +95,36 @@ impl Performed {
     /// The class of the outcome in one word, for attempts and logs.
     #[must_use]
     pub fn class(&self) -> &'static str {
-        match &self.outcome {
-            Outcome::Succeeded { .. } => "success",
-            Outcome::Unknown(_) => "outcome_unknown",
-            Outcome::Retry { class, error, .. } if error.class == ErrorClass::Server => match class {
-                RetryClass::Transient => "server",
-                _ => class.as_str(),
-            },
-            Outcome::Retry { class, .. } => class.as_str(),
-            Outcome::Rejected(error) | Outcome::Unauthorized(error) => error.class.as_str(),
+        class_of(&self.outcome)
+    }
+
+    /// The state of an attempt that ended so: without an answer that says what became of it, it stays in doubt.
+    #[must_use]
+    pub fn attempt_state(&self) -> AttemptState {
+        if may_have_been_applied(&self.outcome) {
+            AttemptState::Unanswered
+        } else {
+            AttemptState::Answered
         }
+    }
+}
+
+/// The class of an outcome in one word, for attempts and logs.
+pub(super) const fn class_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded { .. } => "success",
+        Outcome::Unknown(_) => "outcome_unknown",
+        Outcome::Retry {
+            class: RetryClass::Transient,
+            error,
+            ..
+        } => match error.class {
+            ErrorClass::Server => "server",
+            ErrorClass::Unknown => "outcome_unknown",
+            _ => "transient",
+        },
+        Outcome::Retry { class, .. } => class.as_str(),
+        Outcome::Rejected(error) | Outcome::Unauthorized(error) => error.class.as_str(),
     }
 }
 
@@ -141,6 +162,16 @@ pub(super) fn make_presentable(outcome: &mut Outcome, secrets: &[&str]) {
                 clean(text, secrets);
             }
         }
+    }
+}
+
+/// Whether the write that ended so may have been applied, and nobody knows: it left, and no usable answer came.
+#[must_use]
+pub const fn may_have_been_applied(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Unknown(_) => true,
+        Outcome::Retry { error, .. } => !certainly_not_applied(error),
+        Outcome::Succeeded { .. } | Outcome::Rejected(_) | Outcome::Unauthorized(_) => false,
     }
 }
 
@@ -361,7 +392,7 @@ impl Writes {
                         .connector
                         .interpret(&job.command(), &response, answered_at.to_timestamp());
                 let now = answered_at.to_timestamp();
-                let pause = quota_exhausted(&response, now).map(|hint| hint.wait(now));
+                let pause = quota_exhausted(&response, now).map(|(hint, class)| (hint.wait(now), class));
                 let raw = &response.body[..response.body.len().min(RAW_RESPONSE_BYTES)];
                 Performed {
                     outcome: settle_delete(job, outcome),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Writes;
 use super::perform::Job;
+use crate::action::Action;
 use crate::clock::Time;
 use crate::connectors::{self, ErrorClass, Outcome, ProviderError, RetryClass};
 
@@ -45,6 +46,10 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
     let connector = &job.route.connector;
     let object = job.plan.provider_object();
     let vars = &job.route.connection.vars;
+    if job.action != Action::Create {
+        // A record that is there says nothing about a change of it.
+        return Found::NoUniqueField;
+    }
     for field in connector.unique_fields(object) {
         let Some(value) = job
             .applied

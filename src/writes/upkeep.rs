@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Writes, error_list, summary};
+use super::batch::{self, Progress};
+use super::{IN_DOUBT, Writes, error_list, read_stored_batch, summary};
 use crate::metrics::{Standing, seconds};
 use crate::store::{EndState, LaneBacklog, LongHeld, NewResult, StoreError, StoreHealth};
 
@@ -47,13 +48,11 @@ impl Writes {
             if found.is_empty() {
                 return Ok(total);
             }
-            let ends: Vec<(LongHeld, NewResult)> = found
-                .into_iter()
-                .map(|item| {
-                    let result = result_of(&item);
-                    (item, result)
-                })
-                .collect();
+            let mut ends: Vec<(LongHeld, NewResult)> = Vec::with_capacity(found.len());
+            for item in found {
+                let result = self.end_of_held(&item).await?;
+                ends.push((item, result));
+            }
             let ended = self.store().end_long_held(&ends).await?;
             let mut count = 0;
             for ((item, result), _) in ends.iter().zip(&ended).filter(|(_, ended)| **ended) {
@@ -78,16 +77,36 @@ impl Writes {
             );
         }
     }
+
+    /// How an item ends that has waited for too long: of a batch of which some records were tried, each for itself.
+    async fn end_of_held(&self, item: &LongHeld) -> Result<NewResult, StoreError> {
+        if !item.has_records {
+            return Ok(result_of(item));
+        }
+        let (project_id, operation_id) = (item.project_id, item.operation_id);
+        let accepting = self.store().get_accepting(project_id, operation_id).await?;
+        let Some(Ok((_, records))) = accepting.map(|accepting| read_stored_batch(&accepting.request)) else {
+            return Ok(result_of(item));
+        };
+        let attempts = self.store().list_attempts(project_id, operation_id).await?;
+        let mut progress = Progress::of(records.len(), &attempts);
+        progress.end_open(|index, record| record.failure(index, why(item)));
+        Ok(batch::result_of(&item.object, &progress, item.attempt))
+    }
 }
 
-fn result_of(item: &LongHeld) -> NewResult {
-    let mut text = format!(
+fn why(item: &LongHeld) -> String {
+    format!(
         "the provider has refused the customer's credentials since {}, and the longest time to wait for new ones is over; \
          have the customer reconnect, then replay this write or send it again",
         item.since
-    );
+    )
+}
+
+fn result_of(item: &LongHeld) -> NewResult {
+    let mut text = why(item);
     let state = if item.in_doubt {
-        text.push_str(" — but an earlier request of it got no answer and may have been applied: look first");
+        text = format!("{text}; but {IN_DOUBT}");
         EndState::NeedsReview
     } else {
         EndState::Failed

@@ -2,9 +2,13 @@
 
 use serde_json::Value;
 
-use super::perform::{Performed, certainly_not_applied};
+use super::perform::{Performed, may_have_been_applied};
 use crate::connectors::{Outcome, ProviderError};
 use crate::store::{EndState, NewResult};
+
+/// What is told of a write that ends while an earlier request of it is in doubt.
+pub const IN_DOUBT: &str =
+    "an earlier request of it got no answer and may have been applied: look at the provider";
 
 /// The error of an outcome.
 #[must_use]
@@ -74,13 +78,9 @@ pub(super) fn end_of_synchronous(object: &str, performed: &Performed) -> NewResu
     let attempts = i32::from(performed.sent.is_some());
     let (state, record_id, error) = match &performed.outcome {
         Outcome::Succeeded { record_id, .. } => (EndState::Succeeded, record_id.clone(), None),
-        Outcome::Unknown(error) => (EndState::NeedsReview, None, Some(error)),
-        // Sent, no usable answer, but safe to repeat: whether it was applied is not known either.
-        Outcome::Retry { error, .. } if !certainly_not_applied(error) => {
-            (EndState::NeedsReview, None, Some(error))
-        }
-        Outcome::Rejected(error) | Outcome::Unauthorized(error) => (EndState::Failed, None, Some(error)),
-        Outcome::Retry { error, .. } => (EndState::Failed, None, Some(error)),
+        // Also when it is safe to repeat: whether it was applied is not known.
+        other if may_have_been_applied(other) => (EndState::NeedsReview, None, error_of(other)),
+        other => (EndState::Failed, None, error_of(other)),
     };
     let errors: Vec<String> = error.map(|error| rejection(object, error)).into_iter().collect();
     NewResult {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amp_write::action::Action;
 use amp_write::sandbox::{FaultKind, FaultSpec};
 use amp_write::settings::TuningArgs;
-use amp_write::store::{AcceptOperation, IntegrationRef, NewOperation};
+use amp_write::store::{AcceptOperation, IntegrationRef, NewOperation, PauseReason};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -602,7 +602,7 @@ async fn a_write_in_a_paused_lane_ends_at_its_deadline(kind: Kind) {
     service
         .app
         .store
-        .pause_lane(installed.project_id, lane, HOUR)
+        .pause_lane(installed.project_id, lane, HOUR, PauseReason::RateLimit)
         .await
         .unwrap();
     let waits = accept_untold(&service, 1, "X", "7", HOUR).await;

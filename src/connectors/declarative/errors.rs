@@ -198,7 +198,8 @@ fn shortened(text: &str) -> String {
 /// Some providers refuse with 403 what is over a limit (GitHub): then the answer says when to come back, or that no call is
 /// left. A refusal for good says neither.
 fn limited(status: u16, response: &ProviderResponse, now: Timestamp) -> Option<ErrorClass> {
-    let told = || response.header("retry-after").is_some() && hint(response, now).is_some();
+    let told =
+        || response.header("retry-after").is_some() && hint(response, RetryClass::RateLimited, now).is_some();
     (status == 403 && (told() || exhausted(response, now).is_some())).then_some(ErrorClass::RateLimited)
 }
 
@@ -240,9 +241,69 @@ pub fn outcome(failure: Failure, response: &ProviderResponse, now: Timestamp, re
         ErrorClass::Lock => RetryClass::Lock,
         ErrorClass::Maintenance => RetryClass::Maintenance,
     };
-    let told = hint(response, now);
-    let after = told
-        .or_else(|| wait_seconds.map(|s| RetryHint::After(std::time::Duration::from_secs(s))))
+    let after = hint(response, class, now)
+        .or_else(|| wait_seconds.map(|s| RetryHint::Guess(std::time::Duration::from_secs(s))))
         .or_else(|| window(response));
     Outcome::Retry { error, class, after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn of(class: ErrorClass, repeat_safe: bool) -> Outcome {
+        let failure = Failure {
+            error: ProviderError {
+                class,
+                code: None,
+                message: "m".to_owned(),
+                status: 200,
+                existing_id: None,
+            },
+            wait_seconds: None,
+        };
+        let response = ProviderResponse {
+            status: 200,
+            headers: Vec::new(),
+            body: Vec::new(),
+            truncated: false,
+        };
+        outcome(failure, &response, now(), repeat_safe)
+    }
+
+    #[test]
+    fn what_may_have_been_applied_is_tried_again_only_when_that_can_do_no_harm() {
+        for class in [ErrorClass::Unknown, ErrorClass::Server] {
+            assert!(matches!(of(class, false), Outcome::Unknown(_)), "{class:?}");
+            let again = of(class, true);
+            assert!(
+                matches!(
+                    &again,
+                    Outcome::Retry { class: RetryClass::Transient, error, .. } if error.class == class
+                ),
+                "{again:?}"
+            );
+        }
+        for class in [
+            ErrorClass::Transient,
+            ErrorClass::Lock,
+            ErrorClass::RateLimited,
+            ErrorClass::Quota,
+            ErrorClass::Maintenance,
+        ] {
+            assert!(matches!(of(class, false), Outcome::Retry { .. }), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_that_http_does_not_have_says_nothing() {
+        for status in [0, 99, 199] {
+            assert_eq!(by_status(status), Some(ErrorClass::Unknown), "{status}");
+        }
+        assert_eq!(by_status(999), Some(ErrorClass::Server));
+    }
 }

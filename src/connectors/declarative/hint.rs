@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::connectors::contract::{ProviderResponse, RetryHint};
+use crate::connectors::contract::{ProviderResponse, RetryClass, RetryHint};
 
 /// Headers that say when a limit ends, as a number: seconds left, epoch seconds or epoch milliseconds.
-const RESET_HEADERS: [&str; 9] = [
-    "x-ratelimit-retry-after",
+const RESET_HEADERS: [&str; 8] = [
     "x-ratelimit-requests-reset",
     "x-ratelimit-reset",
     "x-rate-limit-reset",
@@ -35,15 +34,32 @@ const REMAINING_HEADERS: [&str; 6] = [
 /// The pause when a quota is used up that is counted over a day, and nobody says when it ends.
 const DAY_QUOTA_PAUSE: Duration = Duration::from_secs(60);
 
-/// The wait that an answer asks for.
+/// The wait that a failure of this class asks for. Headers that tell when a limit ends stand on every answer of some
+/// providers: on a failure that is no limit they ask for nothing.
 #[must_use]
-pub fn hint(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
+pub fn hint(response: &ProviderResponse, class: RetryClass, now: Timestamp) -> Option<RetryHint> {
+    match class {
+        RetryClass::RateLimited | RetryClass::Quota => end_of_limit(response, now),
+        RetryClass::Lock | RetryClass::Maintenance | RetryClass::Transient => asked(response, now),
+    }
+}
+
+/// The wait that an answer asks for in so many words.
+fn asked(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
     let milliseconds = MILLISECOND_HEADERS.iter().find_map(|name| {
         let wait: f64 = response.header(name)?.trim().parse().ok()?;
         after(wait / 1_000.0)
     });
-    milliseconds
-        .or_else(|| parse(response.header("retry-after")?, now))
+    milliseconds.or_else(|| {
+        ["retry-after", "x-ratelimit-retry-after"]
+            .iter()
+            .find_map(|name| parse(response.header(name)?, now))
+    })
+}
+
+/// When a limit ends.
+fn end_of_limit(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
+    asked(response, now)
         .or_else(|| {
             RESET_HEADERS
                 .iter()
@@ -53,28 +69,34 @@ pub fn hint(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
         .or_else(|| per_endpoint(response, now))
 }
 
-/// The wait that follows from the headers of any answer, a success too: the quota that they tell of is used up. Nothing
-/// while something is left, or when they do not say.
+/// The wait that follows from the headers of any answer, a success too: the limit that they tell of is used up, and of which
+/// kind it is. Nothing while something is left, or when they do not say.
 #[must_use]
-pub fn exhausted(response: &ProviderResponse, now: Timestamp) -> Option<RetryHint> {
+pub fn exhausted(response: &ProviderResponse, now: Timestamp) -> Option<(RetryHint, RetryClass)> {
+    let short = |hint| Some((hint, RetryClass::RateLimited));
     let none_left = |name: &&str| response.header(name).is_some_and(|left| left.trim() == "0");
     if REMAINING_HEADERS.iter().any(none_left) {
-        return hint(response, now).or_else(|| window(response));
+        return end_of_limit(response, now)
+            .or_else(|| window(response))
+            .and_then(short);
     }
     let zero =
         |value: &str| members(value).any(|(name, left)| matches!(name, "remaining" | "r") && left == "0");
     if let Some(value) = response.header("ratelimit").filter(|value| zero(value)) {
-        return structured(value, now);
+        return structured(value, now).and_then(short);
     }
-    per_endpoint(response, now).or_else(|| day_quota(response))
+    per_endpoint(response, now)
+        .and_then(short)
+        .or_else(|| Some((day_quota(response)?, RetryClass::Quota)))
 }
 
-/// The window that a provider counts its calls in, when it tells no end of it.
+/// The window that a provider counts its calls in, when it tells no end of it: at the latest then some are left again.
 #[must_use]
 pub fn window(response: &ProviderResponse) -> Option<RetryHint> {
     let left = response.header("x-hubspot-ratelimit-remaining")?;
     let window = response.header("x-hubspot-ratelimit-interval-milliseconds")?;
-    (left.trim() == "0").then(|| after(window.trim().parse::<f64>().ok()? / 1_000.0))?
+    let window = Duration::try_from_secs_f64(window.trim().parse::<f64>().ok()? / 1_000.0).ok()?;
+    (left.trim() == "0").then_some(RetryHint::Guess(window))
 }
 
 /// `RateLimit: limit=100, remaining=0, reset=7`, and the later `RateLimit: "burst";r=0;t=7, "day";r=900;t=3600`: of several
@@ -109,7 +131,7 @@ fn day_quota(response: &ProviderResponse) -> Option<RetryHint> {
     let (_, usage) = members(response.header("sforce-limit-info")?).find(|(name, _)| *name == "api-usage")?;
     let (used, limit) = usage.split_once('/')?;
     let (used, limit): (u64, u64) = (used.trim().parse().ok()?, limit.trim().parse().ok()?);
-    (limit > 0 && used >= limit).then_some(RetryHint::After(DAY_QUOTA_PAUSE))
+    (limit > 0 && used >= limit).then_some(RetryHint::Guess(DAY_QUOTA_PAUSE))
 }
 
 /// The members `name=value` of a header.
@@ -200,11 +222,11 @@ mod tests {
     }
 
     fn wait(name: &str, value: &str) -> Option<u64> {
-        hint(&answer(&[(name, value)]), now()).map(|hint| hint.wait(now()).as_secs())
+        end_of_limit(&answer(&[(name, value)]), now()).map(|hint| hint.wait(now()).as_secs())
     }
 
     fn pause(headers: &[(&str, &str)]) -> Option<u64> {
-        exhausted(&answer(headers), now()).map(|hint| hint.wait(now()).as_secs())
+        exhausted(&answer(headers), now()).map(|(hint, _)| hint.wait(now()).as_secs())
     }
 
     #[test]
@@ -227,6 +249,40 @@ mod tests {
         assert_eq!(
             wait("zendesk-ratelimit-tickets", "total=100; remaining=0; resets=41"),
             Some(41)
+        );
+    }
+
+    #[test]
+    fn a_wait_is_named_when_the_provider_says_it_and_a_guess_when_we_suppose_it() {
+        let named = |headers: &[(&str, &str)]| {
+            hint(&answer(headers), RetryClass::RateLimited, now()).map(RetryHint::is_named)
+        };
+        assert_eq!(named(&[("retry-after", "7")]), Some(true));
+        assert_eq!(named(&[("x-ratelimit-reset", "30")]), Some(true));
+        let used_up = |headers: &[(&str, &str)]| {
+            exhausted(&answer(headers), now()).map(|(hint, class)| (hint.is_named(), class))
+        };
+        let windowed = [
+            ("x-hubspot-ratelimit-remaining", "0"),
+            ("x-hubspot-ratelimit-interval-milliseconds", "10000"),
+        ];
+        assert_eq!(used_up(&windowed), Some((false, RetryClass::RateLimited)));
+        let day = [("sforce-limit-info", "api-usage=15000/15000")];
+        assert_eq!(used_up(&day), Some((false, RetryClass::Quota)));
+        let told = [("x-ratelimit-remaining", "0"), ("retry-after", "9")];
+        assert_eq!(used_up(&told), Some((true, RetryClass::RateLimited)));
+    }
+
+    #[test]
+    fn the_end_of_a_limit_that_is_not_reached_asks_for_nothing() {
+        let healthy = answer(&[("x-ratelimit-remaining", "4000"), ("x-ratelimit-reset", "3000")]);
+        assert_eq!(hint(&healthy, RetryClass::Transient, now()), None);
+        let limit = hint(&healthy, RetryClass::RateLimited, now());
+        assert_eq!(limit, Some(RetryHint::After(Duration::from_secs(3_000))));
+        let told = answer(&[("retry-after-ms", "2500"), ("x-ratelimit-reset", "3000")]);
+        assert_eq!(
+            hint(&told, RetryClass::Transient, now()),
+            Some(RetryHint::After(Duration::from_millis(2_500)))
         );
     }
 

@@ -80,7 +80,7 @@ pub(super) fn read(
             said: text,
             status,
             class,
-            after: retry_hint(response, now.to_timestamp()),
+            after: retry_hint(response, class, now.to_timestamp()),
         },
         None => MintError::Refused { said: text, status },
     })

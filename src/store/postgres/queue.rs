@@ -17,7 +17,7 @@ use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
     BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
-    Leases, Listener, NewAttempt, QueueStore, Result, SHARDS, Settle,
+    Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// Where processes tell each other which lanes have new work.
@@ -117,9 +117,9 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
              SELECT i.shard, i.lane_id, i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.behind, i.attempt,
                     c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
                     o.deadline, lanes.held_from, lanes.held_until,
-                    -- A request that left and whose answer was never stored.
+                    -- A request that left and got no usable answer, or none that was stored.
                     (SELECT min(s.start_time) FROM attempts s
-                     WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state = 'sent'
+                     WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state IN ('sent', 'unanswered')
                        AND NOT EXISTS (SELECT 1 FROM attempts a
                                        WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                          AND a.id = s.id AND a.state = 'answered'
@@ -608,14 +608,24 @@ impl QueueStore for PostgresStore {
         Ok(settled)
     }
 
-    async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()> {
+    async fn pause_lane(
+        &self,
+        project_id: Uuid,
+        lane_id: Uuid,
+        pause: Duration,
+        reason: PauseReason,
+    ) -> Result<()> {
         sqlx::query(
-            "INSERT INTO lanes (lane_id, project_id, paused_until) VALUES ($1, $2, now() + $3 * INTERVAL '1 microsecond')
-             ON CONFLICT (lane_id) DO UPDATE SET paused_until = GREATEST(lanes.paused_until, excluded.paused_until)",
+            "INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason) VALUES ($1, $2, now() + $3 * INTERVAL '1 microsecond', $4)
+             ON CONFLICT (lane_id) DO UPDATE SET paused_until = GREATEST(lanes.paused_until, excluded.paused_until),
+                 -- Of two pauses the longer one says why.
+                 pause_reason = CASE WHEN lanes.paused_until >= excluded.paused_until THEN lanes.pause_reason
+                                     ELSE excluded.pause_reason END",
         )
         .bind(lane_id)
         .bind(project_id)
         .bind(micros(pause))
+            .bind(reason.as_str())
         .execute(&self.pool)
         .await?;
         Ok(())

@@ -17,7 +17,7 @@ use crate::store::{
 impl SteeringStore for PostgresStore {
     async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
         Ok(sqlx::query_as(
-            "SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until,
+            "SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
                     (q.record_key IS NOT NULL AND (EXISTS (
                          SELECT 1 FROM queue_items e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (

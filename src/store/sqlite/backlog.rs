@@ -96,11 +96,14 @@ impl BacklogStore for SqliteStore {
                 "SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.attempt, o.object, o.action,
                         c.provider, COALESCE(l.hold_began, l.held_from) AS since,
                         EXISTS (SELECT 1 FROM attempts s
-                                WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id AND s.state = 'sent'
+                                WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id AND s.state IN ('sent', 'unanswered')
                                   AND NOT EXISTS (SELECT 1 FROM attempts a
                                                   WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                                     AND a.id = s.id AND a.state = 'answered'
-                                                    AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt
+                                                    AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt,
+                        EXISTS (SELECT 1 FROM attempts s
+                                WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
+                                  AND s.records IS NOT NULL) AS has_records
                  FROM queue_items q
                  JOIN lanes l ON l.project_id = q.project_id AND l.lane_id = q.lane_id
                  JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id

@@ -17,7 +17,7 @@ use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
     BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Leases,
-    Listener, QueueStore, Result, SHARDS, Settle,
+    Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -45,9 +45,9 @@ async fn load(
                     $7 AS record_key, $8 AS behind, $9 AS attempt,
                     c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
                     o.deadline, lanes.held_from, lanes.held_until,
-                    -- A request that left and whose answer was never stored.
+                    -- A request that left and got no usable answer, or none that was stored.
                     (SELECT min(s.start_time) FROM attempts s
-                     WHERE s.project_id = $5 AND s.operation_id = $4 AND s.state = 'sent'
+                     WHERE s.project_id = $5 AND s.operation_id = $4 AND s.state IN ('sent', 'unanswered')
                        AND NOT EXISTS (SELECT 1 FROM attempts a
                                        WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
                                          AND a.id = s.id AND a.state = 'answered'
@@ -482,17 +482,27 @@ impl QueueStore for SqliteStore {
         Ok(settled)
     }
 
-    async fn pause_lane(&self, project_id: Uuid, lane_id: Uuid, pause: Duration) -> Result<()> {
+    async fn pause_lane(
+        &self,
+        project_id: Uuid,
+        lane_id: Uuid,
+        pause: Duration,
+        reason: PauseReason,
+    ) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query(
-            "INSERT INTO lanes (lane_id, project_id, paused_until)
-             VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3)
+            "INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason)
+             VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3, $4)
              ON CONFLICT (lane_id) DO UPDATE
-                 SET paused_until = max(COALESCE(lanes.paused_until, 0), excluded.paused_until)",
+                 SET paused_until = max(COALESCE(lanes.paused_until, 0), excluded.paused_until),
+                     -- Of two pauses the longer one says why.
+                     pause_reason = CASE WHEN lanes.paused_until >= excluded.paused_until THEN lanes.pause_reason
+                                         ELSE excluded.pause_reason END",
         )
         .bind(lane_id)
         .bind(project_id)
         .bind(micros(pause))
+        .bind(reason.as_str())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;

@@ -12,7 +12,8 @@ use crate::connectors::{
 };
 use crate::store::{AttemptState, NewAttempt};
 use crate::writes::perform::{
-    Performed, RAW_RESPONSE_BYTES, certainly_not_applied, clean, error, make_presentable, of_read, refused,
+    Performed, RAW_RESPONSE_BYTES, class_of, clean, error, make_presentable, may_have_been_applied, of_read,
+    refused,
 };
 use crate::writes::{MESSAGE_CHARS, Writes, error_of, excerpt, rejection_within};
 
@@ -35,8 +36,8 @@ pub struct Turn {
     /// When the outcome was known.
     pub answered_at: Time,
     raw: Option<String>,
-    /// The quota is used up by now: nothing more should be sent for so long.
-    pub pause: Option<Duration>,
+    /// A limit of this class is used up by now: nothing more should be sent for so long.
+    pub pause: Option<(Duration, RetryClass)>,
 }
 
 /// What is to be sent for some records.
@@ -149,11 +150,11 @@ impl Turn {
         number: i32,
         notes: &[Note],
     ) -> NewAttempt {
-        let unanswered = self.is_whole
-            && self
-                .outcomes
-                .iter()
-                .any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
+        // Of one record is enough: then the operation is in doubt.
+        let unanswered = self
+            .outcomes
+            .iter()
+            .any(|(_, outcome)| may_have_been_applied(outcome));
         let failed = self.outcomes.iter().filter_map(|(_, outcome)| error_of(outcome));
         let count = failed.clone().count();
         let message = failed.map(|error| error.told(MESSAGE_CHARS)).next().map(|text| {
@@ -189,20 +190,6 @@ impl Turn {
     }
 }
 
-const fn class_of(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded { .. } => "success",
-        Outcome::Unknown(_) => "outcome_unknown",
-        Outcome::Retry {
-            class: RetryClass::Transient,
-            error,
-            ..
-        } if matches!(error.class, ErrorClass::Server) => "server",
-        Outcome::Retry { class, .. } => class.as_str(),
-        Outcome::Rejected(error) | Outcome::Unauthorized(error) => error.class.as_str(),
-    }
-}
-
 fn note(index: usize, outcome: &Outcome, object: &str, together: bool) -> Note {
     let with = |state, error: &ProviderError| {
         Note::with_error(index, state, rejection_within(object, error, MESSAGE_CHARS))
@@ -218,8 +205,12 @@ fn note(index: usize, outcome: &Outcome, object: &str, together: bool) -> Note {
         }
         Outcome::Rejected(error) if together => with(NoteState::Split, error),
         Outcome::Rejected(error) => with(NoteState::Failed, error),
-        Outcome::Retry { error, .. } | Outcome::Unauthorized(error) => with(NoteState::Retry, error),
-        Outcome::Unknown(error) => with(NoteState::Doubt, error),
+        Outcome::Retry { error, .. } | Outcome::Unknown(error) if may_have_been_applied(outcome) => {
+            with(NoteState::Doubt, error)
+        }
+        Outcome::Retry { error, .. } | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
+            with(NoteState::Retry, error)
+        }
     }
 }
 
@@ -228,8 +219,7 @@ fn note(index: usize, outcome: &Outcome, object: &str, together: bool) -> Note {
 pub fn end_untried(index: usize, outcome: Option<&Outcome>, last_error: Option<&str>) -> Note {
     let (state, text) = match outcome {
         None | Some(Outcome::Succeeded { .. }) => (NoteState::Failed, None),
-        Some(Outcome::Unknown(_)) => (NoteState::NeedsReview, None),
-        Some(Outcome::Retry { error, .. }) if !certainly_not_applied(error) => (NoteState::NeedsReview, None),
+        Some(other) if may_have_been_applied(other) => (NoteState::NeedsReview, None),
         Some(other) => (
             NoteState::Failed,
             error_of(other).map(|error| error.told(MESSAGE_CHARS)),
@@ -428,7 +418,7 @@ impl Writes {
         let turn = Turn {
             status: Some(response.status),
             raw,
-            pause: quota_exhausted(&response, now).map(|hint| hint.wait(now)),
+            pause: quota_exhausted(&response, now).map(|(hint, class)| (hint.wait(now), class)),
             ..turn
         };
         match read(&response) {

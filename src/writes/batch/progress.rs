@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
 use crate::store::Attempt;
+use crate::writes::IN_DOUBT;
 
 /// What became of one record: an entry of the list that is kept with an attempt, and with the result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +42,11 @@ pub enum NoteState {
     Failed,
     /// It may have been applied, and nobody can find out but a person.
     NeedsReview,
-    /// It was certainly not applied, or may be repeated: it is tried again.
+    /// It was certainly not applied: it is tried again.
     Retry,
     /// It was refused together with others: it is tried again with fewer of them.
     Split,
-    /// It left, and no usable answer came.
+    /// It left, and no usable answer came. Whether it is tried again or looked for is not said by this.
     Doubt,
 }
 
@@ -122,6 +123,25 @@ pub struct Standing {
     split: Option<(usize, usize)>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+impl Standing {
+    /// While an earlier request for a record is in doubt, "failed" would say more than is known.
+    pub fn doubt(&self, note: &mut Note) {
+        if note.state == NoteState::Failed && self.doubt_since.is_some() {
+            note.state = NoteState::NeedsReview;
+            let text = note.error.take().unwrap_or_default();
+            note.error = Some(format!("{text}; {IN_DOUBT}"));
+        }
+    }
+
+    /// How a record ends that has failed.
+    #[must_use]
+    pub fn failure(&self, index: usize, text: String) -> Note {
+        let mut note = Note::with_error(index, NoteState::Failed, text);
+        self.doubt(&mut note);
+        note
+    }
 }
 
 /// Where a batch stands.
@@ -353,6 +373,30 @@ mod tests {
         let retry = [Note::new(0, NoteState::Retry)];
         let progress = Progress::of(1, &[row(1, "unanswered", &doubt), row(2, "answered", &retry)]);
         assert!(progress.records[0].doubt_since.is_some());
+    }
+
+    #[test]
+    fn of_several_open_doubts_the_earliest_counts() {
+        let at = |id, state: &str, note, micros| Attempt {
+            start_time: Time::from_micros(micros),
+            ..row(id, state, &[Note::new(0, note)])
+        };
+        let since = |rows: &[Attempt]| Progress::of(1, rows).records[0].doubt_since;
+        let first = at(1, "unanswered", NoteState::Doubt, 10);
+        let second = at(2, "sent", NoteState::Sent, 20);
+        let third = at(3, "unanswered", NoteState::Doubt, 30);
+        for rows in [
+            [first.clone(), second.clone(), third.clone()],
+            [third.clone(), second.clone(), first.clone()],
+        ] {
+            assert_eq!(since(&rows), Some(Time::from_micros(10)));
+        }
+        // The first one has been answered after all: then the second.
+        let answered = at(1, "answered", NoteState::Retry, 10);
+        assert_eq!(
+            since(&[first, answered, third, second]),
+            Some(Time::from_micros(20))
+        );
     }
 
     #[test]

@@ -85,6 +85,62 @@ fn a_create_without_a_usable_answer_is_unknown_and_a_change_is_tried_again() {
 }
 
 #[test]
+fn an_answer_that_a_file_calls_unknown_leaves_a_create_in_doubt_and_a_change_is_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = r"
+provider: maybe
+display_name: Maybe
+auth: {none: true}
+base_url: https://api.maybe.example
+ops:
+  create: {method: POST, path: /things}
+  update: {method: PATCH, path: '/things/{id}'}
+result: {id: [id]}
+errors:
+  code: [code]
+  message: [text]
+  classify: [{code: [MAYBE], as: unknown}, {code: [BROKEN], as: server}]
+open: true
+";
+    std::fs::write(folder.path().join("maybe.yaml"), file).expect("written");
+    let catalog = Catalog::load(Some(folder.path()), &BTreeMap::new()).expect("a good file");
+    let (record, vars) = (Map::new(), vars());
+    let read = |action, code: &str, status| {
+        let command = Command {
+            action,
+            object: "things",
+            record_id: (action != Action::Create).then_some("7"),
+            record: &record,
+            associations: &[],
+            headers: &[],
+            vars: &vars,
+            idempotency_key: None,
+            repeated: false,
+        };
+        let body = json!({"code": code, "text": "maybe"}).to_string();
+        catalog
+            .get("maybe")
+            .unwrap()
+            .interpret(&command, &answer(status, &body), now())
+    };
+    for (code, status) in [("MAYBE", 400), ("BROKEN", 422), ("OTHER", 500)] {
+        let create = read(Action::Create, code, status);
+        assert!(matches!(create, Outcome::Unknown(_)), "{code}: {create:?}");
+        let update = read(Action::Update, code, status);
+        assert!(
+            matches!(
+                update,
+                Outcome::Retry {
+                    class: RetryClass::Transient,
+                    ..
+                }
+            ),
+            "{code}: {update:?}"
+        );
+    }
+}
+
+#[test]
 fn a_create_with_a_native_idempotency_key_is_tried_again() {
     let unknown = read("stripe", Action::Create, &answer(500, ""), None);
     assert!(matches!(unknown, Outcome::Unknown(_)), "{unknown:?}");

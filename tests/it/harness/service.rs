@@ -1,7 +1,9 @@
 //! The whole service in this process, over a database and a sandbox of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use amp_write::action::Action;
 use amp_write::api;
 use amp_write::app::{App, AppState};
 use amp_write::clock::{SharedClock, SystemClock};
@@ -9,7 +11,7 @@ use amp_write::listen;
 use amp_write::queue::Worker;
 use amp_write::sandbox::{self, Sandbox};
 use amp_write::settings::TuningArgs;
-use amp_write::store::{NewProject, SharedStore};
+use amp_write::store::{AcceptOperation, IntegrationRef, NewOperation, NewProject, SharedStore};
 use amp_write::vault::{Secret, Vault, generate_key};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -279,6 +281,57 @@ impl Service {
             .await
             .expect(201)
             .json()
+    }
+
+    /// Accepts a write of the HubSpot installation of [`GROUP`] past the API: its deadline may be shorter than
+    /// the API allows. `request` is what the API would store of it.
+    pub async fn accept_until(
+        &self,
+        object: &str,
+        action: Action,
+        request: &Value,
+        deadline: Duration,
+    ) -> String {
+        let store = &self.app.store;
+        let project = store.find_project("test").await.expect("read").expect("there");
+        let integration = store
+            .find_integration(project.id, IntegrationRef::Name("hs"))
+            .await
+            .expect("read")
+            .expect("there");
+        let installation = store
+            .list_installations(project.id, Some(integration.id), Some(GROUP))
+            .await
+            .expect("read")
+            .remove(0);
+        let id = self.app.clock.new_id();
+        let operation = NewOperation {
+            client_ref: None,
+            replay_of: None,
+            id,
+            project_id: project.id,
+            integration_id: integration.id,
+            installation_id: installation.id,
+            config_id: installation.config_id,
+            revision_id: integration.revision_id,
+            connection_id: installation.connection_id,
+            object: object.to_owned(),
+            action,
+            request: request.to_string(),
+        };
+        let accept = AcceptOperation {
+            key: None,
+            performing: None,
+            gather: None,
+            operation,
+            record_key: None,
+            holds: false,
+            deadline,
+            record_keys: Vec::new(),
+        };
+        store.accept_operations(&[accept]).await.expect("accepted");
+        self.app.writes.accepted.notify_one();
+        id.to_string()
     }
 
     /// The bodies of the requests that reached a provider, in order, with method and path.

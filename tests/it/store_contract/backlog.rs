@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amp_write::store::{AttemptState, BeginAttempt, EndState, NewAttempt};
+use amp_write::store::{AttemptState, BeginAttempt, EndState, NewAttempt, PauseReason};
 
 use super::operations::{attempt, result};
 use super::{World, id};
@@ -55,7 +55,10 @@ async fn held_and_paused_lanes_and_free_shards_are_counted(kind: Kind) {
     let (store, project) = (&world.store, world.project.id);
     assert_eq!(store.health().await.unwrap().shards_free, 64);
     store.lease_shards(id(), HOUR, Duration::ZERO).await.unwrap();
-    store.pause_lane(project, id(), HOUR).await.unwrap();
+    store
+        .pause_lane(project, id(), HOUR, PauseReason::RateLimit)
+        .await
+        .unwrap();
     store
         .set_connection_works(project, world.connection, 1, false)
         .await

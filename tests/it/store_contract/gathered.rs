@@ -598,6 +598,7 @@ async fn one_that_ends_with_a_long_hold_keeps_its_records_and_takes_no_more(kind
         provider: None,
         since: world.store.store_now().await.unwrap(),
         in_doubt: false,
+        has_records: false,
     };
     let ended = world
         .store

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use amp_write::clock::Time;
 use amp_write::store::{
-    AttemptState, BeginAttempt, Claimed, EndState, Ending, ExpireAsk, LaneAsk, Lease, NewAttempt, SHARDS,
-    Settle, Stragglers, shard_of,
+    AttemptState, BeginAttempt, Claimed, EndState, Ending, ExpireAsk, LaneAsk, Lease, NewAttempt,
+    PauseReason, SHARDS, Settle, Stragglers, shard_of,
 };
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ on_both_stores!(
     a_put_off_item_comes_back_when_it_is_due,
     writes_to_one_record_are_claimed_one_by_one_in_accepted_order,
     a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered,
+    an_attempt_without_a_usable_answer_is_in_doubt_also_when_nothing_was_noted_before_it,
     a_late_success_of_a_worker_that_lost_the_item_leaves_it_in_doubt,
     an_attempt_begins_only_under_the_lease_that_is_in_force,
     a_second_hold_adds_to_the_time_that_the_first_stood_still,
@@ -401,6 +403,44 @@ async fn a_request_that_left_without_an_answer_is_in_doubt_until_it_is_answered(
     assert_eq!(doubt().await, None);
 }
 
+async fn an_attempt_without_a_usable_answer_is_in_doubt_also_when_nothing_was_noted_before_it(kind: Kind) {
+    let world = World::new(kind).await;
+    let worker = id();
+    let lease = lease(&world, worker).await;
+    let accept = world.accept();
+    let (project, operation) = (accept.operation.project_id, accept.operation.id);
+    world.store.accept_operations(&[accept]).await.unwrap();
+    let retry = Ending::Retry {
+        delay: Duration::ZERO,
+        attempt: 1,
+    };
+    let end = async |number: i64, state| {
+        let item = claim_all(&world).await.remove(0);
+        let mut end = settle(worker, lease, &item, retry.clone());
+        let row = attempt(project, operation, id(), state);
+        let start_time = Time::from_micros(1_000_000_000 + number);
+        end.attempt = Some(NewAttempt { start_time, ..row });
+        assert_eq!(world.store.settle(&[end]).await.unwrap(), [true]);
+        claim_all(&world).await[0].in_doubt_since
+    };
+    let first = Some(Time::from_micros(1_000_000_002));
+    assert_eq!(end(1, AttemptState::Answered).await, None);
+    assert_eq!(end(2, AttemptState::Unanswered).await, first);
+    assert_eq!(
+        end(3, AttemptState::Unanswered).await,
+        first,
+        "the earliest counts"
+    );
+    assert_eq!(end(4, AttemptState::Answered).await, first, "of another request");
+    world
+        .store
+        .set_connection_works(project, world.connection, 1, false)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    assert!(world.store.long_held(Duration::ZERO, 9).await.unwrap()[0].in_doubt);
+}
+
 async fn a_late_success_of_a_worker_that_lost_the_item_leaves_it_in_doubt(kind: Kind) {
     let world = World::new(kind).await;
     let worker = id();
@@ -530,28 +570,38 @@ async fn a_held_lane_says_so_and_remembers_how_long_it_stood_still(kind: Kind) {
 
 async fn a_paused_lane_says_until_when_and_a_shorter_pause_does_not_shorten_it(kind: Kind) {
     let world = World::new(kind).await;
-    world.store.accept_operations(&[world.accept()]).await.unwrap();
-    world
-        .store
-        .pause_lane(world.project.id, world.connection, Duration::from_secs(100))
-        .await
-        .unwrap();
-    world
-        .store
-        .pause_lane(world.project.id, world.connection, Duration::from_secs(50))
-        .await
-        .unwrap();
-    let lane = world
-        .store
-        .due_lanes(&[shard_of(world.connection)])
-        .await
-        .unwrap()
-        .remove(0);
-    let left = lane.paused_until.unwrap().since(lane.store_now);
-    assert!(
-        left > Duration::from_secs(50) && left <= Duration::from_secs(100),
-        "{left:?}"
-    );
+    let accept = world.accept();
+    let operation = accept.operation.id;
+    world.store.accept_operations(&[accept]).await.unwrap();
+    let (project, lane_id) = (world.project.id, world.connection);
+    let pause = async |seconds, reason| {
+        let pause = Duration::from_secs(seconds);
+        world
+            .store
+            .pause_lane(project, lane_id, pause, reason)
+            .await
+            .unwrap();
+        let lane = world
+            .store
+            .due_lanes(&[shard_of(lane_id)])
+            .await
+            .unwrap()
+            .remove(0);
+        let live = world.store.get_live(project, operation).await.unwrap().unwrap();
+        (
+            lane.paused_until.unwrap().since(lane.store_now).as_secs_f64(),
+            live.pause_reason.unwrap(),
+        )
+    };
+    let (left, reason) = pause(100, PauseReason::Quota).await;
+    assert!(left > 50.0 && left <= 100.0, "{left}");
+    assert_eq!(reason, "quota");
+    let (left, reason) = pause(50, PauseReason::RateLimit).await;
+    assert!(left > 50.0 && left <= 100.0, "{left}");
+    assert_eq!(reason, "quota", "the longer one says why");
+    let (left, reason) = pause(200, PauseReason::RateLimit).await;
+    assert!(left > 100.0, "{left}");
+    assert_eq!(reason, "rate_limit");
 }
 
 async fn lanes_are_found_in_every_shard(kind: Kind) {
@@ -835,7 +885,12 @@ async fn lanes_are_listed_with_what_keeps_them_from_starting(kind: Kind) {
     assert!(lane.run_at <= lane.store_now && lane.hold_reason.is_none());
     store.lease_shards(id(), LEASE, Duration::ZERO).await.unwrap();
     store
-        .pause_lane(project, world.connection, Duration::from_secs(100))
+        .pause_lane(
+            project,
+            world.connection,
+            Duration::from_secs(100),
+            PauseReason::RateLimit,
+        )
         .await
         .unwrap();
     store

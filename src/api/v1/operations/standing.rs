@@ -98,13 +98,21 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
             ..standing
         };
     }
-    let why = match last.and_then(|attempt| attempt.class.as_deref()) {
+    let own = || match last.and_then(|attempt| attempt.class.as_deref()) {
         Some("quota") => "quota",
         Some("rate_limited") => "rate_limit",
         Some("auth") => "authorization",
-        // Another write of this lane has met the limit.
-        _ if paused > put_off => "rate_limit",
         _ => "backoff",
+    };
+    // Another write of this lane may have met a limit.
+    let why = if paused > put_off {
+        match live.pause_reason.as_deref() {
+            Some("quota") => "quota",
+            Some("backoff") => "backoff",
+            _ => "rate_limit",
+        }
+    } else {
+        own()
     };
     Standing {
         state: "waiting",
@@ -158,6 +166,7 @@ mod tests {
             held_from: None,
             held_until: None,
             paused_until: None,
+            pause_reason: None,
             behind: false,
             held_by: None,
             gathering: false,
@@ -223,6 +232,17 @@ mod tests {
             ("waiting", Some("rate_limit"), Some(at(30))),
             "another write's limit"
         );
+        for reason in ["quota", "backoff"] {
+            let paused = Live {
+                pause_reason: Some(reason.to_owned()),
+                ..paused.clone()
+            };
+            assert_eq!(
+                seen(&paused, Some(&limited)),
+                ("waiting", Some(reason), Some(at(30))),
+                "what the lane waits for now"
+            );
+        }
         let over = Live {
             paused_until: Some(at(9)),
             ..live()

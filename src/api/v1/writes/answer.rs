@@ -196,7 +196,8 @@ fn of_failure(object: &str, outcome: &Outcome, answered_at: Time, handed_over: b
             .retryable(true)
             .remedy("The write was not applied: send it again, or with mode asynchronous to have it retried."),
         Outcome::Retry { .. } => Problem::new(Code::ProviderFailed, text)
-            .remedy("It is not known whether the write was applied. It names its record by id, so repeating it is harmless."),
+            .retryable(true)
+            .remedy("It is not known whether the write was applied. Sending the same again is safe: it makes no second record."),
         _ if handed_over => Problem::new(Code::ProviderFailed, text)
             .retryable(true)
             .retry_after(LOOK_UP_WAIT)

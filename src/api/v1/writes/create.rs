@@ -93,7 +93,7 @@ pub struct Options {
               (status = 422, description = "The provider rejects the record, or every record of a batch. As a problem: the Idempotency-Key was used for another request.", body = WriteAnswer),
               (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
               (status = 429, description = "The provider's rate limit, or so many asynchronous writes wait that no more are taken; see Retry-After."),
-              (status = 502, description = "The provider failed. `retryable` is true only when the write was certainly not applied."),
+              (status = 502, description = "The provider failed. `retryable` is true when the write was certainly not applied, or may be repeated all the same, as an update or delete may."),
               (status = 503, description = "The database does not answer; nothing was sent.")))]
 pub async fn write_records(
     State(app): State<AppState>,
