@@ -26,3 +26,4 @@ mod sandbox;
 mod steering;
 mod store_contract;
 mod waits;
+mod whose_database;
