@@ -673,7 +673,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path()).await;
         let writes = writes(&store);
-        let shards = Shards::new(store.clone(), Uuid::from_u128(1), lease, Arc::default());
+        let shards = Shards::new(store.clone(), Uuid::from_u128(1), lease, lease, Arc::default());
         shards.renew(Instant::now()).await.expect("leased");
         let (departed, row) = (Departed::default(), row());
         let held = shards.held_now(0);
