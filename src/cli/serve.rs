@@ -15,6 +15,9 @@ use crate::settings::{Role, ServeArgs};
 use crate::store::{connect, describe_url};
 use crate::vault::Vault;
 
+/// Connections to an address of its own for /metrics.
+const METRICS_CONNECTIONS: usize = 64;
+
 pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
     // What can be wrong with the settings is said before anything is touched.
     let vault = Vault::from_keys(&args.encryption_key).map_err(|error| error.to_string())?;
@@ -73,7 +76,9 @@ pub(super) async fn serve(
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());
         tracing::info!(%address, "serving /metrics");
-        tokio::spawn(crate::listen::serve(listener, metrics, limits, stop));
+        // The files that clients do not get are for providers, not for those who read metrics.
+        let few = limits.at_most(METRICS_CONNECTIONS);
+        tokio::spawn(crate::listen::serve(listener, metrics, few, stop));
     }
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {
