@@ -133,7 +133,7 @@ async fn connection(
     // A socket without this option is slower, not wrong. Small answers must not wait for more to be sent with them.
     let _ = stream.set_nodelay(true);
     let watch = place.watch();
-    let socket = TokioIo::new(Socket::new(stream, watch.clone(), limits.read));
+    let socket = TokioIo::new(Socket::new(stream, watch.clone(), limits));
     let service = service_fn(|request: Request<Incoming>| {
         let busy = Busy::begin(watch.clone(), limits.idle);
         let answer = router.clone().oneshot(request.map(Body::new));
@@ -168,7 +168,7 @@ async fn connection(
     }
 }
 
-/// The body of an answer. Until it is gone the connection is busy.
+/// The body of an answer. Until the last of it is on its way the connection is busy.
 struct Answer {
     body: Body,
     _busy: Busy,
