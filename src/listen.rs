@@ -56,14 +56,20 @@ impl Limits {
         };
         let room = usize::try_from(files / 2).unwrap_or(usize::MAX).max(1);
         if room < self.connections {
-            tracing::warn!(
+            tracing::info!(
                 connections = room,
                 files,
                 "the limit of open files (ulimit -n) leaves room for fewer connections than AMP_MAX_CONNECTIONS"
             );
         }
+        self.at_most(room)
+    }
+
+    /// The same with fewer connections.
+    #[must_use]
+    pub fn at_most(self, connections: usize) -> Self {
         Self {
-            connections: self.connections.min(room),
+            connections: self.connections.min(connections),
             ..self
         }
     }
@@ -74,12 +80,16 @@ impl Limits {
 fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: now.maximum,
-        maximum: now.maximum,
-    };
-    if now.current != now.maximum && setrlimit(Resource::Nofile, most).is_ok() {
-        return now.maximum;
+    // macOS says that there is no limit and takes no more than this.
+    for wanted in [now.maximum, Some(10_240)] {
+        let more = wanted.is_none_or(|wanted| now.current.is_some_and(|current| current < wanted));
+        let raised = Rlimit {
+            current: wanted,
+            maximum: now.maximum,
+        };
+        if more && setrlimit(Resource::Nofile, raised).is_ok() {
+            return wanted;
+        }
     }
     now.current
 }
@@ -123,7 +133,7 @@ async fn connection(
     // A socket without this option is slower, not wrong. Small answers must not wait for more to be sent with them.
     let _ = stream.set_nodelay(true);
     let watch = place.watch();
-    let socket = TokioIo::new(Socket::new(stream, watch.clone(), limits.read));
+    let socket = TokioIo::new(Socket::new(stream, watch.clone(), limits));
     let service = service_fn(|request: Request<Incoming>| {
         let busy = Busy::begin(watch.clone(), limits.idle);
         let answer = router.clone().oneshot(request.map(Body::new));
@@ -158,7 +168,7 @@ async fn connection(
     }
 }
 
-/// The body of an answer. Until it is gone the connection is busy.
+/// The body of an answer. Until the last of it is on its way the connection is busy.
 struct Answer {
     body: Body,
     _busy: Busy,

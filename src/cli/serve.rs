@@ -15,6 +15,9 @@ use crate::settings::{Role, ServeArgs, TuningArgs};
 use crate::store::{Location, connect};
 use crate::vault::Vault;
 
+/// Connections to an address of its own for /metrics.
+const METRICS_CONNECTIONS: usize = 64;
+
 pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
     // What can be wrong with the settings is said before the database is touched: a process that does not start must not
     // have migrated it, for then the version before would not start either.
@@ -87,7 +90,9 @@ pub(super) async fn serve(
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());
         tracing::info!(address = ?app.tuning.metrics_listen, "serving /metrics");
-        tokio::spawn(crate::listen::serve(listener, metrics, limits, stop));
+        // The files that clients do not get are for providers, not for those who read metrics.
+        let few = limits.at_most(METRICS_CONNECTIONS);
+        tokio::spawn(crate::listen::serve(listener, metrics, few, stop));
     }
     let housekeeping = tokio::spawn(Arc::clone(&app).housekeeping(stop.clone()));
     let worker = role.works_queue().then(|| {

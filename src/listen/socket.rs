@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Limits;
+
 /// What a connection is doing.
 pub(super) struct Watch {
     /// `None` while a request is being answered.
@@ -57,6 +59,19 @@ impl Watch {
         }
     }
 
+    /// The last of an answer is leaving, or waits to: that is no silence. `left` is what it has from now.
+    fn sends(&self, left: Duration) {
+        if let Some(quiet) = self.lock().as_mut() {
+            let now = Instant::now();
+            let sooner = now + left < quiet.until;
+            quiet.since = now;
+            quiet.until = now + left;
+            if sooner {
+                self.changed.notify_one();
+            }
+        }
+    }
+
     /// The time that is left for it must not be longer than `grace`.
     pub fn hurry(&self, grace: Duration) {
         if let Some(quiet) = self.lock().as_mut() {
@@ -91,7 +106,7 @@ impl Watch {
     }
 }
 
-/// A request that is being answered, until the last of the answer is gone.
+/// A request that is being answered, until the last of the answer is on its way.
 pub(super) struct Busy {
     watch: Arc<Watch>,
     idle: Duration,
@@ -120,17 +135,17 @@ impl Drop for Busy {
 pub(super) struct Socket {
     stream: TcpStream,
     watch: Arc<Watch>,
-    read: Duration,
+    limits: Limits,
     /// There while a write waits.
     writing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub const fn new(stream: TcpStream, watch: Arc<Watch>, read: Duration) -> Self {
+    pub const fn new(stream: TcpStream, watch: Arc<Watch>, limits: Limits) -> Self {
         Self {
             stream,
             watch,
-            read,
+            limits,
             writing: None,
         }
     }
@@ -139,9 +154,12 @@ impl Socket {
     fn poll_written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.writing = None;
+            self.watch.sends(self.limits.idle);
             return written;
         }
-        let until = Instant::now() + self.read;
+        // It fails by itself before that.
+        self.watch.sends(self.limits.read * 2);
+        let until = Instant::now() + self.limits.read;
         let sleep = self.writing.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(sleep.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -154,7 +172,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            this.watch.heard(this.read);
+            this.watch.heard(this.limits.read);
         }
         read
     }

@@ -17,6 +17,7 @@ use crate::harness::client::PATIENCE;
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(600);
+const LARGE: usize = 32 << 20;
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 const HELD: &str = "GET /held HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -58,6 +59,7 @@ impl Server {
             .route("/hello", get(|| async { "hello" }))
             .route("/drops", get(pieces))
             .route("/endless", get(endless))
+            .route("/large", get(|| async { vec![b'x'; LARGE] }))
             .route(
                 "/held",
                 get(move || {
@@ -180,6 +182,29 @@ async fn a_client_that_does_not_take_its_answer_is_left() {
     tokio::time::timeout(PATIENCE, server.answers())
         .await
         .expect("the place is free again");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
+    use tokio::io::AsyncReadExt as _;
+    let server = Server::start(limits(1, LONG, SHORT)).await;
+    let mut raw = server.connect().await;
+    raw.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let head = raw.read_until("\r\n\r\n").await;
+    let mut got = head.len() - head.find("\r\n\r\n").expect("a head") - 4;
+    let (started, mut piece) = (Instant::now(), vec![0; LARGE / 32]);
+    while got < LARGE {
+        let read = raw.0.read(&mut piece).await.expect("more of it");
+        assert!(read > 0, "cut off after {got} bytes and {:?}", started.elapsed());
+        got += read;
+        // A network that is no faster.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        started.elapsed() > SHORT,
+        "it took longer than a connection may be idle"
+    );
+    assert_eq!(raw.read_to_end().await, "");
 }
 
 /// How many connections a test opens here: both ends of each are in this process.
