@@ -74,8 +74,16 @@ pub(super) fn wanted(
     input: &Value,
     place: &[Step<'_>],
 ) -> Result<Vec<Wanted>, Failure> {
-    let Some(list) = input.get("associations").and_then(Value::as_array) else {
-        return Ok(Vec::new());
+    let list = match input.get("associations") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => {
+            return Err(Failure::bad_json(
+                1,
+                1,
+                "Cannot deserialize `associations`: an array is expected",
+            ));
+        }
     };
     let from_type = account
         .types

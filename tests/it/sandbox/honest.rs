@@ -864,3 +864,23 @@ async fn what_is_beside_salesforces_records_has_its_own_answer() {
         "a session is a secret like a token"
     );
 }
+
+#[tokio::test]
+async fn associations_of_a_wrong_shape_are_refused() {
+    let (sandbox, client) = started().await;
+    for wrong in [json!({"to": {"id": "1"}}), json!("1"), json!(1), json!(true)] {
+        let body = json!({"properties": {"email": "a@b.co"}, "associations": wrong});
+        let answer = post(&client, &contacts(&sandbox), body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["category"]),
+            (400, &json!("VALIDATION_ERROR")),
+            "{wrong}"
+        );
+    }
+    made(
+        &client,
+        &contacts(&sandbox),
+        json!({"properties": {"email": "a@b.co"}, "associations": null}),
+    )
+    .await;
+}
