@@ -1,10 +1,14 @@
-//! JSON from outside: what serde_json alone would take too kindly.
+//! JSON from outside: what serde_json alone would take too kindly, and what it would not take at all.
+
+mod lenient;
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+pub use lenient::{read, read_cut, trimmed};
 
 /// How serde_json marks numbers and raw text inside a `Value`. A document that uses such a key itself would be taken for one:
 /// a text would become a number, and raw text inside raw text would get around the limit of nesting.

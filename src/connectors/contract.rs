@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::action::Action;
+use crate::json;
 
 /// One write of one record, after mapping: what the connector turns into a request.
 #[derive(Debug, Clone, Copy)]
@@ -53,9 +54,10 @@ pub struct ProviderResponse {
     pub status: u16,
     /// The headers; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, possibly empty.
+    /// The body, possibly empty; text in UTF-8 as far as the answer says in what it came.
     pub body: Vec<u8>,
-    /// True when the body was cut off, by the connection or by our own size limit.
+    /// True when the body is not whole: cut off, by the connection or by our own size limit, or in an encoding that is not
+    /// read.
     pub truncated: bool,
 }
 
@@ -67,6 +69,32 @@ impl ProviderResponse {
             .iter()
             .find(|(n, _)| n == name)
             .map(|(_, v)| v.as_str())
+    }
+
+    /// The body as JSON: `None` when there is none. Characters that cannot be read are replaced, so that one of them does
+    /// not hide the rest.
+    ///
+    /// # Errors
+    /// What is wrong with the body.
+    pub fn json(&self) -> Result<Option<Value>, &'static str> {
+        if self.truncated {
+            return Err("its body did not arrive whole, or in an encoding that is not read");
+        }
+        if json::trimmed(&self.body).is_empty() {
+            return Ok(None);
+        }
+        json::read(&self.body).map(Some).ok_or("its body is not JSON")
+    }
+
+    /// What can be made out of the body: for a refusal, whose status has said already that nothing was done, and whose code
+    /// says why.
+    #[must_use]
+    pub fn json_so_far(&self) -> Option<Value> {
+        if self.truncated {
+            json::read_cut(&self.body)
+        } else {
+            json::read(&self.body)
+        }
     }
 }
 
@@ -120,6 +148,34 @@ pub struct ProviderError {
     pub status: u16,
     /// On a conflict: the id of the record that is already there, when the provider names it.
     pub existing_id: Option<String>,
+}
+
+/// What is longer is no code but a text, and not told as one.
+const MAX_CODE: usize = 100;
+
+impl ProviderError {
+    /// The text with the provider's code and the record that is already there, as far as it does not name them itself; of
+    /// at most so many characters, of which the text gives way.
+    #[must_use]
+    pub fn told(&self, limit: usize) -> String {
+        let missing =
+            |part: &Option<String>| part.clone().filter(|part| !self.message.contains(part.as_str()));
+        let code = missing(&self.code)
+            .filter(|code| code.len() <= MAX_CODE)
+            .map(|code| format!("code {code}"));
+        let existing = missing(&self.existing_id).map(|id| format!("existing record {id}"));
+        let more: Vec<String> = [code, existing].into_iter().flatten().collect();
+        let more = match more.as_slice() {
+            [] => String::new(),
+            more => format!(" ({})", more.join(", ")),
+        };
+        let room = limit.saturating_sub(more.chars().count());
+        let message = match self.message.char_indices().nth(room) {
+            Some((end, _)) => &self.message[..end],
+            None => &self.message,
+        };
+        format!("{message}{more}")
+    }
 }
 
 /// The kinds of errors. Also the words of `errors.classify` in a connector file.

@@ -16,6 +16,7 @@ mod contract;
 pub mod declarative;
 mod describe;
 mod providers;
+mod read_answers;
 mod reads;
 pub mod verify;
 

@@ -7,19 +7,22 @@ use serde_json::{Map, Value};
 
 use super::connector::Connector;
 use super::contract::{Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse};
-use super::declarative::errors::{classify, outcome};
+use super::declarative::interpret::{find_id, holds, is_readable_id};
 use super::declarative::json_path::JsonPath;
 use super::declarative::json_path::scalar;
-use super::declarative::plan::Plan;
+use super::declarative::plan::{IdPlace, Plan, Predicate};
+use super::declarative::prepare::find_plan;
 use super::declarative::scope::Scope;
 use super::declarative::url::url;
-use crate::action::Action;
+use super::read_answers::{ReadAnswer, same_record};
 
 /// The reads of a module.
 #[derive(Debug, Clone)]
 pub struct Reads {
-    /// Reading fields of a record, and where they are in the answer.
-    pub(super) current: Option<(Read, JsonPath)>,
+    /// What has to hold in a 404 that says that a record is not there.
+    pub(super) not_found: Option<Vec<Predicate>>,
+    /// Reading fields of a record.
+    pub(super) current: Option<Current>,
     /// Finding a record by a unique field.
     pub(super) unique: Option<Unique>,
     /// Asking what the object's fields are.
@@ -33,12 +36,26 @@ pub struct Read {
     pub(super) plan: Plan,
 }
 
+/// Reading fields of a record.
+#[derive(Debug, Clone)]
+pub struct Current {
+    pub(super) read: Read,
+    /// Where the answer has the id of the record.
+    pub(super) id: Vec<IdPlace>,
+    /// Where it has the fields.
+    pub(super) fields: JsonPath,
+    /// A field that is not in the answer has no value; else an answer that lacks one says nothing.
+    pub(super) absent_is_empty: bool,
+}
+
 /// Finding a record by a unique field.
 #[derive(Debug, Clone)]
 pub struct Unique {
     pub(super) read: Read,
     /// The list of records; without it the answer is the record.
     pub(super) list: Option<JsonPath>,
+    /// What else has to hold in an answer whose list is empty.
+    pub(super) none: Vec<Predicate>,
     pub(super) id: JsonPath,
     pub(super) created_at: Option<JsonPath>,
     pub(super) fields: JsonPath,
@@ -76,7 +93,16 @@ impl Connector {
         response: &ProviderResponse,
         now: Timestamp,
     ) -> Option<Outcome> {
-        self.read_failure(command.object, command.vars, response, now)
+        let answer = self.read_answer(command.object, command.vars, response, now);
+        let body = match answer.body() {
+            Ok(body) => body,
+            Err(outcome) => return Some(outcome),
+        };
+        let plan = find_plan(&self.surroundings(), command).ok()?;
+        let plan = plan.for_record(command.record);
+        let rename = plan.lookup.as_ref()?.rename.as_ref()?;
+        let is_list = rename.list.first(&body).is_some_and(Value::is_array);
+        (!is_list).then(|| answer.unclear(Some(&body), "without the list that was asked for"))
     }
 
     /// The request that reads some fields of a record; `None` where this connector cannot read.
@@ -88,36 +114,86 @@ impl Connector {
         fields: &[&str],
         vars: &BTreeMap<String, String>,
     ) -> Option<ProviderRequest> {
-        let (read, _) = self.module.reads.as_ref()?.current.as_ref()?;
+        let current = self.module.reads.as_ref()?.current.as_ref()?;
         let fields = fields.join(",");
-        self.read(read, object, Some(id), vars, &[("fields", &fields)])
+        self.read(&current.read, object, Some(id), vars, &[("fields", &fields)])
     }
 
-    /// The fields in the answer to [`Connector::read_current`]. A field that is absent has no value.
+    /// The fields in the answer to [`Connector::read_current`], which asked for these of this record. A field that is
+    /// absent has no value.
     ///
     /// # Errors
     /// The outcome that the failed read means for the write: [`Outcome::Rejected`], [`Outcome::Retry`] or
-    /// [`Outcome::Unauthorized`].
+    /// [`Outcome::Unauthorized`]. Also when the answer is not about this record, or does not tell what was asked for.
     pub fn interpret_current(
         &self,
         object: &str,
+        id: &str,
+        fields: &[&str],
         vars: &BTreeMap<String, String>,
         response: &ProviderResponse,
         now: Timestamp,
     ) -> Result<Map<String, Value>, Outcome> {
-        if let Some(outcome) = self.read_failure(object, vars, response, now) {
-            return Err(outcome);
+        let answer = self.read_answer(object, vars, response, now);
+        let body = answer.body()?;
+        let unclear = |why: &str| answer.unclear(Some(&body), why);
+        let Some(current) = self.module.reads.as_ref().and_then(|r| r.current.as_ref()) else {
+            return Err(unclear("this connector reads no records"));
+        };
+        let told = answer.with_scope(&current.read.plan, |scope| {
+            let mut places = current.id.iter();
+            places.find_map(|place| find_id(place, scope, response, Some(&body)))
+        });
+        match told {
+            None => return Err(unclear("without the record that was asked for")),
+            Some(told) if !same_record(&told, id) => {
+                let why = format!(
+                    "with record {told} and not with the one that was asked for; if the two were merged, write to that one"
+                );
+                return Err(unclear(&why));
+            }
+            Some(_) => {}
         }
-        let path = self
-            .module
-            .reads
-            .as_ref()
-            .and_then(|reads| reads.current.as_ref())
-            .map(|(_, path)| path);
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        Ok(path
-            .and_then(|path| path.first(&body)?.as_object().cloned())
-            .unwrap_or_default())
+        let Some(found) = current.fields.first(&body).and_then(Value::as_object) else {
+            return Err(unclear("without the fields of the record"));
+        };
+        self.check_fields(found, fields).map_err(|why| unclear(&why))?;
+        Ok(found.clone())
+    }
+
+    /// Whether these values of a record say of each of these fields whether it is empty.
+    pub(super) fn check_fields(&self, found: &Map<String, Value>, fields: &[&str]) -> Result<(), String> {
+        let current = self.module.reads.as_ref().and_then(|r| r.current.as_ref());
+        if current.is_some_and(|current| current.absent_is_empty) {
+            // A record always shows something.
+            return if found.is_empty() {
+                Err("without a single field of the record".to_owned())
+            } else {
+                Ok(())
+            };
+        }
+        // Whether case counts in names is not decided here.
+        let shown = |field: &str| found.keys().any(|name| name.eq_ignore_ascii_case(field));
+        match fields.iter().find(|field| !shown(field)) {
+            Some(field) => Err(format!("without the field `{field}`, which was asked for")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) const fn read_answer<'a>(
+        &'a self,
+        object: &'a str,
+        vars: &'a BTreeMap<String, String>,
+        response: &'a ProviderResponse,
+        now: Timestamp,
+    ) -> ReadAnswer<'a> {
+        ReadAnswer {
+            connector: self,
+            object,
+            vars,
+            response,
+            now,
+        }
     }
 
     /// The fields by which a record of this object can be found: the provider keeps their values unique.
@@ -177,52 +253,67 @@ impl Connector {
         response: &ProviderResponse,
         now: Timestamp,
     ) -> Found {
-        let Some(unique) = self.module.reads.as_ref().and_then(|reads| reads.unique.as_ref()) else {
-            return Found::Absent;
+        let answer = self.read_answer(object, vars, response, now);
+        let body = match answer.body() {
+            Ok(body) => body,
+            Err(outcome) => return self.not_found(outcome, response),
         };
-        match self.read_failure(object, vars, response, now) {
-            None => {}
-            Some(Outcome::Rejected(e)) if e.class == ErrorClass::NotFound && unique.list.is_none() => {
-                return Found::Absent;
-            }
-            Some(
-                Outcome::Rejected(error)
-                | Outcome::Unauthorized(error)
-                | Outcome::Unknown(error)
-                | Outcome::Retry { error, .. },
-            ) => return Found::Failed(error),
-            Some(Outcome::Succeeded { .. }) => return Found::Absent,
-        }
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let unclear = |why: &str| failed(answer.unclear(Some(&body), why));
+        let Some(unique) = self.unique() else {
+            return unclear("this connector finds no records");
+        };
         let records: Vec<&Value> = match &unique.list {
             None => vec![&body],
-            Some(path) => path
-                .all(&body)
-                .into_iter()
-                .filter_map(Value::as_array)
-                .flatten()
-                .collect(),
-        };
-        let id = |record: &Value| unique.id.first(record).and_then(scalar);
-        match records.as_slice() {
-            [] => Found::Absent,
-            [record] => match id(record) {
-                None => Found::Absent,
-                Some(id) => Found::One {
-                    id,
-                    created_at: unique
-                        .created_at
-                        .as_ref()
-                        .and_then(|path| time(path.first(record)?.as_str()?)),
-                    properties: unique
-                        .fields
-                        .first(record)
-                        .and_then(Value::as_object)
-                        .cloned()
-                        .unwrap_or_default(),
-                },
+            Some(path) => match path.first(&body) {
+                Some(Value::Array(records)) => records.iter().collect(),
+                _ => return unclear("without the list of records"),
             },
-            many => Found::Several(many.iter().filter_map(|record| id(record)).collect()),
+        };
+        if records.is_empty() {
+            let none = answer.with_scope(&unique.read.plan, |scope| {
+                unique.none.iter().all(|condition| holds(condition, scope, &body))
+            });
+            return if none {
+                Found::Absent
+            } else {
+                unclear("without saying that there is no record")
+            };
+        }
+        let id = |record: &&Value| {
+            let id = unique.id.first(record).and_then(scalar);
+            id.filter(|id| is_readable_id(id))
+        };
+        let Some(mut ids) = records.iter().map(id).collect::<Option<Vec<String>>>() else {
+            return unclear("with a record that has no id");
+        };
+        match (records.as_slice(), ids.pop()) {
+            ([record], Some(id)) => Found::One {
+                id,
+                created_at: unique
+                    .created_at
+                    .as_ref()
+                    .and_then(|path| time(path.first(record)?.as_str()?)),
+                properties: unique
+                    .fields
+                    .first(record)
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .unwrap_or_default(),
+            },
+            (_, last) => Found::Several(ids.into_iter().chain(last).collect()),
+        }
+    }
+
+    fn unique(&self) -> Option<&Unique> {
+        self.module.reads.as_ref()?.unique.as_ref()
+    }
+
+    /// What a search comes to that failed. Where the answer to one is the record itself, a 404 says that there is none.
+    fn not_found(&self, outcome: Outcome, response: &ProviderResponse) -> Found {
+        let by_status = response.status == 404 && self.unique().is_some_and(|unique| unique.list.is_none());
+        match outcome {
+            Outcome::Rejected(error) if by_status && error.class == ErrorClass::NotFound => Found::Absent,
+            outcome => failed(outcome),
         }
     }
 
@@ -260,42 +351,22 @@ impl Connector {
             body: None,
         })
     }
+}
 
-    /// What the answer to a read means when it is not a success. A read changes nothing, so it may always be repeated.
-    pub(super) fn read_failure(
-        &self,
-        object: &str,
-        vars: &BTreeMap<String, String>,
-        response: &ProviderResponse,
-        now: Timestamp,
-    ) -> Option<Outcome> {
-        let parsed = serde_json::from_slice::<Value>(&response.body).ok();
-        let ok = (200..300).contains(&response.status);
-        if ok && parsed.is_some() && !response.truncated {
-            return None;
-        }
-        let record = Map::new();
-        let plan = self.any_plan()?;
-        let scope = Scope {
-            plan,
-            object,
-            id: None,
-            record: &record,
-            vars,
-            var_defaults: &self.var_defaults,
-            extra: &[],
-        };
-        let default = ok.then_some(ErrorClass::Transient);
-        let failure = classify(
-            &self.module.errors,
-            &scope,
-            Action::Update,
-            response,
-            parsed.as_ref(),
-            default,
-            now,
-        );
-        Some(outcome(failure, response, now, true))
+fn failed(outcome: Outcome) -> Found {
+    match outcome {
+        Outcome::Rejected(error)
+        | Outcome::Unauthorized(error)
+        | Outcome::Unknown(error)
+        | Outcome::Retry { error, .. } => Found::Failed(error),
+        // No read comes to this; and if one did, it would say nothing about a record.
+        Outcome::Succeeded { .. } => Found::Failed(ProviderError {
+            class: ErrorClass::Transient,
+            code: None,
+            message: "the search came to nothing".to_owned(),
+            status: 0,
+            existing_id: None,
+        }),
     }
 }
 

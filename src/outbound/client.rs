@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 
+use super::body;
 use super::guard::{Guard, GuardError};
 use super::mint::Tokens;
 use crate::connectors::ProviderResponse;
@@ -120,10 +121,13 @@ impl Outbound {
         }
         let response = builder.send().await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
-        let headers = response
-            .headers()
+        let packed = response.headers().clone();
+        let headers = packed
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
             .collect();
         let mut body = BytesMut::new();
         let mut truncated = false;
@@ -141,13 +145,17 @@ impl Outbound {
                 break;
             }
         }
-        // An answer that cannot be read safely counts as one that did not arrive whole.
-        let truncated = truncated || crate::json::uses_reserved_key(&body);
+        let (body, whole) = body::decoded(
+            &packed,
+            body.to_vec(),
+            !truncated,
+            self.options.max_response_bytes,
+        );
         Ok(ProviderResponse {
             status,
             headers,
-            body: body.to_vec(),
-            truncated,
+            body,
+            truncated: !whole,
         })
     }
 }

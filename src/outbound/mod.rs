@@ -2,6 +2,7 @@
 //! Connectors build requests and read answers without I/O; only this module sends.
 
 mod attach;
+mod body;
 mod client;
 mod credentials;
 mod guard;

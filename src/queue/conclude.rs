@@ -89,7 +89,7 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
         Outcome::Rejected(error) => {
             let result = NewResult {
                 state: EndState::Failed,
-                summary: summary(object, Some(&error.message)),
+                summary: summary(object, Some(&error.told(usize::MAX))),
                 record_id: None,
                 errors: error_list(&[rejection(object, error)]),
                 attempts: spent,
@@ -135,7 +135,9 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
                 EndState::NeedsReview
             };
             (
-                again(situation, || gave_up(state, object, spent, &error.message)),
+                again(situation, || {
+                    gave_up(state, object, spent, &error.told(usize::MAX))
+                }),
                 LaneEffect::None,
             )
         }

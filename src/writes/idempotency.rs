@@ -93,7 +93,7 @@ impl Kept {
             // A refusal of the provider, not of this service.
             Outcome::Rejected(error) if performed.sent.is_some() => Some(Self::Rejected {
                 class: error.class,
-                message: error.message.clone(),
+                message: error.told(usize::MAX),
                 raw: performed.raw.clone(),
             }),
             _ => None,

@@ -53,7 +53,7 @@ use perform::{Job, Performed};
 pub use reconcile::Found;
 use route::{Route, Routes};
 pub use stored::{may_repeat_blindly, read_stored, read_stored_batch};
-use words::{end_of_synchronous, message_of};
+use words::{end_of_synchronous, message_of, rejection_within};
 pub use words::{error_list, error_of, rejection, summary};
 
 /// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
@@ -313,7 +313,7 @@ impl Writes {
             start_time: performed.sent.unwrap_or_else(|| self.clock.now()),
             status: performed.status.map(i32::from),
             class: Some(performed.class().to_owned()),
-            message: message_of(performed).map(|text| text.chars().take(MESSAGE_CHARS).collect()),
+            message: message_of(performed, MESSAGE_CHARS),
             latency_us: performed.latency_us,
             skipped: (!performed.skipped.is_empty()).then(|| error_list(&performed.skipped)),
             excerpt: match performed.outcome {

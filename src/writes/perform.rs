@@ -124,10 +124,23 @@ pub(super) fn make_presentable(outcome: &mut Outcome, secrets: &[&str]) {
         Outcome::Succeeded { record_id, .. } => {
             record_id.iter_mut().for_each(|text| clean(text, secrets));
         }
-        Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => {
-            clean(&mut error.message, secrets);
+        Outcome::Rejected(error)
+        | Outcome::Unauthorized(error)
+        | Outcome::Unknown(error)
+        | Outcome::Retry { error, .. } => {
+            let ProviderError {
+                code,
+                message,
+                existing_id,
+                ..
+            } = error;
+            for text in [Some(message), code.as_mut(), existing_id.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                clean(text, secrets);
+            }
         }
-        Outcome::Retry { error, .. } => clean(&mut error.message, secrets),
     }
 }
 
@@ -419,6 +432,8 @@ impl Writes {
             .map_err(|failure| failure.before_write())?;
         let current = connector.interpret_current(
             object,
+            &id,
+            &fields,
             &job.route.connection.vars,
             &response,
             self.clock.now().to_timestamp(),

@@ -67,7 +67,7 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
                 let made_since = created_at
                     .is_some_and(|created| Time::from(created).after(CLOCK_TOLERANCE) >= sent_since);
                 if made_since {
-                    compare(writes, job, id).await
+                    compare(writes, job, id, field, value).await
                 } else {
                     Found::Candidate { record_id: id }
                 }
@@ -82,8 +82,9 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
     Found::NoUniqueField
 }
 
-/// A record that was made since our attempt is ours when it holds what we sent, as far as it shows it.
-async fn compare(writes: &Writes, job: &Job<'_>, record_id: String) -> Found {
+/// A record that was made since our attempt is ours when it has the unique value, and holds what we sent, as far as it
+/// shows it.
+async fn compare(writes: &Writes, job: &Job<'_>, record_id: String, field: &str, value: &str) -> Found {
     let connector = &job.route.connector;
     let (object, vars, sent) = (
         job.plan.provider_object(),
@@ -98,8 +99,9 @@ async fn compare(writes: &Writes, job: &Job<'_>, record_id: String) -> Found {
         Ok(response) => response,
         Err(failure) => return not_now(failure.before_write()),
     };
-    match connector.interpret_current(object, vars, &response, writes.clock.now().to_timestamp()) {
-        Ok(current) if holds(&current, sent) => Found::Ours { record_id },
+    let now = writes.clock.now().to_timestamp();
+    match connector.interpret_current(object, &record_id, &fields, vars, &response, now) {
+        Ok(current) if shows(&current, field, value) && holds(&current, sent) => Found::Ours { record_id },
         Ok(_) | Err(Outcome::Rejected(_)) => Found::Candidate { record_id },
         Err(outcome) => not_now(outcome),
     }
@@ -131,6 +133,16 @@ fn of_error(error: ProviderError) -> Outcome {
             after: None,
         },
     }
+}
+
+/// Whether a record shows this value, as providers keep values of unique fields: without blanks around them, in any case.
+fn shows(current: &Map<String, Value>, field: &str, value: &str) -> bool {
+    let plain = |text: &str| text.trim().to_lowercase();
+    current
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(field))
+        .filter_map(|(_, shown)| shown.as_str())
+        .any(|shown| plain(shown) == plain(value))
 }
 
 /// Whether a record holds what was sent. What was cleared, is nested or is not shown says nothing either way.

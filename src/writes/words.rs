@@ -16,12 +16,13 @@ pub const fn error_of(outcome: &Outcome) -> Option<&ProviderError> {
     }
 }
 
-pub(super) fn message_of(performed: &Performed) -> Option<&str> {
+/// What an attempt tells, in at most so many characters.
+pub(super) fn message_of(performed: &Performed, limit: usize) -> Option<String> {
     match error_of(&performed.outcome) {
         None if performed.sent.is_none() => {
-            Some("the provider has a value for every field: nothing was sent")
+            Some("the provider has a value for every field: nothing was sent".to_owned())
         }
-        error => error.map(|error| error.message.as_str()),
+        error => error.map(|error| error.told(limit)),
     }
 }
 
@@ -34,9 +35,15 @@ pub fn summary(object: &str, error: Option<&str>) -> String {
     }
 }
 
-/// The sentence for a rejected write: `error writing account: bad request: No such column …`.
+/// The sentence for a rejected write: `error writing account: bad request: No such column … (code INVALID_FIELD)`.
 #[must_use]
 pub fn rejection(object: &str, error: &ProviderError) -> String {
+    rejection_within(object, error, usize::MAX)
+}
+
+/// As [`rejection`], of at most so many characters.
+#[must_use]
+pub(super) fn rejection_within(object: &str, error: &ProviderError, limit: usize) -> String {
     use crate::connectors::ErrorClass as C;
     let kind = match error.class {
         C::Validation => "bad request",
@@ -51,7 +58,9 @@ pub fn rejection(object: &str, error: &ProviderError) -> String {
         C::Transient | C::Server => "provider error",
         C::Unknown => "unknown outcome",
     };
-    format!("error writing {object}: {kind}: {}", error.message)
+    let start = format!("error writing {object}: {kind}: ");
+    let room = limit.saturating_sub(start.chars().count());
+    format!("{start}{}", error.told(room))
 }
 
 /// A list of error texts as the store keeps it.
@@ -76,7 +85,7 @@ pub(super) fn end_of_synchronous(object: &str, performed: &Performed) -> NewResu
     let errors: Vec<String> = error.map(|error| rejection(object, error)).into_iter().collect();
     NewResult {
         state,
-        summary: summary(object, error.map(|error| error.message.as_str())),
+        summary: summary(object, error.map(|error| error.told(usize::MAX)).as_deref()),
         record_id,
         errors: error_list(&errors),
         attempts,

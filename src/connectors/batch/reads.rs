@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Map;
+use serde_json::Value;
 
 use super::prepare::is_id;
 use super::reading::Reading;
@@ -57,8 +58,8 @@ impl Connector {
         })
     }
 
-    /// The fields in the answer to [`Connector::read_current_batch`], by record id as asked. A record that is missing at
-    /// the provider is absent from the map; a field that is absent has no value.
+    /// The fields in the answer to [`Connector::read_current_batch`], by record id as asked. A record of which the provider
+    /// says that it is missing is absent from the map; a field that is absent has no value.
     ///
     /// # Errors
     /// The outcome that the failed read means for the writes: [`Outcome::Rejected`], [`Outcome::Retry`] or
@@ -67,13 +68,13 @@ impl Connector {
         &self,
         object: &str,
         ids: &[&str],
+        fields: &[&str],
         vars: &BTreeMap<String, String>,
         response: &ProviderResponse,
         now: Timestamp,
     ) -> Result<HashMap<String, Map<String, Value>>, Outcome> {
-        if let Some(outcome) = self.read_failure(object, vars, response, now) {
-            return Err(outcome);
-        }
+        let answer = self.read_answer(object, vars, response, now);
+        let body = answer.body()?;
         let Some((batch, plan)) = self.batch_plan(Action::Update, object) else {
             return Err(mixed_up(object, response));
         };
@@ -95,10 +96,18 @@ impl Connector {
             response,
             now,
         };
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        match batch.form {
+        let found = match batch.form {
             BatchForm::Hubspot => hubspot::current(&reading, ids, &body),
-            BatchForm::Salesforce => salesforce::current(&reading, ids, &body),
+            BatchForm::Salesforce => salesforce::current(ids, &body).ok_or(None),
+        };
+        // An error of one record is what it is; an answer that says nothing about one says nothing at all.
+        let found = found.map_err(|error| {
+            error.unwrap_or_else(|| answer.unclear(Some(&body), "it does not say which record is which"))
+        })?;
+        for record in found.values() {
+            self.check_fields(record, fields)
+                .map_err(|why| answer.unclear(Some(&body), &why))?;
         }
+        Ok(found)
     }
 }

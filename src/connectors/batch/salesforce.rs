@@ -10,7 +10,7 @@ use super::{BatchCommand, BatchItem, BatchOutcome};
 use crate::action::Action;
 use crate::connectors::contract::{Outcome, Refusal, RefusalKind};
 use crate::connectors::declarative::escape::push_segment;
-use crate::connectors::declarative::interpret::parse;
+use crate::connectors::declarative::interpret::is_readable_id;
 use crate::connectors::declarative::json_path::scalar;
 
 /// The paths of create, update and read.
@@ -84,11 +84,13 @@ fn same_id(a: &str, b: &str) -> bool {
 
 /// What an answer says about each record.
 pub(super) fn interpret(reading: &Reading<'_>) -> BatchOutcome {
-    let parsed = parse(reading.response);
+    let parsed = reading.response.json();
     let items = match &parsed {
         Ok(Some(Value::Array(items))) if is_list_of_results(items) => items,
         Ok(body) if !reading.is_success() => return reading.refused(body.as_ref()),
-        Err(_) if !reading.is_success() => return reading.refused(None),
+        Err(_) if !reading.is_success() => {
+            return reading.refused(reading.response.json_so_far().as_ref());
+        }
         Ok(Some(body)) if is_refusal(body) => return reading.refused(Some(body)),
         Ok(_) => return reading.unreadable("its body does not say what became of the records"),
         Err(why) => return reading.unreadable(why),
@@ -133,7 +135,7 @@ fn is_refusal(body: &Value) -> bool {
 }
 
 fn text(result: &Value, key: &str) -> Option<String> {
-    result.get(key).and_then(scalar).filter(|text| !text.is_empty())
+    result.get(key).and_then(scalar).filter(|id| is_readable_id(id))
 }
 
 fn one(reading: &Reading<'_>, result: &Value, item: &BatchItem<'_>, all_back: bool) -> Outcome {
@@ -169,14 +171,10 @@ pub(super) fn read_body(ids: &[&str], fields: &[&str]) -> Value {
     json!({"ids": ids, "fields": fields})
 }
 
-/// The records of an answer to a read: in the order of the ids, null for one that is missing.
-pub(super) fn current(
-    reading: &Reading<'_>,
-    ids: &[&str],
-    body: &Value,
-) -> Result<HashMap<String, Map<String, Value>>, Outcome> {
-    let unclear = || reading.untold("the answer to a read does not say which record is which");
-    let records = body.as_array().ok_or_else(unclear)?;
+/// The records of an answer to a read: as many as there were ids, null for one that is missing. `None` when it does not say
+/// of each which record it is.
+pub(super) fn current(ids: &[&str], body: &Value) -> Option<HashMap<String, Map<String, Value>>> {
+    let records = body.as_array()?;
     let mut asked: Vec<&str> = Vec::with_capacity(ids.len());
     for id in ids {
         if !asked.contains(id) {
@@ -184,27 +182,38 @@ pub(super) fn current(
         }
     }
     if records.len() != asked.len() {
-        return Err(unclear());
+        return None;
     }
     let mut found = HashMap::new();
-    for (record, at) in records.iter().zip(&asked) {
+    let mut missing = 0;
+    for record in records {
         let record = match record {
-            Value::Null => continue,
+            Value::Null => {
+                missing += 1;
+                continue;
+            }
             Value::Object(record) => record,
-            _ => return Err(unclear()),
+            _ => return None,
         };
-        let own = record
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("id"))
-            .and_then(|(_, id)| scalar(id));
-        let of = |own: &str| asked.iter().copied().filter(|id| same_id(id, own)).collect();
-        let named: Vec<&str> = own.as_deref().map_or_else(|| vec![*at], of);
+        let own = own_id(record)?;
+        let named: Vec<&str> = asked.iter().copied().filter(|id| same_id(id, &own)).collect();
         if named.is_empty() {
-            return Err(unclear());
+            return None;
         }
         for id in named {
             found.insert(id.to_owned(), record.clone());
         }
     }
-    Ok(found)
+    // Two answers for one record would leave another one without.
+    (found.len() + missing >= asked.len()).then_some(found)
+}
+
+/// The id of a record: its own, or the end of its address.
+fn own_id(record: &Map<String, Value>) -> Option<String> {
+    let id = record.iter().find(|(name, _)| name.eq_ignore_ascii_case("id"));
+    let of_url = || {
+        let url = record.get("attributes")?.get("url")?.as_str()?;
+        url.rsplit('/').next().map(str::to_owned)
+    };
+    id.and_then(|(_, id)| scalar(id)).or_else(of_url)
 }

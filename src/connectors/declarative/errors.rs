@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::hint::{exhausted, hint, window};
-use super::interpret::find_id;
+use super::interpret::{find_id, holds};
 use super::json_path::{JsonPath, scalar};
-use super::plan::ErrorPlan;
+use super::plan::{ErrorPlan, Remedy};
 use super::scope::Scope;
 use crate::action::Action;
 use crate::connectors::contract::{
@@ -72,7 +72,22 @@ pub fn classify(
                 .find_map(|place| find_id(place, scope, response, body))
         })
         .flatten();
-    let message = text.unwrap_or_else(|| fallback_text(response, body));
+    let remedy = body.and_then(|body| {
+        let fits = |remedy: &&Remedy| {
+            remedy.code.iter().any(|code| codes.contains(code))
+                && (remedy.when.is_empty() || remedy.when.iter().any(|when| holds(when, scope, body)))
+        };
+        plan.remedies.iter().find(fits)
+    });
+    let mut message = text.unwrap_or_else(|| fallback_text(response, body));
+    if let Some(remedy) = remedy {
+        let end = if message.ends_with(['.', '?', '!']) {
+            " "
+        } else {
+            ". "
+        };
+        message = format!("{message}{end}{}", remedy.text);
+    }
     Failure {
         error: ProviderError {
             class,
@@ -83,6 +98,12 @@ pub fn classify(
         },
         wait_seconds: rule.and_then(|rule| rule.wait_seconds),
     }
+}
+
+/// Whether a body has a code or a text where this provider's errors have them.
+#[must_use]
+pub fn tells_error(plan: &ErrorPlan, body: &Value) -> bool {
+    !texts(&plan.code, body).is_empty() || !texts(&plan.message, body).is_empty()
 }
 
 fn texts(paths: &[JsonPath], body: &Value) -> Vec<String> {

@@ -25,13 +25,11 @@ pub fn interpret(
 ) -> Outcome {
     let action = command.action;
     let safe = repeat_safe(plan, action, command.idempotency_key);
-    let parsed = parse(response);
     let fail = |body: Option<&Value>, default: Option<ErrorClass>| -> Failure {
         classify(&module.errors, scope, action, response, body, default, now)
     };
     if !(200..300).contains(&response.status) {
-        let body = parsed.ok().flatten();
-        let failure = fail(body.as_ref(), None);
+        let failure = fail(response.json_so_far().as_ref(), None);
         return already_gone(command, &failure).unwrap_or_else(|| outcome(failure, response, now, safe));
     }
     let unreadable = |why: &str| {
@@ -52,7 +50,7 @@ pub fn interpret(
             safe,
         )
     };
-    let body = match parsed {
+    let body = match response.json() {
         Ok(body) => body,
         Err(_) if plan.result.text == Some(Empty::Ok) && !response.truncated => None,
         Err(why) => return unreadable(why),
@@ -84,6 +82,13 @@ pub fn interpret(
         }
         return unreadable("its body does not say whether the write was done");
     }
+    // An error where the changed record is due.
+    if action == Action::Update && plan.result.id_required && !has_id(plan, scope, response, &body) {
+        let failure = fail(Some(&body), Some(ErrorClass::Server));
+        if failure.error.code.is_some() {
+            return outcome(failure, response, now, safe);
+        }
+    }
     success(plan, scope, command, response, Some(&body))
         .unwrap_or_else(|| unreadable("without the id of the new record"))
 }
@@ -97,24 +102,9 @@ fn already_gone(command: &Command<'_>, failure: &Failure) -> Option<Outcome> {
     })
 }
 
-/// The body as JSON: `None` when there is none.
-///
-/// # Errors
-/// What is wrong with the body.
-pub fn parse(response: &ProviderResponse) -> Result<Option<Value>, &'static str> {
-    if response.truncated {
-        return Err("its body was cut off");
-    }
-    if response.body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    let body = response
-        .body
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(&response.body);
-    serde_json::from_slice(body)
-        .map(Some)
-        .map_err(|_| "its body is not JSON")
+fn has_id(plan: &Plan, scope: &Scope<'_>, response: &ProviderResponse, body: &Value) -> bool {
+    let mut places = plan.result.id.iter();
+    places.any(|place| find_id(place, scope, response, Some(body)).is_some())
 }
 
 fn success(
@@ -172,7 +162,19 @@ pub fn find_id(
             found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
         }
     };
-    (!id.is_empty()).then_some(id)
+    is_readable_id(&id).then_some(id)
+}
+
+/// Whether a text can be an id: one of which a part could not be read is none.
+#[must_use]
+pub fn is_readable_id(id: &str) -> bool {
+    !id.is_empty() && !id.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Whether a condition holds in a body.
+#[must_use]
+pub fn holds(predicate: &Predicate, scope: &Scope<'_>, body: &Value) -> bool {
+    matches!(check(predicate, scope, body), Check::Holds)
 }
 
 enum Check {

@@ -328,6 +328,19 @@ pub struct ErrorPlan {
     pub existing_id: Vec<IdPlace>,
     /// What codes mean.
     pub classify: Vec<Classify>,
+    /// What helps.
+    pub remedies: Vec<Remedy>,
+}
+
+/// What helps against an error.
+#[derive(Debug, Clone)]
+pub struct Remedy {
+    /// Codes.
+    pub code: Vec<String>,
+    /// Conditions on the body, of which one has to hold; none when empty.
+    pub when: Vec<Predicate>,
+    /// What to do.
+    pub text: String,
 }
 
 /// What an error means.

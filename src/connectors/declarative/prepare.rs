@@ -316,8 +316,8 @@ fn after_lookup(
 ) -> Result<ProviderRequest, Refusal> {
     let failed = |why: String| Refusal::new(RefusalKind::LookupFailed, why);
     let document = Some(answer)
-        .filter(|a| (200..300).contains(&a.status) && !a.truncated)
-        .and_then(|a| serde_json::from_slice::<Value>(&a.body).ok())
+        .filter(|a| (200..300).contains(&a.status))
+        .and_then(|a| a.json().ok().flatten())
         .ok_or_else(|| {
             let (provider, status) = (around.provider, answer.status);
             failed(format!(

@@ -5,12 +5,17 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{DescribedObject, Field, ValueType, flag, list, text};
+use super::{DescribedObject, Field, ValueType, flag, has_list, list, text};
 
 /// Texts are cut nowhere, but refused above this many characters (HubSpot's knowledge base, "property field types").
 const MAX_TEXT: usize = 65_536;
 
-pub(super) fn read(object: &str, properties: &Value, schema: Option<&Value>) -> DescribedObject {
+/// `None` when these are no properties. Without its list an object schema says nothing.
+pub(super) fn read(object: &str, properties: &Value, schema: Option<&Value>) -> Option<DescribedObject> {
+    if !has_list(properties, "results") {
+        return None;
+    }
+    let schema = schema.filter(|schema| has_list(schema, "requiredProperties"));
     let required: Option<HashSet<&str>> = schema.map(|schema| {
         list(schema, "requiredProperties")
             .filter_map(Value::as_str)
@@ -50,12 +55,12 @@ pub(super) fn read(object: &str, properties: &Value, schema: Option<&Value>) -> 
             name,
         }
     };
-    DescribedObject {
+    Some(DescribedObject {
         name: object.to_owned(),
         display_name,
         fields: list(properties, "results").map(field).collect(),
         any_case: false,
-    }
+    })
 }
 
 fn value_type(kind: &str, widget: &str) -> ValueType {

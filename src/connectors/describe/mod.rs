@@ -144,7 +144,7 @@ impl Connector {
     /// What the answers to [`Connector::describe`] say.
     ///
     /// # Errors
-    /// When the first answer is not a success: what it would mean for a write.
+    /// When the first answer is not a success, or not a description of this object: what it would mean for a write.
     pub fn interpret_description(
         &self,
         object: &str,
@@ -153,25 +153,21 @@ impl Connector {
         also: Option<&ProviderResponse>,
         now: Timestamp,
     ) -> Result<DescribedObject, Outcome> {
-        if let Some(outcome) = self.read_failure(object, vars, main, now) {
-            return Err(outcome);
-        }
-        let body =
-            |response: &ProviderResponse| serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
-        let also = also
-            .filter(|response| self.read_failure(object, vars, response, now).is_none())
-            .map(body);
+        let answer = self.read_answer(object, vars, main, now);
+        let body = answer.body()?;
+        let also = also.and_then(|response| self.read_answer(object, vars, response, now).body().ok());
         let form = self
             .module
             .reads
             .as_ref()
             .and_then(|reads| reads.describe.as_ref())
             .map(|describe| describe.form);
-        Ok(match form {
-            Some(Form::Hubspot) => hubspot::read(object, &body(main), also.as_ref()),
-            Some(Form::Salesforce) => salesforce::read(&body(main)),
-            None => DescribedObject::default(),
-        })
+        let described = match form {
+            Some(Form::Hubspot) => hubspot::read(object, &body, also.as_ref()),
+            Some(Form::Salesforce) => salesforce::read(object, &body),
+            None => None,
+        };
+        described.ok_or_else(|| answer.unclear(Some(&body), "without the description that was asked for"))
     }
 }
 
@@ -182,6 +178,11 @@ fn text(value: &Value, key: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+/// Whether a key holds a list.
+fn has_list(value: &Value, key: &str) -> bool {
+    value.get(key).is_some_and(Value::is_array)
 }
 
 /// Whether a key holds `true`.

@@ -2,9 +2,13 @@
 
 use serde_json::Value;
 
-use super::{DescribedObject, Field, ValueType, flag, list, text};
+use super::{DescribedObject, Field, ValueType, flag, has_list, list, text};
 
-pub(super) fn read(describe: &Value) -> DescribedObject {
+/// `None` when this does not describe the object.
+pub(super) fn read(object: &str, describe: &Value) -> Option<DescribedObject> {
+    if !has_list(describe, "fields") || !text(describe, "name").eq_ignore_ascii_case(object) {
+        return None;
+    }
     let field = |field: &Value| {
         let kind = text(field, "type");
         let (on_create, on_update) = (flag(field, "createable"), flag(field, "updateable"));
@@ -34,12 +38,12 @@ pub(super) fn read(describe: &Value) -> DescribedObject {
             provider_type: kind,
         }
     };
-    DescribedObject {
+    Some(DescribedObject {
         name: text(describe, "name"),
         display_name: Some(text(describe, "label")).filter(|label| !label.is_empty()),
         fields: list(describe, "fields").map(field).collect(),
         any_case: true,
-    }
+    })
 }
 
 fn is_text(kind: &str) -> bool {

@@ -33,12 +33,13 @@ pub(super) fn read(
     now: Time,
 ) -> Result<Minted, MintError> {
     let status = response.status;
-    let whole = !response.truncated && response.body.len() <= MAX_ANSWER_BYTES;
-    let answer: Value = if whole {
-        serde_json::from_slice(&response.body).unwrap_or_default()
-    } else {
-        Value::Null
-    };
+    let short = response.body.len() <= MAX_ANSWER_BYTES;
+    let answer = response
+        .json()
+        .ok()
+        .flatten()
+        .filter(|_| short)
+        .unwrap_or_default();
     let error = said(&answer, secrets);
     if (200..300).contains(&status)
         && error.is_none()
@@ -205,6 +206,30 @@ mod tests {
                 Credentials::of_token(Secret::new("t0ken".to_owned()))
             );
             assert_eq!(minted.found, vars(&[("instance_url", "https://x.example")]));
+        }
+    }
+
+    #[test]
+    fn an_odd_character_beside_a_token_does_not_hide_it() {
+        for body in [
+            "\u{feff}{\"access_token\":\"t0ken\"}",
+            r#"{"access_token":"t0ken","name":"Hi \ud83d"}"#,
+            "{\"name\":\"one\ntwo\",\"access_token\":\"t0ken\"}",
+        ] {
+            assert!(answer(200, body).is_ok(), "{body}");
+        }
+        // Of a token that was not read whole nothing is used.
+        for body in [
+            r#"{"access_token":"t0\ud83dken"}"#,
+            r#"{"access_token":"t0k"#,
+            "[]",
+            "{}",
+            "",
+        ] {
+            assert!(
+                matches!(answer(200, body), Err(MintError::Later { .. })),
+                "{body}"
+            );
         }
     }
 

@@ -14,7 +14,7 @@ use crate::store::{AttemptState, NewAttempt};
 use crate::writes::perform::{
     Performed, RAW_RESPONSE_BYTES, certainly_not_applied, clean, error, make_presentable, of_read, refused,
 };
-use crate::writes::{MESSAGE_CHARS, Writes, error_of, excerpt, rejection};
+use crate::writes::{MESSAGE_CHARS, Writes, error_of, excerpt, rejection_within};
 
 /// What one call came to.
 #[derive(Debug)]
@@ -150,11 +150,11 @@ impl Turn {
                 .any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
         let failed = self.outcomes.iter().filter_map(|(_, outcome)| error_of(outcome));
         let count = failed.clone().count();
-        let message = failed.map(|error| error.message.as_str()).next().map(|text| {
+        let message = failed.map(|error| error.told(MESSAGE_CHARS)).next().map(|text| {
             if self.outcomes.len() > 1 && !self.is_whole {
                 format!("{count} of {} records: {text}", self.outcomes.len())
             } else {
-                text.to_owned()
+                text
             }
         });
         NewAttempt {
@@ -199,11 +199,7 @@ const fn class_of(outcome: &Outcome) -> &'static str {
 
 fn note(index: usize, outcome: &Outcome, object: &str, together: bool) -> Note {
     let with = |state, error: &ProviderError| {
-        let mut text = rejection(object, error);
-        if text.len() > MESSAGE_CHARS {
-            text = text.chars().take(MESSAGE_CHARS).collect();
-        }
-        Note::with_error(index, state, text)
+        Note::with_error(index, state, rejection_within(object, error, MESSAGE_CHARS))
     };
     match outcome {
         Outcome::Succeeded { record_id, .. } => Note {
@@ -230,7 +226,7 @@ pub fn end_untried(index: usize, outcome: Option<&Outcome>, last_error: Option<&
         Some(Outcome::Retry { error, .. }) if !certainly_not_applied(error) => (NoteState::NeedsReview, None),
         Some(other) => (
             NoteState::Failed,
-            error_of(other).map(|error| error.message.clone()),
+            error_of(other).map(|error| error.told(MESSAGE_CHARS)),
         ),
     };
     let text = last_error.map(str::to_owned).or(text);
@@ -488,7 +484,7 @@ impl Writes {
             .map_err(|failure| failure.before_write())?;
         let now = self.clock.now().to_timestamp();
         let current = connector
-            .interpret_current_batch(object, &ids, vars, &response, now)
+            .interpret_current_batch(object, &ids, &fields, vars, &response, now)
             .map_err(of_read)?;
         for index in asking {
             let job = &mut batch.jobs[index];

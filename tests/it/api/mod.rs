@@ -1,5 +1,6 @@
 //! The HTTP API, as an app sees it.
 
+mod answers;
 mod batches;
 mod examples;
 mod gathered;

@@ -288,14 +288,20 @@ fn current_values_are_read_with_only_the_fields_asked_for() {
         "https://api.hubapi.com/crm/v3/objects/contacts/7?properties=phone%2Ccity"
     );
     let body = r#"{"id":"7","properties":{"phone":null,"city":"Wien"}}"#;
-    let current = hubspot
-        .interpret_current("contacts", &vars(), &answer(200, body), now())
-        .unwrap();
-    assert_eq!(current["city"], "Wien");
-    let gone = hubspot.interpret_current("contacts", &vars(), &answer(404, "{}"), now());
+    let read = |status, body: &str| {
+        hubspot.interpret_current(
+            "contacts",
+            "7",
+            &["phone", "city"],
+            &vars(),
+            &answer(status, body),
+            now(),
+        )
+    };
+    assert_eq!(read(200, body).unwrap()["city"], "Wien");
+    let gone = read(404, r#"{"status":"error","message":"resource not found"}"#);
     assert!(matches!(gone, Err(Outcome::Rejected(e)) if e.class == ErrorClass::NotFound));
-    let busy = hubspot.interpret_current("contacts", &vars(), &answer(503, ""), now());
-    assert!(matches!(busy, Err(Outcome::Retry { .. })));
+    assert!(matches!(read(503, ""), Err(Outcome::Retry { .. })));
     let salesforce = catalog.get("salesforce").unwrap();
     let request = salesforce
         .read_current("Contact", "003", &["Phone"], &vars())
@@ -331,8 +337,9 @@ fn a_record_is_found_by_its_unique_field() {
         }
         other => panic!("{other:?}"),
     }
+    let gone = r#"{"status":"error","message":"resource not found","correlationId":"c"}"#;
     assert_eq!(
-        hubspot.interpret_found("contacts", &vars(), &answer(404, "{}"), now()),
+        hubspot.interpret_found("contacts", &vars(), &answer(404, gone), now()),
         Found::Absent
     );
 
@@ -353,7 +360,8 @@ fn a_record_is_found_by_its_unique_field() {
     let two = r#"{"records":[{"Id":"001"},{"Id":"002"}]}"#;
     let found = salesforce.interpret_found("Account", &vars(), &answer(200, two), now());
     assert_eq!(found, Found::Several(vec!["001".into(), "002".into()]));
-    let none = salesforce.interpret_found("Account", &vars(), &answer(200, r#"{"records":[]}"#), now());
+    let none = r#"{"totalSize":0,"done":true,"records":[]}"#;
+    let none = salesforce.interpret_found("Account", &vars(), &answer(200, none), now());
     assert_eq!(none, Found::Absent);
     for field in ["a b", "Id = '1' OR Name", ""] {
         assert!(
@@ -363,6 +371,348 @@ fn a_record_is_found_by_its_unique_field() {
             "{field}"
         );
     }
+}
+
+#[test]
+fn only_an_answer_that_has_the_list_and_nothing_in_it_says_that_a_record_is_not_there() {
+    let catalog = Catalog::builtin();
+    for (provider, object, status, body) in [
+        ("hubspot", "contacts", 200, "{}"),
+        ("hubspot", "contacts", 200, "[]"),
+        ("hubspot", "contacts", 200, ""),
+        ("hubspot", "contacts", 200, "<html>"),
+        ("hubspot", "contacts", 200, r#"{"id":"","properties":{}}"#),
+        ("hubspot", "contacts", 200, r#"{"id":"\ud83d","properties":{}}"#),
+        (
+            "hubspot",
+            "contacts",
+            200,
+            r#"{"status":"error","category":"OBJECT_NOT_FOUND","message":"resource not found"}"#,
+        ),
+        ("hubspot", "contacts", 404, ""),
+        ("hubspot", "contacts", 404, "{}"),
+        ("hubspot", "contacts", 404, "<html>"),
+        ("hubspot", "contacts", 404, r#"{"message":"no Route matched"}"#),
+        (
+            "hubspot",
+            "contacts",
+            410,
+            r#"{"status":"error","message":"gone"}"#,
+        ),
+        ("salesforce", "Account", 200, "{}"),
+        ("salesforce", "Account", 200, "[]"),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":null,"totalSize":0,"done":true}"#,
+        ),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":{},"totalSize":0,"done":true}"#,
+        ),
+        ("salesforce", "Account", 200, r#"{"records":[]}"#),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":[],"totalSize":1,"done":true}"#,
+        ),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":[],"totalSize":0,"done":false}"#,
+        ),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":[{}],"totalSize":1,"done":true}"#,
+        ),
+        (
+            "salesforce",
+            "Account",
+            200,
+            r#"{"records":[{"Id":"001"},{}],"totalSize":2,"done":true}"#,
+        ),
+        (
+            "salesforce",
+            "Account",
+            404,
+            r#"[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]"#,
+        ),
+    ] {
+        let connector = catalog.get(provider).unwrap();
+        let found = connector.interpret_found(object, &vars(), &answer(status, body), now());
+        assert!(
+            matches!(found, Found::Failed(_)),
+            "{provider} {status} {body}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_read_that_does_not_show_the_record_and_its_fields_says_nothing() {
+    const ID: &str = "003Hs00002AbCdEIAV";
+    let catalog = Catalog::builtin();
+    let read = |provider: &str, id: &str, status: u16, body: &str| {
+        let connector = catalog.get(provider).unwrap();
+        connector.interpret_current("Contact", id, &["Phone"], &vars(), &answer(status, body), now())
+    };
+    for (provider, id, body) in [
+        ("hubspot", "7", r#"{"id":"7","properties":{"hs_object_id":"7"}}"#),
+        ("hubspot", "007", r#"{"id":7,"properties":{"Phone":""}}"#),
+        ("salesforce", ID, r#"{"Id":"003Hs00002AbCdE","phone":null}"#),
+        (
+            "salesforceJWT",
+            &ID[..15],
+            r#"{"attributes":{"url":"/services/data/v60.0/sobjects/Contact/003Hs00002AbCdEIAV"},"Phone":null}"#,
+        ),
+    ] {
+        assert!(read(provider, id, 200, body).is_ok(), "{provider} {body}");
+    }
+    for (provider, id, status, body) in [
+        ("hubspot", "7", 200, "{}"),
+        ("hubspot", "7", 200, r#"{"properties":{"Phone":null}}"#),
+        ("hubspot", "7", 200, r#"{"id":"8","properties":{"Phone":null}}"#),
+        ("hubspot", "7", 200, r#"{"id":"7","properties":{}}"#),
+        ("hubspot", "7", 200, r#"{"id":"7","properties":[]}"#),
+        ("hubspot", "7", 200, r#"{"id":"7"}"#),
+        ("hubspot", "7", 404, "<html>"),
+        ("salesforce", ID, 200, r#"{"Id":"003Hs00002AbCdEIAV"}"#),
+        ("salesforce", ID, 200, r#"{"Phone":null}"#),
+        (
+            "salesforce",
+            ID,
+            200,
+            r#"{"Id":"003Hs00002AbCdeIAV","Phone":null}"#,
+        ),
+        (
+            "salesforce",
+            &ID[..15],
+            200,
+            r#"{"Id":"003Hs00002AbCdeIAV","Phone":null}"#,
+        ),
+        (
+            "salesforce",
+            ID,
+            200,
+            r#"[{"Id":"003Hs00002AbCdEIAV","Phone":null}]"#,
+        ),
+        (
+            "salesforce",
+            ID,
+            200,
+            r#"[{"errorCode":"INVALID_FIELD","message":"no"}]"#,
+        ),
+        (
+            "salesforce",
+            ID,
+            404,
+            r#"[{"errorCode":"URL_NOT_RESET","message":"no"}]"#,
+        ),
+    ] {
+        match read(provider, id, status, body) {
+            Err(Outcome::Retry {
+                error,
+                class: RetryClass::Transient,
+                ..
+            }) => {
+                assert_eq!(error.class, ErrorClass::Transient, "nothing was written: {body}");
+            }
+            other => panic!("{provider} {status} {body}: {other:?}"),
+        }
+    }
+    // What passes is waited for as it asks.
+    let limited = r#"[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]"#;
+    let quota = read("salesforce", ID, 200, limited);
+    assert!(
+        matches!(
+            quota,
+            Err(Outcome::Retry {
+                class: RetryClass::Quota,
+                ..
+            })
+        ),
+        "{quota:?}"
+    );
+    let expired = read(
+        "salesforce",
+        ID,
+        200,
+        r#"[{"errorCode":"INVALID_SESSION_ID","message":"Session expired"}]"#,
+    );
+    assert!(matches!(expired, Err(Outcome::Unauthorized(_))), "{expired:?}");
+}
+
+#[test]
+fn a_description_is_one_of_the_object_that_was_asked_for() {
+    let catalog = Catalog::builtin();
+    for (provider, body, good) in [
+        (
+            "hubspot",
+            r#"{"results":[{"name":"phone","type":"string"}]}"#,
+            true,
+        ),
+        ("hubspot", r#"{"results":[]}"#, true),
+        ("hubspot", "{}", false),
+        ("hubspot", r#"{"results":null}"#, false),
+        (
+            "hubspot",
+            r#"{"status":"error","category":"OBJECT_NOT_FOUND","message":"no"}"#,
+            false,
+        ),
+        (
+            "salesforce",
+            r#"{"name":"Contact","fields":[{"name":"Phone","type":"phone"}]}"#,
+            true,
+        ),
+        ("salesforce", r#"{"name":"contact","fields":[]}"#, true),
+        ("salesforce", "{}", false),
+        ("salesforce", r#"{"name":"Contact"}"#, false),
+        ("salesforce", r#"{"name":"Account","fields":[]}"#, false),
+        ("salesforce", "[]", false),
+    ] {
+        let connector = catalog.get(provider).unwrap();
+        let told = connector.interpret_description("Contact", &vars(), &answer(200, body), None, now());
+        assert_eq!(told.is_ok(), good, "{provider} {body}: {told:?}");
+        if let Err(failed) = told {
+            assert!(matches!(failed, Outcome::Retry { .. }), "{failed:?}");
+        }
+    }
+    // What should add to it and does not say which fields are required, says nothing about it.
+    let main = answer(200, r#"{"results":[{"name":"phone","type":"string"}]}"#);
+    let hubspot = catalog.get("hubspot").unwrap();
+    let told = hubspot.interpret_description("contacts", &vars(), &main, Some(&answer(200, "{}")), now());
+    assert_eq!(told.unwrap().fields[0].required, None);
+}
+
+#[test]
+fn a_lookup_without_its_list_sends_nothing() {
+    let apollo = Catalog::builtin().get("apollo").unwrap();
+    let record: Map<String, Value> = serde_json::from_str(r#"{"Region":"EU"}"#).unwrap();
+    let vars = BTreeMap::new();
+    let command = Command {
+        action: Action::Create,
+        object: "contacts",
+        record_id: None,
+        record: &record,
+        associations: &[],
+        headers: &[],
+        vars: &vars,
+        idempotency_key: None,
+        repeated: false,
+    };
+    for (body, good) in [
+        (r#"{"fields":[{"id":"7","label":"Region"}]}"#, true),
+        (r#"{"fields":[]}"#, true),
+        ("{}", false),
+        ("[]", false),
+        (r#"{"fields":null}"#, false),
+        (r#"{"error":"try later"}"#, false),
+        ("", false),
+    ] {
+        let told = apollo.interpret_lookup(&command, &answer(200, body), now());
+        assert_eq!(told.is_none(), good, "{body}: {told:?}");
+        assert!(
+            told.is_none_or(|told| matches!(told, Outcome::Retry { .. })),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn an_error_of_which_nothing_is_known_is_not_repeated_for_a_create_and_is_for_a_change() {
+    let file = "provider: odd\ndisplay_name: Odd\nauth: {api_key: {in: header, name: X-Key}}\nbase_url: https://api.odd.example\nops: {create: {method: POST, path: \"/{object}\"}, update: {method: PUT, path: \"/{object}/{id}\"}}\nresult: {id: [id]}\nerrors: {code: [code], classify: [{code: [WHO_KNOWS], as: unknown}]}\nopen: true\n";
+    let odd = amp_write::connectors::parse("odd.yaml", file, None)
+        .unwrap()
+        .connectors
+        .remove(0);
+    let (record, vars) = (Map::new(), BTreeMap::new());
+    for (status, body) in [
+        (400, r#"{"code":"WHO_KNOWS"}"#),
+        (429, r#"{"code":"WHO_KNOWS"}"#),
+        (700, "{}"),
+        (99, ""),
+    ] {
+        for action in [Action::Create, Action::Update] {
+            let command = Command {
+                action,
+                object: "contacts",
+                record_id: (action == Action::Update).then_some("7"),
+                record: &record,
+                associations: &[],
+                headers: &[],
+                vars: &vars,
+                idempotency_key: None,
+                repeated: false,
+            };
+            let outcome = odd.interpret(&command, &answer(status, body), now());
+            let right = match action {
+                Action::Create => {
+                    matches!(outcome, Outcome::Unknown(_))
+                }
+                _ => matches!(
+                    outcome,
+                    Outcome::Retry {
+                        class: RetryClass::Transient,
+                        ..
+                    }
+                ),
+            };
+            assert!(right, "{action} {status} {body}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_that_was_cut_is_read_as_far_as_it_came() {
+    let cut = |status, body: &str| ProviderResponse {
+        truncated: true,
+        ..answer(status, body)
+    };
+    let lock = cut(
+        400,
+        r#"[{"message":"unable to obtain","errorCode":"UNABLE_TO_LOCK_ROW","fiel"#,
+    );
+    for action in [Action::Create, Action::Update] {
+        let outcome = read("salesforce", action, &lock, None);
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Retry {
+                    class: RetryClass::Lock,
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
+    }
+    // Half of an id is none.
+    let taken = cut(
+        409,
+        r#"{"category":"CONFLICT","message":"Contact already exists. Existing ID: 9021"#,
+    );
+    match read("hubspot", Action::Create, &taken, None) {
+        Outcome::Rejected(error) => assert_eq!(error.existing_id, None, "{error:?}"),
+        other => panic!("{other:?}"),
+    }
+    // A success that was cut proves nothing, whatever came of it.
+    let made = read("hubspot", Action::Create, &cut(201, r#"{"id":"7","x":"#), None);
+    assert!(matches!(made, Outcome::Unknown(_)), "{made:?}");
+}
+
+#[test]
+fn an_error_where_the_changed_record_is_due_is_no_success() {
+    let body =
+        r#"{"status":"error","message":"Service temporarily unavailable","category":"INTERNAL_ERROR"}"#;
+    let outcome = read("hubspot", Action::Update, &answer(200, body), None);
+    assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    let outcome = read("hubspot", Action::Create, &answer(200, body), None);
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
 }
 
 #[test]

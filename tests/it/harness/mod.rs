@@ -6,6 +6,7 @@ pub mod database;
 pub mod gate;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod service;
 
 pub use client::Client;

@@ -10,16 +10,16 @@ use crate::action::Action;
 use crate::connectors::batch::BatchOutcome;
 use crate::connectors::batch::reading::Reading;
 use crate::connectors::contract::{ErrorClass, Outcome, ProviderError};
-use crate::connectors::declarative::interpret::parse;
+use crate::connectors::declarative::interpret::is_readable_id;
 use crate::connectors::declarative::json_path::scalar;
+use crate::connectors::read_answers::same_record;
 
 /// What an answer says about each record.
 pub(in crate::connectors::batch) fn interpret(reading: &Reading<'_>, unique: &[String]) -> BatchOutcome {
-    let parsed = parse(reading.response);
     if !reading.is_success() {
-        return reading.refused(parsed.ok().flatten().as_ref());
+        return reading.refused(reading.response.json_so_far().as_ref());
     }
-    let body = match parsed {
+    let body = match reading.response.json() {
         Ok(body) => body.unwrap_or_default(),
         Err(why) => return reading.unreadable(why),
     };
@@ -64,7 +64,7 @@ impl<'a> Answer<'a> {
         if results.is_none() && errors.is_none() {
             return None;
         }
-        let text = |value: &Value, key: &str| value.get(key).and_then(scalar).filter(|t| !t.is_empty());
+        let text = |value: &Value, key: &str| value.get(key).and_then(scalar).filter(|t| is_readable_id(t));
         let found = |result: &'a Value| Found {
             id: text(result, "id"),
             trace: text(result, "objectWriteTraceId"),
@@ -126,44 +126,40 @@ pub(super) fn joined(outcomes: &[Outcome]) -> Option<ProviderError> {
     })
 }
 
-/// The records of an answer to a read. A merged record answers with the id that it was merged into.
+/// The records of an answer to a read, where it accounts for every one: by its values, or by an error that says that it is
+/// missing. A result of a record that was not asked for accounts for none, although a merged record is answered with the id
+/// that it was merged into: which one that was, nobody can tell.
+///
+/// # Errors
+/// What went wrong with a record; `None` when the answer does not say which is which.
 pub(in crate::connectors::batch) fn current(
     reading: &Reading<'_>,
     ids: &[&str],
     body: &Value,
-) -> Result<HashMap<String, Map<String, Value>>, Outcome> {
-    let untold = || reading.untold("the answer to a read does not say which record is which");
-    let answer = Answer::of(body)
-        .filter(|answer| answer.complete)
-        .ok_or_else(untold)?;
+) -> Result<HashMap<String, Map<String, Value>>, Option<Outcome>> {
+    let answer = Answer::of(body).filter(|answer| answer.complete).ok_or(None)?;
     let mut missing: Vec<String> = Vec::new();
     for error in answer.errors {
         match reading.item(error, true) {
             Outcome::Rejected(own) if own.class == ErrorClass::NotFound => {
                 missing.extend(named(error, "ids"))
             }
-            other => return Err(other),
+            other => return Err(Some(other)),
         }
     }
     let mut found = HashMap::new();
-    let mut others = Vec::new();
     for result in &answer.results {
-        let properties = result.properties.cloned().unwrap_or_default();
-        match result.id.as_deref().filter(|id| ids.contains(id)) {
-            Some(id) => drop(found.insert(id.to_owned(), properties)),
-            None => others.push(properties),
+        let (Some(told), Some(properties)) = (&result.id, result.properties) else {
+            return Err(None);
+        };
+        for id in ids.iter().filter(|id| same_record(id, told)) {
+            found.insert((*id).to_owned(), properties.clone());
         }
     }
-    let mut left: Vec<&str> = ids.to_vec();
-    left.sort_unstable();
-    left.dedup();
-    left.retain(|id| !found.contains_key(*id) && !missing.iter().any(|gone| gone == id));
-    match (others.pop(), left.as_slice()) {
-        (None, _) => Ok(found),
-        (Some(only), [id]) if others.is_empty() => {
-            found.insert((*id).to_owned(), only);
-            Ok(found)
-        }
-        _ => Err(untold()),
+    let gone = |id: &str| missing.iter().any(|told| same_record(id, told));
+    if ids.iter().all(|id| found.contains_key(*id) || gone(id)) {
+        Ok(found)
+    } else {
+        Err(None)
     }
 }

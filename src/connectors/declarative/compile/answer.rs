@@ -10,7 +10,7 @@ use crate::connectors::declarative::definition::{
 use crate::connectors::declarative::json_path::JsonPath;
 use crate::connectors::declarative::ordered::Ordered;
 use crate::connectors::declarative::plan::{
-    Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Rename, RequestPlan,
+    Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Remedy, Rename, RequestPlan,
     ResultPlan, Test, When,
 };
 use crate::connectors::reads::Reads;
@@ -126,13 +126,24 @@ impl Compiler<'_> {
             .enumerate()
             .map(|(i, c)| self.classify(i, c))
             .collect();
+        let remedies = def.remedies.iter().map(|remedy| Remedy {
+            code: remedy.code.clone(),
+            when: self.predicates("errors.remedies", &remedy.when),
+            text: remedy.text.clone(),
+        });
+        let remedies = remedies.collect();
         ErrorPlan {
             code,
             message,
             status,
             existing_id,
             classify,
+            remedies,
         }
+    }
+
+    fn predicates(&mut self, path: &str, defs: &[PredicateDef]) -> Vec<Predicate> {
+        defs.iter().filter_map(|def| self.predicate(path, def)).collect()
     }
 
     pub(super) fn classify(&mut self, i: usize, def: &ClassifyDef) -> Classify {
@@ -185,7 +196,7 @@ impl Compiler<'_> {
         let current = def
             .current
             .as_ref()
-            .map(|c| (read("reads.current", &c.path, &c.query), c.fields.clone()));
+            .map(|c| (read("reads.current", &c.path, &c.query), c));
         let unique = def
             .unique
             .as_ref()
@@ -201,10 +212,29 @@ impl Compiler<'_> {
                     .as_ref()
                     .map(|also| read("reads.describe.also", also, &Ordered::default())),
             });
+        let not_found = def
+            .not_found
+            .as_ref()
+            .map(|defs| self.predicates("reads.not_found", defs));
+        let ids = def.current.iter().flat_map(|current| &current.id);
+        let ids: Vec<IdPlace> = ids.filter_map(|id| self.id("reads.current.id", id)).collect();
+        if def.current.is_some() && ids.is_empty() {
+            self.problem(
+                "reads.current.id",
+                "names no place; it says where the answer has the id of the record",
+            );
+        }
+        let none = def.unique.as_ref().map_or(&[][..], |unique| &unique.none);
+        let none = self.predicates("reads.unique.none", none);
         let mut path = |text: &str| self.take("reads", JsonPath::parse(text));
         let current = match current {
             None => None,
-            Some((read, fields)) => Some((read, path(&fields)?)),
+            Some((read, c)) => Some(crate::connectors::reads::Current {
+                read,
+                id: ids,
+                fields: path(&c.fields)?,
+                absent_is_empty: c.absent_is_empty,
+            }),
         };
         let unique = match unique {
             None => None,
@@ -215,6 +245,7 @@ impl Compiler<'_> {
                     .as_deref()
                     .map(&mut path)
                     .map_or(Some(None), |p| p.map(Some))?,
+                none,
                 id: path(&u.id)?,
                 created_at: u
                     .created_at
@@ -230,6 +261,7 @@ impl Compiler<'_> {
             }),
         };
         Some(Reads {
+            not_found,
             current,
             unique,
             describe,

@@ -74,5 +74,6 @@ pub(super) fn merge_errors(base: &ErrorsDef, over: &ErrorsDef) -> ErrorsDef {
         status: pick(&over.status, &base.status),
         existing_id: pick(&over.existing_id, &base.existing_id),
         classify: pick(&over.classify, &base.classify),
+        remedies: pick(&over.remedies, &base.remedies),
     }
 }

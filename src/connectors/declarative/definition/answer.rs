@@ -105,6 +105,21 @@ pub struct ErrorsDef {
     pub existing_id: Vec<IdDef>,
     /// What codes, texts and statuses mean; the first that fits. Without one the HTTP status decides.
     pub classify: Vec<ClassifyDef>,
+    /// What helps against which error; the first that fits is told after the provider's own text.
+    pub remedies: Vec<RemedyDef>,
+}
+
+/// What helps against an error; all parts that are given have to fit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemedyDef {
+    /// Codes, as found by `errors.code`.
+    pub code: Vec<String>,
+    /// Conditions on the body, of which one has to hold.
+    #[serde(default)]
+    pub when: Vec<PredicateDef>,
+    /// What to do: a sentence.
+    pub text: String,
 }
 
 /// What an error means; all parts that are given have to fit.
@@ -134,6 +149,9 @@ pub struct ClassifyDef {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadsDef {
+    /// What has to hold in the body of a 404 that says that a record is not there; of a 404 where it does not hold nobody
+    /// knows who gave it, and the read is repeated. Without it a 404 needs a text or a code where errors have theirs.
+    pub not_found: Option<Vec<PredicateDef>>,
     /// Reading some fields of a record.
     pub current: Option<CurrentDef>,
     /// Finding a record by a unique field.
@@ -163,8 +181,14 @@ pub struct CurrentDef {
     /// The query; `{fields}` are the names, joined with commas.
     #[serde(default)]
     pub query: Ordered<QueryDef>,
+    /// Where the id of the record is; the first that is there. An answer without the id that was asked for says nothing.
+    pub id: Vec<IdDef>,
     /// The path of the object that holds the fields.
     pub fields: String,
+    /// A field that was asked for and is not in the answer has no value. Without it such an answer says nothing: the
+    /// provider tells a field without a value as null.
+    #[serde(default)]
+    pub absent_is_empty: bool,
 }
 
 /// Finding a record by a unique field.
@@ -178,6 +202,9 @@ pub struct UniqueDef {
     pub query: Ordered<QueryDef>,
     /// The list of records in the answer; without it the answer is the record, and 404 says that there is none.
     pub list: Option<String>,
+    /// What else has to hold in an answer whose list is empty, for it to say that there is none.
+    #[serde(default)]
+    pub none: Vec<PredicateDef>,
     /// The path of the id in a record.
     pub id: String,
     /// The path of the time it was made.

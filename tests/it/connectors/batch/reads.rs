@@ -29,7 +29,12 @@ fn current(
         body: body.to_string().into_bytes(),
         truncated: false,
     };
-    connector.interpret_current_batch("contacts", ids, &vars, &response, now())
+    let fields = if provider == "hubspot" {
+        ["phone"]
+    } else {
+        ["Phone"]
+    };
+    connector.interpret_current_batch("contacts", ids, &fields, &vars, &response, now())
 }
 
 fn result(id: &str, phone: &str) -> Value {
@@ -94,21 +99,21 @@ fn hubspot_values_are_given_by_id_and_missing_records_are_absent() {
     let body = answer(&[result("3", "c"), result("1", "a")], &[missing(json!(["2"]))]);
     let found = current("hubspot", &["1", "2", "3", "1"], 207, &body).unwrap();
     assert_eq!(phones(&found, "phone"), ["1 a", "3 c"]);
-    // A merged record answers with the id that survives.
-    let body = answer(&[result("9", "b"), result("1", "a")], &[missing(json!(["3"]))]);
-    assert_eq!(
-        phones(
-            &current("hubspot", &["1", "2", "3"], 207, &body).unwrap(),
-            "phone"
-        ),
-        ["1 a", "2 b"]
-    );
-    // Two of them: nobody knows which is which, and an empty field must not be seen where there is a value.
-    let body = answer(&[result("9", "b"), result("8", "a")], &[]);
-    assert_eq!(
-        word(&current("hubspot", &["1", "2"], 200, &body).unwrap_err()),
-        "retry transient"
-    );
+    // A merged record answers with the id that survives; that it is this one nobody says, and an empty field must not be
+    // seen where there is a value.
+    for results in [
+        vec![result("9", "b"), result("1", "a")],
+        vec![result("9", "b"), result("8", "a")],
+        vec![result("1", "a")],
+        vec![json!({"id": "1", "properties": {}}), result("2", "b")],
+        vec![json!({"id": "1"}), result("2", "b")],
+        vec![json!({"properties": {"phone": null}}), result("2", "b")],
+        vec![],
+    ] {
+        let body = answer(&results, &[]);
+        let told = current("hubspot", &["1", "2"], 200, &body).unwrap_err();
+        assert_eq!(word(&told), "retry transient", "{body}");
+    }
     // An error of another kind says nothing about the record.
     let internal = json!({"status": "error", "category": "INTERNAL_ERROR", "message": "oops", "context": {"ids": ["2"]}});
     let body = answer(&[result("1", "a")], &[internal]);
@@ -123,6 +128,9 @@ fn salesforce_values_are_given_by_id_where_there_is_one() {
     let record = |id: &str, phone: &str| json!({"attributes": {"type": "Contact"}, "Phone": phone, "Id": id});
     let found = current("salesforce", &[A, B], 200, &json!([record(A, "a"), null])).unwrap();
     assert_eq!(phones(&found, "Phone"), [format!("{A} a")]);
+    let address = |id: &str| json!({"url": format!("/services/data/v60.0/sobjects/Contact/{id}")});
+    let told = json!([{"attributes": address(A), "Phone": "a"}, {"attributes": address(B), "phone": "b"}]);
+    assert_eq!(current("salesforce", &[A, B], 200, &told).unwrap().len(), 2);
     let found = current(
         "salesforce",
         &[&A[..15], B],
@@ -134,18 +142,14 @@ fn salesforce_values_are_given_by_id_where_there_is_one() {
         phones(&found, "Phone"),
         [format!("{} a", &A[..15]), format!("{B} b")]
     );
-    let found = current(
-        "salesforce",
-        &[A, B, A],
-        200,
-        &json!([{"Phone": "a"}, {"Phone": "b"}]),
-    )
-    .unwrap();
-    assert_eq!(phones(&found, "Phone"), [format!("{A} a"), format!("{B} b")]);
     for body in [
         json!([record(A, "a")]),
         json!([record(A, "a"), record("003Hs00002AbZzZIAV", "b")]),
+        json!([record(A, "a"), record(A, "b")]),
+        json!([{"Phone": "a"}, {"Phone": "b"}]),
+        json!([record(A, "a"), {"Id": B}]),
         json!({}),
+        json!([]),
         json!([1, null]),
     ] {
         assert_eq!(

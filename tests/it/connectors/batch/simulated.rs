@@ -61,7 +61,7 @@ impl World {
             .unwrap();
         let answer = self.send(request).await;
         let found = connector
-            .interpret_current_batch(object, ids, &vars, &answer, now())
+            .interpret_current_batch(object, ids, &[field], &vars, &answer, now())
             .unwrap();
         ids.iter()
             .map(|id| found.get(*id).map(|own| own[field].clone()))
