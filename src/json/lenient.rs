@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         if !first && self.peek() == Some(b',') {
             self.at += 1;
             self.blanks();
-        } else if !first && !matches!(self.peek(), None) && self.peek() != Some(close) {
+        } else if !first && self.peek().is_some_and(|byte| byte != close) {
             return Err(NotJson);
         }
         match self.peek() {

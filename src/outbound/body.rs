@@ -119,6 +119,10 @@ fn declared(headers: &HeaderMap) -> Option<&'static Encoding> {
         let (name, value) = part.split_once('=')?;
         (name.trim() == "charset").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
     })?;
+    // Bytes that are not ASCII make this declaration untrue, so it says nothing about them.
+    if matches!(charset.as_str(), "us-ascii" | "ascii") {
+        return None;
+    }
     Encoding::for_label(charset.as_bytes())
 }
 
@@ -180,6 +184,7 @@ mod tests {
             ("ISO-8859-1", "\u{feff}ã".as_bytes(), "\u{feff}ã"),
             ("utf-8", b"S\xe3o", "S\u{fffd}o"),
             ("nonsense", "ã".as_bytes(), "ã"),
+            ("us-ascii", "ã".as_bytes(), "ã"),
             ("iso-2022-kr", "ã".as_bytes(), "ã"),
         ] {
             let told = text(&[("content-type", &json(charset))], body);

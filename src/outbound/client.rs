@@ -141,7 +141,10 @@ impl Outbound {
         let packed = response.headers().clone();
         let headers = packed
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
             .collect();
         let mut body = BytesMut::new();
         let mut truncated = false;

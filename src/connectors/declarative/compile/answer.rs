@@ -219,7 +219,10 @@ impl Compiler<'_> {
         let ids = def.current.iter().flat_map(|current| &current.id);
         let ids: Vec<IdPlace> = ids.filter_map(|id| self.id("reads.current.id", id)).collect();
         if def.current.is_some() && ids.is_empty() {
-            self.problem("reads.current.id", "says where the id of the record is");
+            self.problem(
+                "reads.current.id",
+                "names no place; it says where the answer has the id of the record",
+            );
         }
         let none = def.unique.as_ref().map_or(&[][..], |unique| &unique.none);
         let none = self.predicates("reads.unique.none", none);
