@@ -347,7 +347,8 @@ fn new_row(item: &Claimed, holder: &Holder<'_>, time: crate::clock::Time) -> New
 
 fn row(item: &Claimed, holder: &Holder<'_>, turn: &Turn, notes: &[Note]) -> NewAttempt {
     let (id, number) = (holder.attempt_id, item.attempt + 1);
-    turn.row(id, item.operation_id, item.project_id, number, notes)
+    let row = turn.row(id, item.operation_id, item.project_id, number, notes);
+    holder.departed.dated(row)
 }
 
 /// A record that got no answer ends where nobody can find out what became of it; one that collides with what may be its own

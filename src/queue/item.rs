@@ -102,6 +102,13 @@ impl Departed {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
     }
 
+    /// The row of an attempt that has ended, dated as that of its beginning: by the store's clock.
+    pub fn dated(&self, row: NewAttempt) -> NewAttempt {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let start_time = begun.as_ref().map_or(row.start_time, |begun| begun.start_time);
+        NewAttempt { start_time, ..row }
+    }
+
     /// What has left.
     pub fn take(&self) -> Option<NewAttempt> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -419,13 +426,13 @@ async fn perform(
         }
     }
     let attempt = performed.is_worth_telling().then(|| {
-        writes.attempt(
+        holder.departed.dated(writes.attempt(
             holder.attempt_id,
             item.operation_id,
             item.project_id,
             number,
             &performed,
-        )
+        ))
     });
     Ok(Attempted {
         ending,

@@ -258,7 +258,6 @@ impl Writes {
         let (operation_id, project_id) = (operation.id, operation.project_id);
         let (lane_id, object) = (operation.connection_id, operation.object.clone());
         let hold = self.outbound.timeout() + GRACE;
-        let must_not_repeat = job.is_unsafe_to_repeat();
         let record = record_key(job, operation.installation_id, operation.client_ref.as_deref());
         let has_record = record.is_some();
         let accept = AcceptOperation {
@@ -272,9 +271,8 @@ impl Writes {
             gather: None,
         };
         let begin = async |sent: Option<Time>| {
-            let sent = sent
-                .filter(|_| must_not_repeat)
-                .map(|time| NewAttempt::sent(operation_id, project_id, operation_id, 1, time));
+            // Also of what may be repeated: should a repetition be refused, nobody knows what became of this one.
+            let sent = sent.map(|time| NewAttempt::sent(operation_id, project_id, operation_id, 1, time));
             let performing = Some(Performing { hold, sent });
             match self.accept.submit(AcceptOperation { performing, ..accept }).await {
                 Ok(Accepted::At(time)) => Ok(time.after(hold)),
@@ -347,7 +345,6 @@ impl Writes {
         let hold = longest(self.outbound.timeout()) + GRACE;
         let record_keys = batch.record_keys();
         let has_records = !record_keys.is_empty();
-        let must_not_repeat = batch.is_unsafe_to_repeat();
         // Which of its calls had left nobody knows after a crash: all of its records are in doubt then.
         let carried: Vec<Note> = (0..batch.jobs.len())
             .map(|index| Note::new(index, NoteState::Sent))
@@ -363,7 +360,7 @@ impl Writes {
             gather: None,
         };
         let begin = async |accept: AcceptOperation, sent: Option<Time>| {
-            let sent = sent.filter(|_| must_not_repeat).map(|time| NewAttempt {
+            let sent = sent.map(|time| NewAttempt {
                 records: Some(notes_text(&carried)),
                 ..NewAttempt::sent(operation_id, project_id, operation_id, 1, time)
             });

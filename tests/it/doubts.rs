@@ -16,6 +16,7 @@ on_both_stores!(
     an_update_that_was_applied_and_then_refused_needs_review,
     records_of_a_batch_that_were_applied_and_then_refused_need_review,
     an_update_without_an_answer_until_its_deadline_needs_review,
+    an_update_whose_only_request_is_lost_past_its_deadline_needs_review,
     a_create_that_may_be_repeated_and_is_then_refused_needs_review,
     a_create_that_collides_with_its_own_first_request_is_looked_up_again,
     records_in_doubt_that_cannot_be_asked_for_until_the_deadline_need_review,
@@ -190,6 +191,36 @@ async fn an_update_without_an_answer_until_its_deadline_needs_review(kind: Kind)
             assert!(errors.contains("gave up at the deadline after"), "{errors}");
             assert!(!errors.contains("see its attempts"), "{errors}");
         }
+    }
+}
+
+async fn an_update_whose_only_request_is_lost_past_its_deadline_needs_review(kind: Kind) {
+    let service = Service::start(kind).await;
+    let ids = [
+        made(&service, "hs", "companies", json!({"name": "A"})).await,
+        made(&service, "hs", "companies", json!({"name": "B"})).await,
+    ];
+    let slow = FaultSpec {
+        delay_ms: Some(3_000),
+        ..FaultSpec::new(FaultKind::Delay).action("update")
+    };
+    fault(&service, slow);
+    fault(
+        &service,
+        FaultSpec::new(FaultKind::DropAfterCommit).action("update"),
+    );
+    let record = |id: &str| json!({"record": {"id": id, "city": "X"}});
+    for request in [
+        record(&ids[0]),
+        json!({"batch": [record(&ids[0]), record(&ids[1])]}),
+    ] {
+        let operation = service
+            .accept_until("companies", Action::Update, &request, SOON)
+            .await;
+        let ended = service.client.ended(&operation).await;
+        assert_in_doubt(&ended);
+        let attempts = ended["metadata"]["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{ended}");
     }
 }
 

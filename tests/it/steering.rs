@@ -13,6 +13,7 @@ on_both_stores!(
     a_keyed_create_that_was_cut_off_is_found_and_its_repetition_gets_the_record,
     a_keyed_create_that_was_cut_off_before_it_arrived_is_made_once,
     a_keyed_create_that_was_cut_off_and_cannot_be_found_is_never_sent_again,
+    a_keyed_update_that_was_cut_off_and_is_then_refused_needs_review,
     a_first_answer_survives_a_restart,
 );
 
@@ -25,7 +26,12 @@ async fn start(database: &Database, sandbox: &Sandbox, key: &str) -> Served {
 
 async fn keyed(client: &Client, object: &str, key: &str, record: Value) -> Result<Answer, reqwest::Error> {
     let path = client.path(&format!("/integrations/hs/objects/{object}"));
-    let body = json!({"groupRef": GROUP, "type": "create", "record": record});
+    let action = if record.get("id").is_some() {
+        "update"
+    } else {
+        "create"
+    };
+    let body = json!({"groupRef": GROUP, "type": action, "record": record});
     let request = client
         .request(http::Method::POST, &path)
         .header("idempotency-key", key);
@@ -47,7 +53,7 @@ async fn repeated(client: &Client, object: &str, key: &str, record: Value) -> An
     }
 }
 
-/// Kills the process while a synchronous create of it is at the provider, held by this fault.
+/// Kills the process while a synchronous write of it is at the provider, held by this fault.
 async fn cut_off(served: Served, sandbox: &Sandbox, fault: FaultSpec, object: &str, record: Value) {
     let hold = sandbox.fault(fault).expect("a good fault");
     let client = served.client.clone();
@@ -117,6 +123,38 @@ async fn a_keyed_create_that_was_cut_off_and_cannot_be_found_is_never_sent_again
     let found = served.client.ended(operation).await;
     assert_eq!(found["metadata"]["state"], "needs_review", "{found}");
     assert_eq!(sandbox.ledger().len(), 1, "never sent again");
+}
+
+async fn a_keyed_update_that_was_cut_off_and_is_then_refused_needs_review(kind: Kind) {
+    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let key = create_project(&database);
+    let served = start(&database, &sandbox, &key).await;
+    served.set_up().await;
+    let made = keyed(&served.client, "companies", "made", json!({"name": "Acme"})).await;
+    let made = made.unwrap().expect(200).json();
+    let record = json!({"id": made["result"]["recordId"], "city": "Rome"});
+    let fault = FaultSpec::new(FaultKind::Hold)
+        .action("update")
+        .after_commit()
+        .once();
+    cut_off(served, &sandbox, fault, "companies", record.clone()).await;
+    let refusal = FaultSpec {
+        status: Some(400),
+        ..FaultSpec::new(FaultKind::Error).action("update")
+    };
+    sandbox.fault(refusal).expect("a good fault");
+    let served = start(&database, &sandbox, &key).await;
+    let problem = repeated(&served.client, "companies", "k", record)
+        .await
+        .problem(502);
+    let operation = problem["context"]["operationId"].as_str().unwrap();
+    let found = served.client.ended(operation).await;
+    assert_eq!(
+        found["metadata"]["state"], "needs_review",
+        "it was applied: {found}"
+    );
+    let attempts = found["metadata"]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{found}");
 }
 
 async fn a_first_answer_survives_a_restart(kind: Kind) {

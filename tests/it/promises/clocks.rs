@@ -103,6 +103,33 @@ async fn somebody_elses_older_contact_is_not_taken_for_ours_by_a_node_whose_cloc
     let done = service.client.ended(&operation).await;
     assert_eq!(done["metadata"]["state"], "needs_review", "{done}");
     assert_eq!(service.created(), 1);
+    // The same in a batch, beside one that is nobody's.
+    service
+        .sandbox
+        .fault(
+            FaultSpec::new(FaultKind::DropBeforeCommit)
+                .action("create")
+                .once(),
+        )
+        .expect("a good fault");
+    let body = json!({"groupRef": GROUP, "type": "create", "mode": "asynchronous",
+        "batch": [{"record": {"email": "ada@example.com"}}, {"record": {"email": "grace@example.com"}}]});
+    let answer = service
+        .client
+        .write("hs", "contacts", body)
+        .await
+        .expect(200)
+        .json();
+    let operation = answer["operationId"].as_str().expect("an id");
+    let done = service.client.ended(operation).await;
+    let states: Vec<&str> = done["metadata"]["records"]
+        .as_array()
+        .expect("records")
+        .iter()
+        .map(|record| record["state"].as_str().expect("a state"))
+        .collect();
+    assert_eq!(states, ["needs_review", "succeeded"], "{done}");
+    assert_eq!(service.created(), 2);
 }
 
 /// Updates of one company, each by the next of these nodes; the order that the provider sees must be the accepted one.

@@ -684,6 +684,10 @@ impl<'a> Run<'a> {
         if !read.review && state == AttemptState::Answered && class != "success" {
             self.doubts.entry(id).or_default().remove(&read.attempt);
         }
+        if !read.review && state == AttemptState::Unanswered {
+            // Also where no row was written before the sending.
+            self.doubts.entry(id).or_default().insert(read.attempt);
+        }
         let number = self.number(id);
         let current = self
             .live
