@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::remote::{Remote, RemoteArgs, written_out};
+use crate::manifest::without_bom;
 
 /// The largest record that is read from a file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -207,7 +208,7 @@ fn read_records(text: &str) -> Result<Given, String> {
         }
     };
     let record: Box<RawValue> =
-        serde_json::from_str(&text).map_err(|error| format!("--record is not JSON: {error}"))?;
+        serde_json::from_str(without_bom(&text)).map_err(|error| format!("--record is not JSON: {error}"))?;
     if record.get().starts_with('{') {
         return Ok(Given::One(record));
     }

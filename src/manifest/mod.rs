@@ -13,6 +13,7 @@ mod keys;
 mod locate;
 mod model;
 mod node;
+mod reach;
 mod render;
 mod rules;
 mod yaml;
@@ -74,9 +75,11 @@ pub trait Providers {
 /// All problems at once, in document order, each with the line where it can be found. A source that is not
 /// YAML, is over 1 MiB, nests too deeply or expands too far through aliases gives one issue at `$`.
 pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, Vec<Issue>> {
+    let source_yaml = without_bom(source_yaml);
     let document = yaml::read(source_yaml).map_err(|issue| vec![issue])?;
     let mut problems = Problems::default();
     let manifest = rules::manifest(&document, providers, &mut problems);
+    reach::check(&document, &mut problems);
     let mut unknown = Problems::default();
     keys::unknown_manifest_keys(&document, &mut unknown);
     let located = |found: Vec<Problem>| -> Vec<Issue> {
@@ -101,6 +104,12 @@ pub fn parse(source_yaml: &str, providers: &dyn Providers) -> Result<Manifest, V
         }
         _ => Err(located(problems.into_vec())),
     }
+}
+
+/// A text without the byte order mark that some editors put first; YAML allows it there (1.2, 5.2).
+#[must_use]
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 impl Integration {

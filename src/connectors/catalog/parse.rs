@@ -69,6 +69,8 @@ pub struct LoadError {
 /// # Errors
 /// Every problem of the file.
 pub fn parse(name: &str, text: &str, rebase: Option<String>) -> Result<Parsed, Vec<LoadError>> {
+    // A byte order mark, which some editors put first; YAML allows it there.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file: File = serde_yaml::from_str(text).map_err(|why| unreadable(name, text, &why))?;
     let mut problems = Vec::new();
     if let Some(stem) = Path::new(name).file_stem().filter(|_| name.ends_with(".yaml"))

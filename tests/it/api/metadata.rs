@@ -15,6 +15,7 @@ on_both_stores!(
     what_the_account_does_not_say_is_a_clear_problem,
     a_revision_is_hydrated_with_the_account_s_fields,
     a_manifest_is_uploaded_as_a_zip_and_deployed,
+    only_a_manifest_at_the_top_of_a_zip_is_deployed,
     an_upload_url_is_good_for_its_own_content_only,
     no_url_but_our_own_is_read,
     an_integration_is_made_from_json,
@@ -188,11 +189,17 @@ async fn a_revision_is_hydrated_with_the_account_s_fields(kind: Kind) {
 }
 
 fn zipped(manifest: &str) -> Vec<u8> {
+    zip_of(&[("amp.yaml", manifest)])
+}
+
+fn zip_of(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    writer
-        .start_file("amp.yaml", zip::write::SimpleFileOptions::default())
-        .unwrap();
-    writer.write_all(manifest.as_bytes()).unwrap();
+    for (name, content) in files {
+        writer
+            .start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
     writer.finish().unwrap().into_inner()
 }
 
@@ -248,6 +255,52 @@ async fn a_manifest_is_uploaded_as_a_zip_and_deployed(kind: Kind) {
         again[0]["latestRevision"]["id"],
         deployed[0]["latestRevision"]["id"]
     );
+}
+
+async fn only_a_manifest_at_the_top_of_a_zip_is_deployed(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let deploy = async |zip: Vec<u8>| {
+        let place = upload_url(&service, &md5(&zip)).await;
+        assert_eq!(put(&service, place["url"].as_str().unwrap(), &zip).await, 200);
+        let text = |key: &str| place[key].as_str().unwrap().to_owned();
+        let url = format!("gs://{}/{}", text("bucket"), text("path"));
+        service
+            .client
+            .put("/integrations:batch", json!({"sourceZipUrl": url}))
+            .await
+    };
+    for name in [
+        "../amp.yaml",
+        "sub/amp.yaml",
+        "a/b/amp.yaml",
+        "/amp.yaml",
+        "__MACOSX/amp.yaml",
+    ] {
+        let problem = deploy(zip_of(&[(name, PLAIN), ("README", "x")]))
+            .await
+            .problem(400);
+        assert_eq!(problem["issues"][0]["name"], "sourceZipUrl");
+        let detail = problem["issues"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("at the top of the zip"), "{name}: {detail}");
+    }
+    assert_eq!(
+        service.client.get("/integrations").await.expect(200).json(),
+        json!([])
+    );
+    // As macOS makes it; others of the name beside it do not count; and a byte order mark does not matter.
+    let marked = format!("\u{feff}{}", PLAIN.trim_start());
+    for files in [
+        &[("amp.yaml", PLAIN), ("__MACOSX/._amp.yaml", "x")][..],
+        &[
+            ("sub/amp.yaml", "a: 1"),
+            ("../amp.yaml", "b: 2"),
+            ("amp.yaml", PLAIN),
+        ],
+        &[("amp.yaml", &marked)],
+    ] {
+        let deployed = deploy(zip_of(files)).await.expect(200).json();
+        assert_eq!(deployed[0]["name"], "hs");
+    }
 }
 
 async fn an_upload_url_is_good_for_its_own_content_only(kind: Kind) {

@@ -78,6 +78,20 @@ fn check_runs_the_examples_and_says_what_is_wrong() {
     std::fs::write(&path, file).unwrap();
     let (well, text) = call(&["check", path.to_str().unwrap()]);
     assert!(well && text.contains("1 examples, 0 wrong"), "{text}");
+    // A byte order mark may stand first, and the lines stay those of the file.
+    std::fs::write(&path, format!("\u{feff}{file}")).unwrap();
+    let (well, text) = call(&["check", path.to_str().unwrap()]);
+    assert!(well && text.contains("1 examples, 0 wrong"), "{text}");
+    std::fs::write(
+        &path,
+        format!(
+            "\u{feff}{}",
+            file.replace("method: POST, path", "method: \"P T\", path")
+        ),
+    )
+    .unwrap();
+    let (well, text) = call(&["check", path.to_str().unwrap()]);
+    assert!(!well && text.contains(":6 at ops.create.method"), "{text}");
     // Every action is to be shown.
     let more = file.replace(
         "  create:",

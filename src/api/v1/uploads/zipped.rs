@@ -9,17 +9,24 @@ const NAME: &str = "amp.yaml";
 /// How much of it is read, unpacked: one byte more than a manifest may have, so that a longer one is seen as such.
 const MAX_BYTES: u64 = (1 << 20) + 1;
 
-/// Reads `amp.yaml` out of a zip, from its top or from the one folder that everything is in.
+/// Reads `amp.yaml` out of a zip. Only the one at its top counts: one in a folder may be another program's, or a copy.
 pub(super) fn manifest_in(content: Vec<u8>) -> Result<String, String> {
     let mut archive = ZipArchive::new(Cursor::new(content)).map_err(|_| "is not a zip file".to_owned())?;
-    let name = archive
+    let names: Vec<String> = archive
         .file_names()
         .filter_map(|name| Some(name.ok()?.into_owned()))
-        .filter(|name| name == NAME || name.split_once('/').is_some_and(|(_, rest)| rest == NAME))
-        .min_by_key(String::len)
-        .ok_or_else(|| format!("holds no {NAME}"))?;
+        .collect();
+    if !names.iter().any(|name| name == NAME) {
+        let elsewhere = names
+            .iter()
+            .any(|name| name.rsplit(['/', '\\']).next() == Some(NAME));
+        return Err(match elsewhere {
+            true => format!("holds its {NAME} in a folder: it has to be at the top of the zip"),
+            false => format!("holds no {NAME} at its top"),
+        });
+    }
     let file = archive
-        .by_name(&name)
+        .by_name(NAME)
         .map_err(|error| format!("holds a {NAME} that cannot be unpacked: {error}"))?;
     let mut text = Vec::new();
     file.take(MAX_BYTES)
@@ -49,15 +56,44 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_is_found_at_the_top_or_in_the_one_folder() {
-        assert_eq!(
-            manifest_in(zipped(&[("amp.yaml", b"a: 1")])).as_deref(),
-            Ok("a: 1")
-        );
-        assert_eq!(
-            manifest_in(zipped(&[("x/README", b""), ("x/amp.yaml", b"b: 2")])).as_deref(),
-            Ok("b: 2")
-        );
+    fn the_manifest_is_found_at_the_top_whatever_lies_beside_it() {
+        for beside in [
+            &[][..],
+            &[("__MACOSX/._amp.yaml", b"x".as_slice())],
+            &[("a/amp.yaml", b"b: 2"), ("../amp.yaml", b"c: 3")],
+        ] {
+            let files: Vec<(&str, &[u8])> = beside
+                .iter()
+                .copied()
+                .chain([("amp.yaml", b"a: 1".as_slice())])
+                .collect();
+            assert_eq!(manifest_in(zipped(&files)).as_deref(), Ok("a: 1"), "{beside:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_in_a_folder_or_outside_is_not_taken() {
+        for name in [
+            "sub/amp.yaml",
+            "../amp.yaml",
+            "a/b/amp.yaml",
+            "/amp.yaml",
+            "..\\amp.yaml",
+            "./sub/amp.yaml",
+        ] {
+            let found = manifest_in(zipped(&[(name, b"a: 1")]));
+            assert!(
+                found.as_ref().is_err_and(|why| why.contains("top of the zip")),
+                "{name}: {found:?}"
+            );
+        }
+        for name in ["AMP.YAML", "amp.yaml/x", "amp.yaml.bak", "._amp.yaml"] {
+            let found = manifest_in(zipped(&[(name, b"a: 1")]));
+            assert!(
+                found.as_ref().is_err_and(|why| why.contains("no amp.yaml")),
+                "{name}: {found:?}"
+            );
+        }
     }
 
     #[test]
