@@ -23,7 +23,8 @@
 //! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
 //! * [`store`] — Postgres and SQLite, mirrored, behind one trait; group commit
-//! * [`vault`], [`clock`], [`json`], [`settings`], [`telemetry`], [`metrics`], [`lifecycle`] — what everything stands on
+//! * [`vault`], [`clock`], [`json`], [`redact`], [`settings`], [`telemetry`], [`metrics`], [`lifecycle`] — what everything
+//!   stands on
 //!
 //! # The words
 //! **project, integration, revision, installation, config, connection, provider, object, record, operation, attempt, lane,
@@ -42,6 +43,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod outbound;
 pub mod queue;
+pub mod redact;
 pub mod sandbox;
 pub mod settings;
 pub mod store;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
+use crate::redact;
 use crate::store::Retention;
 use crate::vault::Secret;
 use crate::writes::backlog::QueueLimits;
@@ -14,8 +15,9 @@ use crate::writes::backlog::QueueLimits;
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// The database: `postgres://user:password@host/name` or `sqlite://path/to/file`
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    /// The database: `postgres://user:password@host/name` or `sqlite://path/to/file`. Percent-encode what is special in a
+    /// password: `#` is `%23`, `@` is `%40`
+    #[arg(long, env = "DATABASE_URL", value_name = "URL")]
     pub database_url: Secret,
 
     /// Connections to Postgres, at most (SQLite has one writer and needs no number)
@@ -28,7 +30,7 @@ pub struct DatabaseArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
     /// What to log: a level (error, warn, info, debug, trace) or directives like `info,amp_write::queue=debug`
-    /// [default: info; warn for dev]
+    /// [default: info; warn for dev, deploy, write and operations]
     #[arg(long, env = "AMP_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
 
@@ -89,13 +91,14 @@ pub struct ServeArgs {
         long,
         env = "AMP_LISTEN",
         default_value = "127.0.0.1:8080",
-        value_name = "HOST:PORT"
+        value_name = "IP:PORT",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
     /// The key that seals customers' credentials: 32 random bytes in base64 (`openssl rand -base64 32`).
-    /// While rotating: new key, comma, old key
-    #[arg(long, env = "AMP_ENCRYPTION_KEY", hide_env_values = true, value_name = "KEY")]
+    /// While rotating, several, comma-separated: the first one seals, all of them open. Begin with old,new: docs/operating.md
+    #[arg(long, env = "AMP_ENCRYPTION_KEY", value_name = "KEY")]
     pub encryption_key: Secret,
 
     /// What this process does
@@ -121,7 +124,7 @@ pub struct TuningArgs {
 
     /// Where clients reach this server, such as `https://write.example.com`: upload URLs begin with it. Without it they begin
     /// with the host that the client named
-    #[arg(long, env = "AMP_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    #[arg(long, env = "AMP_PUBLIC_URL", value_name = "URL", value_parser = http_url)]
     pub public_url: Option<String>,
 
     /// The largest request body that is read, in bytes
@@ -200,7 +203,7 @@ pub struct TuningArgs {
     pub max_hold_hours: u64,
 
     /// An address of its own for /metrics [default: beside the API]
-    #[arg(long, env = "AMP_METRICS_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "AMP_METRICS_LISTEN", value_name = "IP:PORT", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -264,32 +267,52 @@ impl TuningArgs {
     }
 }
 
-fn public_url(text: &str) -> Result<String, String> {
-    let parsed = url::Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+/// Reads an address to listen on: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
+///
+/// # Errors
+/// When it is something else. Names other than localhost are not looked up: which of its addresses is meant is not certain.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let port = text
+        .strip_prefix("localhost:")
+        .and_then(|port| port.parse::<u16>().ok());
+    port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).ok_or_else(|| {
+        "write it as IP:PORT, such as 127.0.0.1:8080, or 0.0.0.0:8080 for all of this machine's addresses; of names only \
+         localhost is known"
+            .to_owned()
+    })
+}
+
+/// An http or https URL with a host, without the slash at its end. Nothing of it is repeated in the error: it may hold a password.
+fn http_url(text: &str) -> Result<String, String> {
+    let parsed = url::Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
-        return Err(format!("`{text}` must be an http or https URL with a host"));
+        return Err("it must be an http or https URL with a host".to_owned());
+    }
+    // It would be shown wherever the URL is: in previews, in upload URLs.
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("it must not hold a user or a password".to_owned());
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn provider_url(text: &str) -> Result<(String, String), String> {
     let (provider, url) = text.split_once('=').ok_or("write it as provider=URL")?;
-    let parsed = url::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
-    if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
-        return Err(format!("`{url}` must be an http or https URL with a host"));
-    }
     if provider.is_empty() {
         return Err("the provider's name is missing before the `=`".to_owned());
     }
-    Ok((provider.to_owned(), url.trim_end_matches('/').to_owned()))
+    let url = http_url(url).map_err(|why| format!("the URL of `{}`: {why}", redact::word(provider)))?;
+    Ok((provider.to_owned(), url))
 }
 
 fn lane_weight(text: &str) -> Result<(Uuid, u32), String> {
     let (id, weight) = text.split_once('=').ok_or("write it as connection-id=N")?;
-    let id = Uuid::try_parse(id).map_err(|_| format!("`{id}` is not the id of a connection"))?;
+    let id = Uuid::try_parse(id).map_err(|_| "what stands before the `=` is not the id of a connection")?;
     match weight.parse() {
         Ok(weight @ 1..=1_000) => Ok((id, weight)),
-        _ => Err(format!("`{weight}` is not a weight from 1 to 1000")),
+        _ => Err(format!("the weight of {id} is not from 1 to 1000")),
     }
 }
 
@@ -328,6 +351,44 @@ mod tests {
             "=http://x",
         ] {
             assert!(provider_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_a_url() {
+        for bad in [
+            "hubspot=http://user:hunter2@",
+            "hubspot=ftp://user:hunter2@host",
+            "hubspot=http://u:p@hunter2:x",
+            "hubspot=http://u:hunter2@host",
+            "http://user:hunter2=@x",
+            "hunter2",
+        ] {
+            let why = provider_url(bad).expect_err(bad);
+            assert!(!why.contains("hunter2"), "{bad}: {why}");
+        }
+        let why = http_url("http://user:hunter2@host:port").expect_err("no port");
+        assert!(!why.contains("hunter2"), "{why}");
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_an_ip_and_a_port_or_localhost() {
+        assert_eq!(address("localhost:8080"), Ok(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(address("0.0.0.0:0"), Ok(([0, 0, 0, 0], 0).into()));
+        assert!(address("[::1]:8080").is_ok());
+        for bad in [
+            "localhost",
+            "8080",
+            ":8080",
+            "localhost:99999",
+            "example.com:80",
+            "nonsense",
+            "",
+        ] {
+            assert!(
+                address(bad).is_err_and(|why| why.contains("127.0.0.1:8080")),
+                "{bad}"
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ mod project;
 mod remote;
 pub mod sandbox;
 mod serve;
+mod usage;
 mod validate;
 mod write;
 
@@ -40,7 +41,7 @@ enum Command {
     Serve(crate::settings::ServeArgs),
     /// Bring the database up to date, then stop (serve does this by itself)
     Migrate(migrate::MigrateArgs),
-    /// Projects
+    /// Projects and their API keys, straight from the database
     Project(project::ProjectArgs),
     /// Deploy a manifest to a running server
     Deploy(deploy::DeployArgs),
@@ -59,16 +60,12 @@ enum Command {
 /// Runs the program. Errors go to standard error, as one text that says what to do.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = match usage::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Whatever cannot be printed has nobody to read it.
             let _ = error.print();
-            if error.kind() == clap::error::ErrorKind::MissingRequiredArgument {
-                eprintln!(
-                    "\nEach flag can be given as an environment variable too, such as DATABASE_URL and AMP_ENCRYPTION_KEY: see --help."
-                );
-            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -84,6 +81,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = telemetry::init(&cli.log, default) {
         return fail(&error);
     }
+    usage::warn_of_unknown_variables();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime cannot start: {error}")),

@@ -46,13 +46,7 @@ struct ServerArgs {
     project: Option<String>,
 
     /// A key of the project with the scope full
-    #[arg(
-        long,
-        env = "AMP_API_KEY",
-        hide_env_values = true,
-        value_name = "KEY",
-        global = true
-    )]
+    #[arg(long, env = "AMP_API_KEY", value_name = "KEY", global = true)]
     api_key: Option<Secret>,
 
     /// Print JSON, as the server answers it

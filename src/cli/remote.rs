@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::outbound::{Outbound, OutboundOptions, WireRequest};
+use crate::redact;
 use crate::vault::Secret;
 
 /// How long an answer may take: a synchronous write waits for its provider.
@@ -30,7 +31,7 @@ pub(super) struct RemoteArgs {
     project: String,
 
     /// An API key of the project, with the scope full
-    #[arg(long, env = "AMP_API_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(long, env = "AMP_API_KEY", value_name = "KEY")]
     api_key: Secret,
 }
 
@@ -67,12 +68,9 @@ impl Remote {
     /// When the URL is none, or the HTTP client cannot be built.
     pub fn new(args: RemoteArgs) -> Result<Self, String> {
         let parsed = url::Url::parse(&args.url)
-            .map_err(|error| format!("--url `{}` is not a URL: {error}", args.url))?;
+            .map_err(|error| format!("--url (AMP_URL) {} is not a URL: {error}", redact::url(&args.url)))?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
-            return Err(format!(
-                "--url `{}` must be an http or https URL with a host",
-                args.url
-            ));
+            return Err("--url (AMP_URL) must be an http or https URL with a host".to_owned());
         }
         let http = Outbound::new(OutboundOptions {
             timeout: TIMEOUT,
@@ -119,7 +117,7 @@ impl Remote {
             let error = error.to_string().replace("the provider", "the server");
             format!(
                 "{}: {error}\n  Is amp-write running there? Name another place with --url or AMP_URL.",
-                self.args.url
+                redact::url(&self.args.url)
             )
         })?;
         let body = if answer.body.is_empty() {
@@ -128,7 +126,8 @@ impl Remote {
             serde_json::from_slice(&answer.body).map_err(|_| {
                 format!(
                     "{} answered {} and something that is not JSON: is it amp-write?",
-                    self.args.url, answer.status
+                    redact::url(&self.args.url),
+                    answer.status
                 )
             })?
         };

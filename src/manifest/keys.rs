@@ -124,19 +124,19 @@ fn walk(value: &Value, shape: Shape, at: &Trail<'_>, problems: &mut Problems) {
     }
 }
 
-fn unknown(key: &str, known: &[(&str, Shape)]) -> String {
-    let near = known
-        .iter()
-        .map(|(name, _)| {
-            (
-                distance(&key.to_ascii_lowercase(), &name.to_ascii_lowercase()),
-                *name,
-            )
-        })
+/// The name that was probably meant by a misspelt one.
+pub(crate) fn nearest<'n>(misspelt: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let misspelt = misspelt.to_ascii_lowercase();
+    names
+        .map(|name| (distance(&misspelt, &name.to_ascii_lowercase()), name))
         .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 5);
-    match near {
-        Some((_, name)) => format!("The key `{key}` is unknown and has no effect. Did you mean `{name}`?"),
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 5)
+        .map(|(_, name)| name)
+}
+
+fn unknown(key: &str, known: &[(&str, Shape)]) -> String {
+    match nearest(key, known.iter().map(|(name, _)| *name)) {
+        Some(name) => format!("The key `{key}` is unknown and has no effect. Did you mean `{name}`?"),
         None => {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
             format!(

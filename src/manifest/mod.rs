@@ -25,6 +25,7 @@ pub use config::{ConfigContent, ConfigLimits, ConfigRate, check_against, json_pa
 pub use model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
 pub use render::{render, render_warnings};
 
+pub(crate) use keys::nearest;
 use node::{Problem, Problems, Trail};
 
 /// The only manifest version there is.

@@ -88,7 +88,7 @@ impl Catalog {
                     file: "base URLs".into(),
                     line: None,
                     path: provider.clone(),
-                    message: format!("`{base_url}` is not an http or https URL"),
+                    message: "it is not an http or https URL".into(),
                 });
             }
         }
