@@ -76,17 +76,21 @@ pub enum BuildError {
     Outbound(String),
 }
 
-impl App {
-    /// Builds the service over an open store.
+/// What the settings alone decide, checked before the database is opened: a process that cannot start must not have
+/// migrated it.
+#[derive(Debug)]
+pub struct Prepared {
+    tuning: TuningArgs,
+    catalog: Catalog,
+    outbound: Outbound,
+}
+
+impl Prepared {
+    /// Reads the connector files and builds the HTTP client.
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(
-        tuning: TuningArgs,
-        store: SharedStore,
-        vault: Vault,
-        clock: SharedClock,
-    ) -> Result<AppState, BuildError> {
+    pub fn new(tuning: TuningArgs) -> Result<Self, BuildError> {
         let urls = tuning.provider_urls();
         let catalog = Catalog::load(tuning.connectors_dir.as_deref(), &urls).map_err(|errors| {
             BuildError::Connectors(
@@ -103,6 +107,21 @@ impl App {
             trusted_urls: urls.into_values().collect(),
         })
         .map_err(BuildError::Outbound)?;
+        Ok(Self {
+            tuning,
+            catalog,
+            outbound,
+        })
+    }
+
+    /// The service over an open store.
+    #[must_use]
+    pub fn over(self, store: SharedStore, vault: Vault, clock: SharedClock) -> AppState {
+        let Self {
+            tuning,
+            catalog,
+            outbound,
+        } = self;
         let (catalog, vault) = (Arc::new(SharedCatalog::new(catalog)), Arc::new(vault));
         let writes = Arc::new(Writes::new(
             store.clone(),
@@ -112,7 +131,7 @@ impl App {
             clock.clone(),
             tuning.queue_limits(),
         ));
-        Ok(Arc::new(Self {
+        Arc::new(App {
             tuning,
             clock,
             store,
@@ -123,7 +142,22 @@ impl App {
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             stopping: CancellationToken::new(),
             keys: Cache::new(KEY_CAPACITY),
-        }))
+        })
+    }
+}
+
+impl App {
+    /// Builds the service over an open store.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(
+        tuning: TuningArgs,
+        store: SharedStore,
+        vault: Vault,
+        clock: SharedClock,
+    ) -> Result<AppState, BuildError> {
+        Ok(Prepared::new(tuning)?.over(store, vault, clock))
     }
 
     /// How a worker of this process works.

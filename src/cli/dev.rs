@@ -12,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{listen, serve};
-use crate::app::App;
+use crate::app::Prepared;
 use crate::clock::{SharedClock, SystemClock};
 use crate::lifecycle::stop_on_signal;
 use crate::sandbox;
-use crate::settings::{Role, TuningArgs};
-use crate::store::connect;
+use crate::settings::{Role, TuningArgs, address};
+use crate::store::{ConnectError, Location, connect};
 use crate::vault::{Secret, Vault, generate_key};
 
 /// Try amp-write here and now, without any account or service.
@@ -30,8 +30,9 @@ pub(super) struct DevArgs {
     #[arg(long, env = "AMP_DEV_DATA", default_value = "amp-data", value_name = "DIR")]
     data: PathBuf,
 
-    /// The database, when it shall not be the embedded one: `postgres://…`
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    /// The database, when it shall not be the embedded one: `postgres://…`. DATABASE_URL does not count here: in most shells
+    /// it names the database of another program
+    #[arg(long, env = "AMP_DEV_DATABASE_URL", value_name = "URL")]
     database_url: Option<Secret>,
 
     /// The address of the API
@@ -39,7 +40,8 @@ pub(super) struct DevArgs {
         long,
         env = "AMP_LISTEN",
         default_value = "127.0.0.1:8080",
-        value_name = "HOST:PORT"
+        value_name = "IP:PORT",
+        value_parser = address
     )]
     listen: SocketAddr,
 
@@ -48,7 +50,8 @@ pub(super) struct DevArgs {
         long,
         env = "AMP_DEV_SANDBOX",
         default_value = "127.0.0.1:9090",
-        value_name = "HOST:PORT"
+        value_name = "IP:PORT",
+        value_parser = address
     )]
     sandbox: SocketAddr,
 
@@ -91,12 +94,10 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
     let sandbox = sandbox::start(sandbox_listener, options).map_err(|error| error.to_string())?;
 
     let clock: SharedClock = Arc::new(SystemClock);
+    let named = args.database_url.is_some();
     let url = args
         .database_url
         .unwrap_or_else(|| Secret::new(format!("sqlite://{}", folder.join("amp.db").display())));
-    let store = connect(url.expose(), 8, clock.clone())
-        .await
-        .map_err(|error| error.to_string())?;
     let tuning = TuningArgs {
         provider_urls: vec![
             ("hubspot".to_owned(), sandbox.hubspot_url()),
@@ -106,7 +107,28 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
         connectors_dir: args.connectors_dir,
         ..TuningArgs::defaults()
     };
-    let app = App::build(tuning, store, vault, clock).map_err(|error| error.to_string())?;
+    let prepared = Prepared::new(tuning).map_err(|error| error.to_string())?;
+    // Its own errors say DATABASE_URL, which is not what counts here.
+    let failed = |error: ConnectError| {
+        let error = error.to_string();
+        if named {
+            error.replace("DATABASE_URL", "AMP_DEV_DATABASE_URL")
+        } else {
+            error.replace(
+                "Name a file of its own in DATABASE_URL",
+                "Choose another folder with --data",
+            )
+        }
+    };
+    let location = Location::parse(url.expose()).map_err(failed)?;
+    println!("database   {location}");
+    if std::env::var_os("DATABASE_URL").is_some() {
+        println!(
+            "           (DATABASE_URL is set; dev ignores it: name a database with --database-url or AMP_DEV_DATABASE_URL)"
+        );
+    }
+    let store = connect(url.expose(), 8, clock.clone()).await.map_err(failed)?;
+    let app = prepared.over(store, vault, clock);
     let address = listener.local_addr().map_err(|error| error.to_string())?;
 
     let stop = CancellationToken::new();
@@ -119,7 +141,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
         &sandbox.url(),
     )
     .await?;
-    let serving = tokio::spawn(serve(app, listener, Role::All, stop.clone()));
+    let serving = tokio::spawn(serve(app, listener, None, Role::All, stop.clone()));
     let shown = proof::show(&demo, &sandbox, folder).await;
     if shown.is_err() {
         stop.cancel();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::clock::{SystemClock, Time};
 use crate::connectors::{Catalog, Limits};
 use crate::settings::DatabaseArgs;
-use crate::store::{LaneStatus, connect};
+use crate::store::{LaneStatus, Opening, open};
 use crate::writes::limits::{asked, in_force};
 
 /// Which lanes, and how to show them.
@@ -74,10 +74,11 @@ pub(super) async fn run(args: LanesArgs) -> Result<(), String> {
             format!("the connectors cannot be loaded:\n{}", errors.join("\n"))
         },
     )?;
-    let store = connect(
+    let store = open(
         args.database.database_url.expose(),
         args.database.database_connections,
         Arc::new(SystemClock),
+        Opening::Look,
     )
     .await
     .map_err(|error| error.to_string())?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::clock::SystemClock;
 use crate::settings::DatabaseArgs;
-use crate::store::{connect, describe_url};
+use crate::store::{Location, connect};
 
 /// Which database.
 #[derive(Debug, Args)]
@@ -17,10 +17,11 @@ pub(super) struct MigrateArgs {
 
 pub(super) async fn run(args: MigrateArgs) -> Result<(), String> {
     let url = args.database.database_url.expose();
+    let location = Location::parse(url).map_err(|error| error.to_string())?;
     let store = connect(url, args.database.database_connections, Arc::new(SystemClock))
         .await
         .map_err(|error| error.to_string())?;
-    println!("{} is up to date ({})", describe_url(url), store.kind());
+    println!("{} is up to date ({})", location, store.kind());
     store.close().await;
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::api::v1::api_keys;
 use crate::clock::{SharedClock, SystemClock};
+use crate::redact;
 use crate::settings::DatabaseArgs;
-use crate::store::{NewProject, SharedStore, StoreError, connect};
+use crate::store::{NewProject, Opening, Project, SharedStore, StoreError, open};
 
 /// What to do with projects.
 #[derive(Debug, Args)]
@@ -19,8 +20,67 @@ pub(super) struct ProjectArgs {
 
 #[derive(Debug, Subcommand)]
 enum ProjectCommand {
-    /// Make a project and print its first API key, once
+    /// Make a project and print its first API key, once. In a database that is empty the tables are made first; one that is
+    /// older than this program is left as it is
     Create(CreateArgs),
+    /// List the projects. Changes nothing; on SQLite also while `serve` runs
+    List(ListArgs),
+    /// API keys of a project, for who has the database and no key
+    Key(KeyArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make another API key and print it, once
+    Create(CreateKeyArgs),
+    /// List the API keys, masked. Changes nothing; on SQLite also while `serve` runs
+    List(ListKeysArgs),
+}
+
+#[derive(Debug, Args)]
+struct CreateKeyArgs {
+    /// The project, by name or id
+    project: String,
+
+    /// A name for people
+    #[arg(long, value_name = "TEXT", default_value = "made on the command line")]
+    label: String,
+
+    /// What the key may do
+    #[arg(long, value_enum, default_value = "full")]
+    scope: ScopeArg,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListKeysArgs {
+    /// The project, by name or id
+    project: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScopeArg {
+    /// Everything in the project.
+    Full,
+    /// What an app's frontend needs; such a key lies open in browsers.
+    Frontend,
 }
 
 #[derive(Debug, Args)]
@@ -37,26 +97,137 @@ struct CreateArgs {
 }
 
 pub(super) async fn run(args: ProjectArgs) -> Result<(), String> {
-    let ProjectCommand::Create(args) = args.command;
+    match args.command {
+        ProjectCommand::Create(args) => run_create(args).await,
+        ProjectCommand::List(args) => {
+            let store = opened(&args.database, Opening::Look).await?;
+            let projects = store.list_projects().await;
+            store.close().await;
+            list(&projects.map_err(|error| error.to_string())?);
+            Ok(())
+        }
+        ProjectCommand::Key(args) => match args.command {
+            KeyCommand::Create(args) => create_key(args).await,
+            KeyCommand::List(args) => list_keys(args).await,
+        },
+    }
+}
+
+async fn opened(database: &DatabaseArgs, opening: Opening) -> Result<SharedStore, String> {
+    let (url, connections) = (database.database_url.expose(), database.database_connections);
+    open(url, connections, Arc::new(SystemClock), opening)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn run_create(args: CreateArgs) -> Result<(), String> {
     let name = check_name(&args.name)?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let store = connect(
-        args.database.database_url.expose(),
-        args.database.database_connections,
-        clock.clone(),
-    )
-    .await
-    .map_err(|error| error.to_string())?;
+    let store = opened(&args.database, Opening::Use).await?;
     let app_name = args.app_name.unwrap_or_else(|| name.clone());
     let result = create(&store, &clock, &name, &app_name).await;
     store.close().await;
     let (id, key) = result?;
     println!("project  {name}");
     println!("id       {id}");
+    tell_key(&key);
+    Ok(())
+}
+
+fn tell_key(key: &str) {
     println!("API key  {key}");
     println!();
     println!("The key is shown this once. Send it in the header X-Api-Key.");
+}
+
+fn list(projects: &[Project]) {
+    let name = |project: &Project| project.name.chars().count();
+    let width = projects.iter().map(name).max().unwrap_or(0);
+    for project in projects {
+        println!(
+            "{:width$}  {}  {}",
+            project.name,
+            project.id,
+            printable(&project.app_name)
+        );
+    }
+    if projects.is_empty() {
+        println!("there is no project: make one with `amp-write project create NAME`");
+    }
+}
+
+async fn find(store: &SharedStore, project: &str) -> Result<Project, String> {
+    let found = store
+        .find_project(project)
+        .await
+        .map_err(|error| error.to_string())?;
+    found.ok_or_else(|| {
+        let project = printable(project);
+        format!("there is no project `{project}`; `amp-write project list` shows those that there are")
+    })
+}
+
+async fn create_key(args: CreateKeyArgs) -> Result<(), String> {
+    let label = args.label.trim().to_owned();
+    if label.is_empty() || label.chars().count() > api_keys::MAX_LABEL || label.contains('\0') {
+        return Err(format!(
+            "--label must have 1 to {} characters",
+            api_keys::MAX_LABEL
+        ));
+    }
+    let scope = match args.scope {
+        ScopeArg::Full => "full",
+        ScopeArg::Frontend => "frontend",
+    };
+    let clock: SharedClock = Arc::new(SystemClock);
+    let store = opened(&args.database, Opening::Use).await?;
+    let made = async {
+        let project = find(&store, &args.project).await?;
+        let (key, new) =
+            api_keys::generate(clock.new_id(), label, scope.to_owned()).map_err(|error| error.to_string())?;
+        let made = store.create_api_key(project.id, &new).await;
+        made.map(|made| (project, made, key))
+            .map_err(|error| error.to_string())
+    };
+    let made = made.await;
+    store.close().await;
+    let (project, made, key) = made?;
+    println!("project  {}", project.name);
+    println!("id       {}", made.id);
+    println!("scope    {scope}");
+    tell_key(&key);
     Ok(())
+}
+
+async fn list_keys(args: ListKeysArgs) -> Result<(), String> {
+    let store = opened(&args.database, Opening::Look).await?;
+    let keys = async {
+        let project = find(&store, &args.project).await?;
+        store
+            .list_api_keys(project.id, false)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let keys = keys.await;
+    store.close().await;
+    for key in keys? {
+        let state = if key.active { "active" } else { "inactive" };
+        println!(
+            "{}  {}  {state:8}  {:13}  {}",
+            key.id,
+            key.masked,
+            key.scopes,
+            printable(&key.label)
+        );
+    }
+    Ok(())
+}
+
+/// A name that an app has chosen must not move the cursor.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// Makes a project with its first key, and answers both.
@@ -95,7 +266,8 @@ fn check_name(name: &str) -> Result<String, String> {
         Ok(name)
     } else {
         Err(format!(
-            "`{name}` cannot be a project's name: use 2 to 128 letters, digits and hyphens, with a letter or digit at both ends"
+            "{} cannot be a project's name: use 2 to 128 letters, digits and hyphens, with a letter or digit at both ends",
+            redact::word(&name)
         ))
     }
 }

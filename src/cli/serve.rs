@@ -7,18 +7,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
-use crate::app::{App, AppState};
+use crate::app::{AppState, Prepared};
 use crate::clock::{SharedClock, SystemClock};
 use crate::lifecycle::{Hangups, stop_on_signal};
 use crate::queue::Worker;
-use crate::settings::{Role, ServeArgs};
-use crate::store::{connect, describe_url};
+use crate::settings::{Role, ServeArgs, TuningArgs};
+use crate::store::{Location, connect};
 use crate::vault::Vault;
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
-    // What can be wrong with the settings is said before anything is touched.
+    // What can be wrong with the settings is said before the database is touched: a process that does not start must not
+    // have migrated it, for then the version before would not start either.
     let vault = Vault::from_keys(&args.encryption_key).map_err(|error| error.to_string())?;
+    let location = Location::parse(args.database.database_url.expose()).map_err(|error| error.to_string())?;
+    let prepared = Prepared::new(args.tuning.clone()).map_err(|error| error.to_string())?;
     let listener = listen(args.listen).await?;
+    let metrics = listen_for_metrics(&args.tuning).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let url = args.database.database_url.expose();
     let store = connect(url, args.database.database_connections, clock.clone())
@@ -26,18 +30,28 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     tracing::info!(
         store = store.kind(),
-        url = describe_url(url),
+        url = %location,
         "the database is open and up to date"
     );
-    let app = App::build(args.tuning, store, vault, clock).map_err(|error| error.to_string())?;
+    let app = prepared.over(store, vault, clock);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    serve(app, listener, args.role, stop).await
+    serve(app, listener, metrics, args.role, stop).await
 }
 
 /// Opens the port, or says why not.
 pub(super) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, String> {
     bind(address, "--listen (AMP_LISTEN)").await
+}
+
+/// Opens the port of the metrics, where they have one of their own.
+async fn listen_for_metrics(tuning: &TuningArgs) -> Result<Option<TcpListener>, String> {
+    match tuning.metrics_listen {
+        Some(address) => bind(address, "--metrics-listen (AMP_METRICS_LISTEN)")
+            .await
+            .map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn bind(address: std::net::SocketAddr, setting: &str) -> Result<TcpListener, String> {
@@ -50,6 +64,7 @@ async fn bind(address: std::net::SocketAddr, setting: &str) -> Result<TcpListene
 pub(super) async fn serve(
     app: AppState,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     role: Role,
     stop: CancellationToken,
 ) -> Result<(), String> {
@@ -67,11 +82,10 @@ pub(super) async fn serve(
     {
         tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
-    if let Some(address) = app.tuning.metrics_listen {
-        let listener = bind(address, "--metrics-listen (AMP_METRICS_LISTEN)").await?;
+    if let Some(listener) = metrics {
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());
-        tracing::info!(%address, "serving /metrics");
+        tracing::info!(address = ?app.tuning.metrics_listen, "serving /metrics");
         tokio::spawn(async move {
             let serving = axum::serve(listener, metrics).with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = serving.await {

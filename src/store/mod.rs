@@ -7,12 +7,14 @@ pub mod batcher;
 mod claim;
 mod connect;
 mod holds;
+mod location;
 mod migrations;
 mod model;
 pub mod postgres;
 pub mod sqlite;
 mod time;
 mod upkeep;
+mod whose;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +23,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub use claim::LATE_COMMIT;
-pub use connect::{ConnectError, connect, describe_url};
+pub use connect::{ConnectError, connect, open};
+pub use location::Location;
 pub use model::*;
 pub use upkeep::*;
+pub use whose::Opening;
 
 use crate::clock::Time;
 
@@ -178,6 +182,8 @@ pub trait Store:
 pub trait ProjectStore: Send + Sync {
     /// Makes a project with its first key. `Conflict` when the name is taken.
     async fn create_project(&self, project: &NewProject, key: &NewApiKey) -> Result<Project>;
+    /// Every project, by name.
+    async fn list_projects(&self) -> Result<Vec<Project>>;
     /// One project by id, or by name without regard to case.
     async fn find_project(&self, id_or_name: &str) -> Result<Option<Project>>;
     /// The active key with this hash, and its project.
@@ -212,6 +218,9 @@ pub trait IntegrationStore: Send + Sync {
     ) -> Result<Vec<Integration>>;
     /// The integrations of a project, oldest first.
     async fn list_integrations(&self, project_id: Uuid) -> Result<Vec<Integration>>;
+    /// How much the integrations of a project are used; those that are not installed may be absent. Reads the project's queue:
+    /// for people who are about to change something.
+    async fn integration_uses(&self, project_id: Uuid) -> Result<Vec<IntegrationUse>>;
     /// One integration.
     async fn find_integration(
         &self,

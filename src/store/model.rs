@@ -136,6 +136,18 @@ row! {
 }
 
 row! {
+    /// How much an integration is used.
+    pub struct IntegrationUse {
+        /// The integration.
+        pub integration_id: Uuid,
+        /// Its installations.
+        pub installations: i64,
+        /// Their operations in the queue.
+        pub queued: i64,
+    }
+}
+
+row! {
     /// One state of an integration.
     pub struct Revision {
         /// Its id.
@@ -494,6 +506,14 @@ pub struct NewIntegration {
     pub spec_version: String,
     /// Its content: JSON text.
     pub content: String,
+}
+
+impl NewIntegration {
+    /// Whether a deploy of this makes a new revision of what is there.
+    #[must_use]
+    pub fn changes(&self, old: &Integration) -> bool {
+        old.content != self.content || old.spec_version != self.spec_version
+    }
 }
 
 /// A connection to be made. The group and the consumer are made, or renamed when a name is given.

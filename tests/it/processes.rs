@@ -526,6 +526,11 @@ fn wrong_settings_are_refused_with_what_to_do() {
         ),
         (
             vec!["serve"],
+            vec![("DATABASE_URL", "postgres://u:p@s3cr3t#rd@h/x"), good],
+            "%23",
+        ),
+        (
+            vec!["serve"],
             vec![("DATABASE_URL", "sqlite://x.db"), ("AMP_ENCRYPTION_KEY", "short")],
             "openssl rand -base64 32",
         ),
@@ -545,13 +550,19 @@ fn wrong_settings_are_refused_with_what_to_do() {
                 good,
                 ("AMP_LISTEN", "nonsense"),
             ],
-            "--listen",
+            "AMP_LISTEN",
         ),
         (
             vec!["serve", "--log", "a=b=c"],
             vec![("DATABASE_URL", "sqlite://x.db"), good],
             "AMP_LOG",
         ),
+        (
+            vec!["serve"],
+            vec![("DATABASE_URL", "sqlite://x.db"), good, ("AMP_LOG", "chatty")],
+            "`chatty` is no level",
+        ),
+        (vec!["serve"], vec![good], "DATABASE_URL"),
         (
             vec!["serve"],
             vec![

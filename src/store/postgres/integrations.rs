@@ -6,13 +6,26 @@ use uuid::Uuid;
 
 use super::holds::drop_orphaned;
 use super::{PostgresStore, bump_config_version};
-use crate::store::{Integration, IntegrationRef, IntegrationStore, NewIntegration, Result, Revision};
+use crate::store::{
+    Integration, IntegrationRef, IntegrationStore, IntegrationUse, NewIntegration, Result, Revision,
+};
 
 const SELECT: &str = "
     SELECT i.id, i.project_id, i.name, i.provider, i.create_time, i.update_time,
            r.id AS revision_id, r.spec_version, r.content, r.create_time AS revision_create_time
     FROM integrations i JOIN revisions r ON r.project_id = i.project_id AND r.id = i.latest_revision_id
     WHERE i.project_id = $1 AND (i.id = $2 OR i.name_key = $3 OR ($2 IS NULL AND $3 IS NULL))
+    ORDER BY i.id";
+
+const USES: &str = "
+    SELECT i.id AS integration_id,
+           (SELECT count(*) FROM installations n WHERE n.project_id = i.project_id AND n.integration_id = i.id) AS installations,
+           COALESCE(q.queued, 0) AS queued
+    FROM integrations i
+    LEFT JOIN (SELECT o.integration_id, count(*) AS queued
+               FROM queue_items q JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
+               WHERE q.project_id = $1 GROUP BY o.integration_id) AS q ON q.integration_id = i.id
+    WHERE i.project_id = $1
     ORDER BY i.id";
 
 async fn find(
@@ -83,7 +96,7 @@ impl IntegrationStore for PostgresStore {
                     .await?;
                     insert_revision(&mut transaction, project_id, new.id, new).await?;
                 }
-                Some(old) if old.content != new.content || old.spec_version != new.spec_version => {
+                Some(old) if new.changes(&old) => {
                     sqlx::query(
                         "UPDATE integrations SET name = $3, provider = $4, latest_revision_id = $5, update_time = now()
                          WHERE project_id = $1 AND id = $2",
@@ -123,6 +136,13 @@ impl IntegrationStore for PostgresStore {
             .bind(project_id)
             .bind(None::<Uuid>)
             .bind(None::<&str>)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    async fn integration_uses(&self, project_id: Uuid) -> Result<Vec<IntegrationUse>> {
+        Ok(sqlx::query_as(USES)
+            .bind(project_id)
             .fetch_all(&self.pool)
             .await?)
     }

@@ -12,6 +12,7 @@ mod projects;
 mod queue;
 mod retention;
 mod steering;
+mod whose;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,7 +21,10 @@ use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use super::{ConnectError, Result, Store, describe_url, migrations};
+use super::connect::cause;
+use super::location::{Location, for_driver};
+use super::whose::{Opening, to_migrate};
+use super::{ConnectError, Result, Store, migrations};
 use crate::clock::{SharedClock, Time};
 
 /// How long a request waits for a connection before the store counts as down.
@@ -33,13 +37,32 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, migrates under Postgres's own advisory lock, and makes room for the history of the coming days.
+    /// Connects; then, as the opening allows, migrates under Postgres's own advisory lock, and makes room for the history of
+    /// the coming days.
     ///
     /// # Errors
-    /// When the URL is wrong, the server cannot be reached, or a migration fails.
-    pub async fn connect(url: &str, max_connections: u32, clock: &SharedClock) -> Result<Self, ConnectError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| ConnectError::BadUrl(error.to_string()))?
+    /// When the URL is wrong, the server cannot be reached, the database is not ours, or a migration fails.
+    pub async fn connect(
+        url: &str,
+        max_connections: u32,
+        clock: &SharedClock,
+        opening: Opening,
+    ) -> Result<Self, ConnectError> {
+        let location = Location::Postgres(url).to_string();
+        let (url, ignored) = for_driver(url);
+        if !ignored.is_empty() {
+            tracing::warn!(
+                parameters = ignored.join(", "),
+                "DATABASE_URL has parameters that mean nothing here"
+            );
+        }
+        // The driver's words may repeat what it could not read.
+        let options = PgConnectOptions::from_str(&url).map_err(|_| {
+            ConnectError::BadUrl(
+                "one of its parameters (behind the ?) has a value that cannot be used".to_owned(),
+            )
+        })?;
+        let options = options
             .application_name("amp-write")
             // No statement of the service may hang on: a stuck one must never look like a slow one.
             .options([
@@ -53,24 +76,25 @@ impl PostgresStore {
                 // It compiles by estimates, and a lane that holds a million rows makes a read of fifty look dear.
                 ("jit", "off"),
             ]);
+        let options = match opening {
+            Opening::Look => options.options([("default_transaction_read_only", "on")]),
+            Opening::Migrate | Opening::Use => options,
+        };
+        let unreachable = |cause: String| ConnectError::Unreachable {
+            url: location.clone(),
+            cause,
+        };
         // The pool would only say that it timed out; a single connection says why.
         let first = sqlx::PgConnection::connect_with(&options);
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, first).await {
-            Ok(Ok(connection)) => drop(connection.close().await),
-            Ok(Err(error)) => {
-                return Err(ConnectError::Unreachable {
-                    url: describe_url(url),
-                    cause: error.to_string(),
-                });
-            }
-            Err(_) => {
-                let cause = "it did not answer in time".to_owned();
-                return Err(ConnectError::Unreachable {
-                    url: describe_url(url),
-                    cause,
-                });
-            }
-        }
+        let mut first = match tokio::time::timeout(ACQUIRE_TIMEOUT, first).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(unreachable(cause(&error))),
+            Err(_) => return Err(unreachable("it did not answer in time".to_owned())),
+        };
+        let (schema, found) = whose::look(&mut first).await?;
+        drop(first.close().await);
+        let place = format!("{location} ({schema})");
+        let migrate = to_migrate(&found, &migrations::postgres(), opening, &place, whose::ADVICE)?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -78,16 +102,17 @@ impl PostgresStore {
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|error| ConnectError::Unreachable {
-                url: describe_url(url),
-                cause: error.to_string(),
-            })?;
-        migrations::postgres()
-            .run(&pool)
-            .await
-            .map_err(|error| ConnectError::Migration(error.to_string()))?;
+            .map_err(|error| unreachable(cause(&error)))?;
+        if migrate {
+            migrations::postgres()
+                .run(&pool)
+                .await
+                .map_err(|error| ConnectError::Migration(error.to_string()))?;
+        }
         let store = Self { pool };
-        if let Err(error) = store.prepare_history(clock.now()).await {
+        if (migrate || opening == Opening::Migrate)
+            && let Err(error) = store.prepare_history(clock.now()).await
+        {
             // The default partition serves meanwhile, and the service tries again every hour.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -58,6 +58,12 @@ impl ProjectStore for PostgresStore {
         Ok(made)
     }
 
+    async fn list_projects(&self) -> Result<Vec<Project>> {
+        Ok(sqlx::query_as("SELECT * FROM projects ORDER BY name_key")
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
     async fn find_project(&self, id_or_name: &str) -> Result<Option<Project>> {
         let id = Uuid::try_parse(id_or_name).ok();
         Ok(

@@ -6,11 +6,13 @@ mod gather;
 mod holds;
 mod installations;
 mod integrations;
+mod lock;
 mod operations;
 mod projects;
 mod queue;
 mod retention;
 mod steering;
+mod whose;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,8 +24,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, SqliteConnection, Transaction};
 
+use super::whose::{Opening, to_migrate};
 use super::{ConnectError, Result, Store, migrations};
 use crate::clock::{SharedClock, Time};
+use lock::Lock;
 
 /// Readers beside the one writer.
 const READERS: u32 = 4;
@@ -35,18 +39,22 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
-    /// Held as long as the store lives: the operating system lets go of it when the process dies, however it dies.
-    _lock: std::fs::File,
+    /// Who only looks needs none.
+    _lock: Option<Lock>,
 }
 
 impl SqliteStore {
-    /// Opens or makes the file, refuses a second process, and migrates.
+    /// Opens or makes the file, refuses a second process, and migrates, as the opening allows. Who only looks may do so
+    /// beside the process that has the file.
     ///
     /// # Errors
-    /// When the URL is wrong, the file cannot be used or is in use, or a migration fails.
-    pub async fn connect(url: &str, _clock: SharedClock) -> Result<Self, ConnectError> {
+    /// When the URL is wrong, the file cannot be used, is not ours or is in use, or a migration fails.
+    pub async fn connect(url: &str, _clock: SharedClock, opening: Opening) -> Result<Self, ConnectError> {
         let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| ConnectError::BadUrl(error.to_string()))?
+            .map_err(|_| {
+                let why = "one of its parameters (behind the ?) cannot be used; mode, cache, immutable and vfs are known";
+                ConnectError::BadUrl(why.to_owned())
+            })?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: an acknowledged write survives a power cut, not only a killed process.
@@ -55,10 +63,17 @@ impl SqliteStore {
             .busy_timeout(Duration::from_secs(5))
             .pragma("wal_autocheckpoint", "4000");
         let path = options.get_filename().to_path_buf();
-        let lock = lock(&path)?;
+        check_folder(&path)?;
+        let found = whose::look(&path).await?;
+        let place = path.display().to_string();
+        let migrate = to_migrate(&found, &migrations::sqlite(), opening, &place, whose::ADVICE)?;
+        let (options, lock) = match opening {
+            Opening::Look => (options.create_if_missing(false).read_only(true), None),
+            Opening::Migrate | Opening::Use => (options, Some(Lock::take(&path)?)),
+        };
         let file_error = |error: sqlx::Error| ConnectError::File {
             path: path.display().to_string(),
-            cause: error.to_string(),
+            cause: super::connect::cause(&error),
         };
         let pool = |connections: u32| {
             SqlitePoolOptions::new()
@@ -75,10 +90,12 @@ impl SqliteStore {
                 .max_lifetime(None)
         };
         let writer = pool(1).connect_with(options.clone()).await.map_err(file_error)?;
-        migrations::sqlite()
-            .run(&writer)
-            .await
-            .map_err(|error| ConnectError::Migration(error.to_string()))?;
+        if migrate {
+            migrations::sqlite()
+                .run(&writer)
+                .await
+                .map_err(|error| ConnectError::Migration(error.to_string()))?;
+        }
         let readers = pool(READERS)
             .connect_with(options.read_only(true))
             .await
@@ -96,36 +113,25 @@ impl SqliteStore {
     }
 }
 
-/// Takes the lock file beside the database.
-fn lock(database: &Path) -> Result<std::fs::File, ConnectError> {
-    if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| ConnectError::File {
-            path: folder.display().to_string(),
-            cause: error.to_string(),
-        })?;
-    }
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let path = PathBuf::from(name);
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| ConnectError::File {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(ConnectError::InUse {
+/// The folder of a database is not made: a mistyped path would make an empty database in an empty folder.
+fn check_folder(database: &Path) -> Result<(), ConnectError> {
+    match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(ConnectError::File {
             path: database.display().to_string(),
+            cause: format!(
+                "there is no folder {}. Make it, or mend the path",
+                folder.display()
+            ),
         }),
-        Err(std::fs::TryLockError::Error(error)) => Err(ConnectError::File {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        }),
+        _ => Ok(()),
     }
+}
+
+/// A file beside the database: its name with something behind it.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[async_trait]

@@ -15,6 +15,8 @@ on_both_stores!(
     a_key_opens_its_project_until_it_is_inactive_or_deleted,
     a_deploy_makes_a_revision_only_when_something_changed,
     a_destructive_deploy_removes_what_the_manifest_does_not_name,
+    projects_are_listed_by_name,
+    how_much_an_integration_is_used_is_counted_in_its_own_project,
     each_revision_is_kept_and_found_in_its_own_project_only,
     an_upload_is_found_in_its_own_project_only,
     names_of_integrations_are_unique_without_regard_to_case,
@@ -100,6 +102,59 @@ async fn a_deploy_makes_a_revision_only_when_something_changed(kind: Kind) {
     assert_ne!(changed.revision_id, world.integration.revision_id);
     assert_eq!(changed.content, "{\"a\":2}");
     assert!(changed.update_time.is_some());
+}
+
+async fn projects_are_listed_by_name(kind: Kind) {
+    let world = World::new(kind).await;
+    for name in ["Zoo", "acme"] {
+        world
+            .store
+            .create_project(&new_project(name), &new_key(name))
+            .await
+            .unwrap();
+    }
+    let names: Vec<String> = world
+        .store
+        .list_projects()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|project| project.name)
+        .collect();
+    assert_eq!(names, ["acme", "demo", "Zoo"]);
+}
+
+async fn how_much_an_integration_is_used_is_counted_in_its_own_project(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    let unused = store
+        .deploy(project, &[new_integration("unused", "{}")], false)
+        .await
+        .unwrap()
+        .pop()
+        .unwrap();
+    let second = store
+        .create_connection(project, &new_connection("h"))
+        .await
+        .unwrap()
+        .id;
+    let installation = new_installation(world.integration.id, second, "h");
+    store.create_installation(project, &installation).await.unwrap();
+    for _ in 0..3 {
+        store.accept_operations(&[world.accept()]).await.unwrap();
+    }
+    let mut used: Vec<_> = store.integration_uses(project).await.unwrap();
+    used.retain(|used| used.installations > 0 || used.queued > 0);
+    assert_eq!(used.len(), 1, "{used:?}, not {unused:?}");
+    assert_eq!(
+        (used[0].integration_id, used[0].installations, used[0].queued),
+        (world.integration.id, 2, 3)
+    );
+    let other = store
+        .create_project(&new_project("other"), &new_key("other"))
+        .await
+        .unwrap();
+    assert!(store.integration_uses(other.id).await.unwrap().is_empty());
 }
 
 async fn a_destructive_deploy_removes_what_the_manifest_does_not_name(kind: Kind) {
