@@ -8,6 +8,7 @@ pub mod extract;
 mod health;
 pub mod layer;
 mod metrics;
+pub mod notes;
 pub mod problem;
 mod router;
 pub mod v1;

@@ -81,6 +81,7 @@ fn documented() -> OpenApiRouter<AppState> {
             api_keys::delete::delete_api_key
         ))
         .routes(routes!(integrations::batch_upsert::batch_upsert_integrations))
+        .routes(routes!(integrations::plan::plan_integrations))
         .routes(routes!(
             integrations::list::list_integrations,
             integrations::create::create_integration

@@ -1,14 +1,16 @@
 //! `amp-write deploy`
 
+mod plan;
+
 use std::path::PathBuf;
 
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::remote::{Remote, RemoteArgs, written_out};
+use super::remote::{Answered, Remote, RemoteArgs, written_out};
 use super::validate::read_manifest;
-use crate::manifest::{self, Issue};
+use crate::manifest::{self, Issue, Providers};
 
 /// What to deploy.
 #[derive(Debug, Args)]
@@ -17,9 +19,18 @@ pub(super) struct DeployArgs {
     #[arg(default_value = ".", value_name = "DIR")]
     source: PathBuf,
 
-    /// Delete the integrations that the manifest does not name, with their installations
+    /// Delete the integrations that the manifest does not name, with their installations and what waits for them. It is told
+    /// first what that is, and asked for; where nobody can answer, --yes is needed
     #[arg(long)]
     destructive: bool,
+
+    /// Show what would be made, changed and deleted, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask before something is deleted
+    #[arg(long)]
+    yes: bool,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -32,28 +43,54 @@ pub(super) async fn run(args: DeployArgs) -> Result<(), String> {
         args.source
     };
     let (name, source) = read_manifest(&file)?;
+    // The same words as `validate`. What the rules refuse, the server tells.
+    let warnings = manifest::parse(&source, &AnyProvider).map(|manifest| manifest.warnings);
+    let warnings = warnings.unwrap_or_default();
+    if !warnings.is_empty() {
+        eprint!("{}", manifest::render_warnings(&warnings, &name));
+    }
     let remote = Remote::new(args.remote)?;
+    let body = json!({ "sourceYaml": source }).to_string();
+    let options = format!("?destructive={}", args.destructive);
+    if args.dry_run || (args.destructive && !args.yes) {
+        let path = format!("{}{options}", remote.path(&["integrations:plan"]));
+        let answered = remote.call(Method::POST, &path, Some(body.clone())).await?;
+        if answered.status == 404 && answered.body.get("issues").is_none() && is_not_served(&answered.body) {
+            return Err("this server is older than this program and cannot say what a deploy would do. Bring it up to date; or \
+                deploy with --yes, without a look"
+                .to_owned());
+        }
+        let plan = checked(answered, &source, &name)?;
+        if args.dry_run {
+            plan::show(&plan);
+            println!("\nNothing was changed.");
+            return Ok(());
+        }
+        plan::confirm(&plan)?;
+    }
     let before = remote
         .expect(Method::GET, &remote.path(&["integrations"]), None)
         .await?
         .body;
-    let path = format!(
-        "{}?destructive={}",
-        remote.path(&["integrations:batch"]),
-        args.destructive
-    );
-    let answered = remote
-        .call(
-            Method::PUT,
-            &path,
-            Some(json!({ "sourceYaml": source }).to_string()),
-        )
-        .await?;
+    let path = format!("{}{options}", remote.path(&["integrations:batch"]));
+    let answered = remote.call(Method::PUT, &path, Some(body)).await?;
+    let after = checked(answered, &source, &name)?;
+    tell(&before, &after, args.destructive);
+    Ok(())
+}
+
+fn is_not_served(problem: &Value) -> bool {
+    let kind = problem.get("type").and_then(Value::as_str).unwrap_or_default();
+    kind.ends_with(":not-served")
+}
+
+/// What the server answered to a manifest, when it took it.
+fn checked(answered: Answered, source: &str, name: &str) -> Result<Value, String> {
     if answered.status == 422 {
         // The server checked with its own catalogue; what it found is shown at the lines of the file.
-        let issues = located(&answered.body, &source);
+        let issues = located(&answered.body, source);
         if !issues.is_empty() {
-            eprint!("{}", manifest::render(&issues, &name));
+            eprint!("{}", manifest::render(&issues, name));
             return Err(format!(
                 "{name} cannot be deployed; mend what is listed above, nothing was changed"
             ));
@@ -62,8 +99,28 @@ pub(super) async fn run(args: DeployArgs) -> Result<(), String> {
     if answered.status != 200 {
         return Err(written_out(&answered.body));
     }
-    tell(&before, &answered.body, args.destructive);
-    Ok(())
+    Ok(answered.body)
+}
+
+/// Which providers there are, the server knows.
+struct AnyProvider;
+
+impl Providers for AnyProvider {
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+
+    fn can_write(&self, _: &str) -> bool {
+        true
+    }
+
+    fn knows_module(&self, _: &str, _: &str) -> bool {
+        true
+    }
+
+    fn supports_object(&self, _: &str, _: Option<&str>, _: &str) -> bool {
+        true
+    }
 }
 
 /// The server's issues; a line is added where the same rule is broken for this program's own check.

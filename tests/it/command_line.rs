@@ -50,7 +50,7 @@ async fn deploy_says_what_became_of_each_integration() {
     let only_hs = folder(&PLAIN[..start]);
     let (_, out, _) = amp(&service, &["deploy", path(&only_hs)]).await;
     assert!(out.contains("left as it is"), "{out}");
-    let (_, out, _) = amp(&service, &["deploy", path(&only_hs), "--destructive"]).await;
+    let (_, out, _) = amp(&service, &["deploy", path(&only_hs), "--destructive", "--yes"]).await;
     assert!(out.contains("deleted, with its installations"), "{out}");
     let left = service.client.get("/integrations").await.expect(200).json();
     assert_eq!(left.as_array().unwrap().len(), 1);
@@ -84,6 +84,153 @@ async fn deploy_points_at_the_lines_that_are_wrong_and_changes_nothing() {
     );
     let (ok, _, err) = amp(&service, &["deploy", "/no/such/folder"]).await;
     assert!(!ok && err.contains("/no/such/folder cannot be read"), "{err}");
+}
+
+#[tokio::test]
+async fn deploy_prints_the_warnings_that_validate_prints() {
+    let service = Service::empty(Kind::Sqlite).await;
+    for (manifest, part) in [
+        (
+            PLAIN.replace("{objectName: deals}", "{objectName: deals, inheritMaping: true}"),
+            "inheritMapping",
+        ),
+        (
+            PLAIN.replace("{objectName: deals}", "{objectName: deals, inheritMapping: true}"),
+            "nothing to inherit",
+        ),
+        (
+            PLAIN.replace("name: sf", "name: sf\n    displayname_: x"),
+            "displayName",
+        ),
+    ] {
+        let files = folder(&manifest);
+        let file = files.path().join("amp.yaml");
+        let (ok, _, validated) = amp(&service, &["validate", file.to_str().unwrap()]).await;
+        assert!(ok && validated.contains(part), "{validated}");
+        for more in [&[][..], &["--dry-run"]] {
+            let (ok, _, deployed) = amp(&service, &[&["deploy", path(&files)], more].concat()).await;
+            assert!(ok, "{deployed}");
+            assert_eq!(deployed, validated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_a_deploy_would_do_and_changes_nothing() {
+    let service = Service::start(Kind::Sqlite).await;
+    let before = service.client.get("/integrations").await.expect(200).body;
+    let start = PLAIN.find("  - name: sf").unwrap();
+    let other = format!(
+        "{}  - name: second\n    provider: hubspot\n    write: {{objects: [{{objectName: contacts}}]}}\n",
+        PLAIN[..start].replace("{objectName: deals}", "{objectName: tickets}")
+    );
+    let files = folder(&other);
+    let (ok, out, err) = amp(&service, &["deploy", path(&files), "--dry-run"]).await;
+    assert!(ok, "{err}");
+    for (name, what) in [
+        ("hs", "would get a new revision: 1 customer"),
+        ("second", "would be created"),
+        ("sf", "left as it is"),
+    ] {
+        let line = out
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default();
+        assert!(line.contains(what), "{name}: {out}");
+    }
+    let (ok, out, _) = amp(&service, &["deploy", path(&files), "--dry-run", "--destructive"]).await;
+    let line = out
+        .lines()
+        .find(|line| line.starts_with("sf"))
+        .unwrap_or_default();
+    assert!(
+        ok && line.contains("would be deleted: 1 customer, 0 writes in the queue"),
+        "{out}"
+    );
+    let same = folder(PLAIN);
+    let (ok, out, _) = amp(&service, &["deploy", path(&same), "--dry-run", "--destructive"]).await;
+    assert!(ok && out.matches("unchanged").count() == 2, "{out}");
+    let bad = folder(&PLAIN.replace("provider: salesforce", "provider: salesfarce"));
+    let (ok, _, err) = amp(&service, &["deploy", path(&bad), "--dry-run"]).await;
+    assert!(
+        !ok && err.contains("salesfarce") && err.contains("amp.yaml:8"),
+        "{err}"
+    );
+    assert_eq!(service.client.get("/integrations").await.expect(200).body, before);
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_before_it_has_been_told_what_and_somebody_has_said_yes() {
+    let service = Service::start(Kind::Sqlite).await;
+    let accepted =
+        json!({"groupRef": GROUP, "type": "create", "mode": "asynchronous", "record": {"Name": "Acme"}});
+    let hold = service
+        .sandbox
+        .fault(amp_write::sandbox::FaultSpec::new(
+            amp_write::sandbox::FaultKind::Hold,
+        ))
+        .unwrap();
+    for _ in 0..3 {
+        service
+            .client
+            .write("sf", "account", accepted.clone())
+            .await
+            .expect(200);
+    }
+    let start = PLAIN.find("  - name: sf").unwrap();
+    let only_hs = folder(&PLAIN[..start]);
+    let (ok, out, err) = amp(&service, &["deploy", path(&only_hs), "--destructive"]).await;
+    assert!(
+        !ok && err.contains("--yes") && err.contains("nothing was changed"),
+        "{out}{err}"
+    );
+    assert!(
+        err.contains("sf (salesforce): 1 customer, 3 writes in the queue"),
+        "{err}"
+    );
+    let count = async || {
+        service
+            .client
+            .get("/integrations")
+            .await
+            .expect(200)
+            .json()
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count().await, 2);
+    // Where nothing goes, nothing is asked.
+    let all = folder(PLAIN);
+    let (ok, _, err) = amp(&service, &["deploy", path(&all), "--destructive"]).await;
+    assert!(ok, "{err}");
+    let (ok, out, err) = amp(&service, &["deploy", path(&only_hs), "--destructive", "--yes"]).await;
+    assert!(
+        ok && out.contains("deleted, with its installations"),
+        "{out}{err}"
+    );
+    assert_eq!(count().await, 1);
+    hold.release();
+}
+
+#[tokio::test]
+async fn a_manifest_and_a_record_may_begin_with_a_byte_order_mark() {
+    let service = Service::empty(Kind::Sqlite).await;
+    let manifest = PLAIN.trim_start();
+    assert!(manifest.starts_with("specVersion"));
+    let files = folder(&format!("\u{feff}{manifest}"));
+    let file = files.path().join("amp.yaml");
+    let (ok, out, err) = amp(&service, &["validate", file.to_str().unwrap()]).await;
+    assert!(ok && out.contains("is valid"), "{err}");
+    let (ok, _, err) = amp(&service, &["deploy", path(&files)]).await;
+    assert!(ok, "{err}");
+    // The lines are those of the file.
+    let bad = folder(&format!(
+        "\u{feff}{}",
+        manifest.replace("provider: salesforce", "provider: salesfarce")
+    ));
+    let (ok, _, err) = amp(&service, &["deploy", path(&bad)]).await;
+    assert!(!ok && err.contains("amp.yaml:7"), "{err}");
 }
 
 #[tokio::test]

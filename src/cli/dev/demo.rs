@@ -10,7 +10,7 @@ use super::write_private;
 use crate::api::v1::integrations::batch_upsert::deploy;
 use crate::app::App;
 use crate::cli::project;
-use crate::manifest::Integration;
+use crate::manifest::{Integration, render_warnings};
 use crate::outbound::Credentials;
 use crate::store::{ConnectionFilter, NewConfig, NewConnection, NewInstallation};
 use crate::vault::{Secret, sha256};
@@ -101,7 +101,10 @@ pub(super) async fn prepare(
             format!("the manifest cannot be deployed:\n{body}")
         })?;
     let mut integrations = Vec::new();
-    for integration in deployed {
+    if !deployed.warnings.is_empty() {
+        eprint!("{}", render_warnings(&deployed.warnings, "the manifest"));
+    }
+    for integration in deployed.integrations {
         let installation_id = install(app, project_id, &integration).await?;
         integrations.push(DemoIntegration {
             id: integration.id.to_string(),

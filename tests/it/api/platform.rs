@@ -9,6 +9,10 @@ on_both_stores!(
     a_key_is_shown_once_and_masked_ever_after,
     a_deploy_answers_its_integrations_and_is_repeatable,
     a_bad_manifest_is_422_with_every_problem_and_changes_nothing,
+    a_deploy_tells_in_a_header_what_is_probably_a_mistake,
+    a_plan_tells_what_a_deploy_would_do_and_changes_nothing,
+    a_manifest_may_begin_with_a_byte_order_mark,
+    a_name_that_no_request_can_reach_is_422_where_it_stands,
     a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_plain_text,
     bad_connections_are_refused_by_field,
     a_connection_in_use_cannot_be_deleted,
@@ -163,6 +167,218 @@ integrations:
         service.client.get("/integrations").await.expect(200).json(),
         json!([])
     );
+}
+
+async fn a_deploy_tells_in_a_header_what_is_probably_a_mistake(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let client = &service.client;
+    let misspelt = PLAIN.replace("{objectName: deals}", "{objectName: deals, inheritMaping: true}");
+    let body = json!({"sourceYaml": misspelt});
+    let answer = client.put("/integrations:batch", &body).await.expect(200);
+    let told = "$.integrations[0].write.objects[2].inheritMaping: The key `inheritMaping` is unknown and has no effect. Did \
+        you mean `inheritMapping`?";
+    assert_eq!(answer.header("amp-warnings"), told);
+    assert_eq!(
+        answer.json().as_array().unwrap().len(),
+        2,
+        "the answer is what it was"
+    );
+    let answer = client.post("/integrations/hs/revisions", &body).await.expect(201);
+    assert_eq!(answer.header("amp-warnings"), told);
+    let content = json!({"write": {"objects": [{"objectName": "contacts", "inheritMapping": true}]}, "überflüssig, ja": 1});
+    let new = json!({"name": "third", "provider": "hubspot", "latestRevision": {"specVersion": "1.0.0", "content": content}});
+    let answer = client.post("/integrations", new).await.expect(201);
+    let told = answer.header("amp-warnings").to_owned();
+    assert!(
+        told.contains("nothing to inherit") && told.contains("%C3%BCberfl"),
+        "{told}"
+    );
+    assert_eq!(told.split(", ").count(), 2, "{told}");
+    let plain = client
+        .put("/integrations:batch", json!({"sourceYaml": PLAIN}))
+        .await
+        .expect(200);
+    assert_eq!(plain.header("amp-warnings"), "");
+}
+
+async fn a_plan_tells_what_a_deploy_would_do_and_changes_nothing(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let before = client.get("/integrations").await.expect(200).body;
+    let changed = PLAIN
+        .replace(
+            "{objectName: deals}",
+            "{objectName: tickets, inheritMaping: true}",
+        )
+        .replace("name: sf", "name: other");
+    let body = json!({"sourceYaml": changed});
+    let plan = client
+        .post("/integrations:plan?destructive=true", &body)
+        .await
+        .expect(200)
+        .json();
+    let lines: Vec<String> = plan["integrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {} {} {}",
+                one["name"], one["change"], one["installations"], one["queuedWrites"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            r#""hs" "update" 1 0"#,
+            r#""other" "create" 0 0"#,
+            r#""sf" "delete" 1 0"#
+        ]
+    );
+    assert_eq!(
+        plan["warnings"][0]["path"],
+        "$.integrations[0].write.objects[2].inheritMaping"
+    );
+    assert!(plan["integrations"][1].get("id").is_none());
+    let plan = client.post("/integrations:plan", &body).await.expect(200).json();
+    assert_eq!(plan["integrations"][2]["change"], "keep");
+    let plan = client
+        .post("/integrations:plan", json!({"sourceYaml": PLAIN}))
+        .await
+        .expect(200)
+        .json();
+    assert!(
+        plan["integrations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["change"] == "unchanged"),
+        "{plan}"
+    );
+    client
+        .post("/integrations:plan", json!({"sourceYaml": "a: 1"}))
+        .await
+        .problem(422);
+    client.post("/integrations:plan", json!({})).await.problem(400);
+    assert_eq!(client.get("/integrations").await.expect(200).body, before);
+    let frontend = client
+        .post("/api-keys", json!({"label": "browser", "scopes": ["frontend"]}))
+        .await
+        .expect(201)
+        .json();
+    let mut browser = client.clone();
+    browser.key = frontend["key"].as_str().unwrap().to_owned();
+    browser.post("/integrations:plan", &body).await.problem(403);
+}
+
+async fn a_manifest_may_begin_with_a_byte_order_mark(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let with_mark = format!("\u{feff}{}", PLAIN.trim_start());
+    let put = async |source: &str| {
+        service
+            .client
+            .put("/integrations:batch", json!({"sourceYaml": source}))
+            .await
+    };
+    let deployed = put(&with_mark).await.expect(200).json();
+    assert_eq!(
+        put(PLAIN).await.expect(200).json(),
+        deployed,
+        "it is the same manifest"
+    );
+    let comment = format!("\u{feff}# mine\n{}", PLAIN.trim_start());
+    put(&comment).await.expect(200);
+    let two = put("\u{feff}a: 1\n---\nb: 2\n").await.problem(422);
+    assert!(
+        two["issues"][0]["detail"].as_str().unwrap().contains("several"),
+        "{two}"
+    );
+}
+
+async fn a_name_that_no_request_can_reach_is_422_where_it_stands(kind: Kind) {
+    let service = Service::empty(kind).await;
+    let client = &service.client;
+    let of_contacts = "{objectName: contacts, destination: d, schedule: s, requiredFields: [FIELD]}";
+    let read = |field: &str| format!("read: {{objects: [{}]}}", of_contacts.replace("FIELD", field));
+    let write = "write: {objects: [{objectName: contacts}]}";
+    for (name, rest, place) in [
+        (r#""a\0b""#, write.to_owned(), "$.integrations[0].name"),
+        (r#""\u0000""#, write.to_owned(), "$.integrations[0].name"),
+        (
+            r#""0192f3c4-8a50-7d2e-9c1b-6b1f0c9d2e11""#,
+            write.to_owned(),
+            "$.integrations[0].name",
+        ),
+        (r#"".""#, write.to_owned(), "$.integrations[0].name"),
+        (r#""..""#, write.to_owned(), "$.integrations[0].name"),
+        (
+            "good",
+            r#"write: {objects: [{objectName: "a\0b"}]}"#.to_owned(),
+            "$.integrations[0].write.objects[0].objectName",
+        ),
+        (
+            "good",
+            r#"write: {objects: [{objectName: ".."}]}"#.to_owned(),
+            "$.integrations[0].write.objects[0].objectName",
+        ),
+        (
+            "good",
+            read(r#"{fieldName: email, mapToName: "a\0b"}"#),
+            "$.integrations[0].read.objects[0].requiredFields[0].mapToName",
+        ),
+        (
+            "good",
+            read(r#"{fieldName: "a\0b"}"#),
+            "$.integrations[0].read.objects[0].requiredFields[0].fieldName",
+        ),
+        (
+            "good",
+            format!("{write}\n    displayName: \"a\\0b\""),
+            "$.integrations[0].displayName",
+        ),
+        (
+            "good",
+            read("email").replace("objectName: contacts", "objectName: contacts, mapToName: '..'"),
+            "$.integrations[0].read.objects[0].mapToName",
+        ),
+    ] {
+        let source = format!(
+            "specVersion: 1.0.0\nintegrations:\n  - name: {name}\n    provider: hubspot\n    {rest}\n"
+        );
+        for (path, method) in [("/integrations:batch", "put"), ("/integrations:plan", "post")] {
+            let body = json!({"sourceYaml": source});
+            let answer = match method {
+                "put" => client.put(path, body).await,
+                _ => client.post(path, body).await,
+            };
+            let problem = answer.problem(422);
+            let places: Vec<&Value> = problem["issues"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|issue| &issue["name"])
+                .collect();
+            assert!(places.contains(&&json!(place)), "{source}: {problem}");
+        }
+    }
+    for name in ["a\0b", "0192f3c4-8a50-7d2e-9c1b-6b1f0c9d2e11", ".."] {
+        let content = json!({"write": {"objects": [{"objectName": "contacts"}]}});
+        let new = json!({"name": name, "provider": "hubspot", "latestRevision": {"specVersion": "1.0.0", "content": content}});
+        let problem = client.post("/integrations", new).await.problem(422);
+        assert_eq!(
+            problem["issues"][0]["name"], "$.integrations[0].name",
+            "{problem}"
+        );
+    }
+    assert_eq!(client.get("/integrations").await.expect(200).json(), json!([]));
+    // What only looks odd can be reached.
+    let odd = "specVersion: 1.0.0\nintegrations:\n  - name: \"a/b 'c' ..d\"\n    provider: hubspot\n    write: {objects: [{objectName: contacts}]}\n";
+    client
+        .put("/integrations:batch", json!({"sourceYaml": odd}))
+        .await
+        .expect(200);
+    client.get("/integrations/a%2Fb%20'c'%20..d").await.expect(200);
 }
 
 async fn a_connection_never_shows_its_secrets_and_none_lies_in_the_database_in_plain_text(kind: Kind) {

@@ -11,7 +11,7 @@ pub mod update;
 use std::collections::HashMap;
 
 use axum::Json;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::connections::{Connection, Group};
 use crate::api::auth::Scope;
 use crate::api::extract::id;
+use crate::api::notes;
 use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::clock::Time;
@@ -153,29 +154,12 @@ async fn with_connection(
 
 /// An installation as the answer, and in `Amp-Warnings` what of its config does nothing where it stands.
 fn answer(installation: Installation) -> (HeaderMap, Json<Installation>) {
-    let mut headers = HeaderMap::new();
-    let notes: Vec<String> = misplaced(&installation.config.content)
+    let notes = misplaced(&installation.config.content);
+    let notes = notes
         .iter()
-        .take(MOST_NOTES)
-        .map(|path| format!("no_effect: {} acts under read only", ascii(path)))
-        .collect();
-    if let Ok(value) = HeaderValue::from_str(&notes.join(", "))
-        && !notes.is_empty()
-    {
-        headers.insert(HeaderName::from_static("amp-warnings"), value);
-    }
-    (headers, Json(installation))
+        .map(|path| format!("no_effect: {path} acts under read only"));
+    (notes::warnings(notes), Json(installation))
 }
-
-/// A path as a header can hold it.
-fn ascii(path: &str) -> String {
-    percent_encoding::utf8_percent_encode(path, NOT_IN_HEADERS).collect()
-}
-
-/// What a header with a list cannot hold as it is.
-const NOT_IN_HEADERS: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b',').add(b'%');
-/// So many notes about a config, at most.
-const MOST_NOTES: usize = 10;
 
 fn not_found() -> Problem {
     Problem::not_found("Installation not found for the given installation ID.")

@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Integration;
-use super::batch_upsert::deploy;
+use super::batch_upsert::deploy_checked;
+use super::checked::check;
 use crate::api::auth::Scope;
 use crate::api::extract::JsonBody;
 use crate::api::problem::{Code, Problem};
@@ -51,7 +52,7 @@ pub async fn create_integration(
     State(app): State<AppState>,
     scope: Scope,
     JsonBody(request): JsonBody<CreateIntegrationRequest>,
-) -> Result<(StatusCode, Json<Integration>), Problem> {
+) -> Result<(StatusCode, HeaderMap, Json<Integration>), Problem> {
     scope.require_full()?;
     let project_id = scope.project().id;
     let mut content = request.latest_revision.content;
@@ -68,6 +69,10 @@ pub async fn create_integration(
             None => drop(content.insert(key.to_owned(), Value::from(outside.as_str()))),
         }
     }
+    // JSON is YAML: one way for both. Checked first: only a good name can be looked for.
+    let source =
+        json!({"specVersion": request.latest_revision.spec_version, "integrations": [content]}).to_string();
+    let checked = check(&app, project_id, &source)?;
     let by_name = IntegrationRef::Name(&request.name);
     if app.store.find_integration(project_id, by_name).await?.is_some() {
         return Err(Problem::new(
@@ -76,11 +81,9 @@ pub async fn create_integration(
         )
         .remedy("Deploy a new revision of it instead."));
     }
-    // JSON is YAML: one way for both.
-    let source =
-        json!({"specVersion": request.latest_revision.spec_version, "integrations": [content]}).to_string();
-    let deployed = deploy(&app, project_id, &source, false).await?;
-    let made = deployed.into_iter().next();
+    let deployed = deploy_checked(&app, project_id, checked, false).await?;
+    let headers = deployed.headers();
+    let made = deployed.integrations.into_iter().next();
     let made = made.ok_or_else(|| Problem::new(Code::Internal, "the integration was not made"))?;
-    Ok((StatusCode::CREATED, Json(Integration::from(made))))
+    Ok((StatusCode::CREATED, headers, Json(Integration::from(made))))
 }

@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::batch_upsert::{BatchUpsertRequest, deploy_one};
 use super::{Revision, find};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
-use crate::api::problem::Problem;
+use crate::api::problem::{Code, Problem};
 use crate::api::v1::uploads::source_of;
 use crate::app::AppState;
 
@@ -25,12 +25,15 @@ pub async fn create_revision(
     scope: Scope,
     segments: Segments<(String, String)>,
     JsonBody(request): JsonBody<BatchUpsertRequest>,
-) -> Result<(StatusCode, Json<Revision>), Problem> {
+) -> Result<(StatusCode, HeaderMap, Json<Revision>), Problem> {
     let Segments((_, integration)) = segments;
     scope.require_full()?;
     let project_id = scope.project().id;
     let integration = find(&app, project_id, &integration).await?;
     let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
     let deployed = deploy_one(&app, project_id, &source, &integration.name).await?;
-    Ok((StatusCode::CREATED, Json(Revision::from(deployed))))
+    let headers = deployed.headers();
+    let made = deployed.integrations.into_iter().next();
+    let made = made.ok_or_else(|| Problem::new(Code::Internal, "the revision was not made"))?;
+    Ok((StatusCode::CREATED, headers, Json(Revision::from(made))))
 }

@@ -1,12 +1,14 @@
 //! Integrations.
 
 pub mod batch_upsert;
+pub mod checked;
 pub mod create;
 pub mod create_revision;
 pub mod delete;
 pub mod get;
 pub mod hydrate;
 pub mod list;
+pub mod plan;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,0 +1,146 @@
+//! `POST /v1/projects/{project}/integrations:plan`
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::batch_upsert::BatchUpsertRequest;
+use super::checked::check;
+use crate::api::auth::Scope;
+use crate::api::extract::{JsonBody, Params};
+use crate::api::problem::Problem;
+use crate::api::v1::uploads::source_of;
+use crate::app::AppState;
+use crate::manifest::Issue;
+use crate::store::IntegrationUse;
+
+/// Options of a plan: those of the deploy.
+#[derive(Debug, Deserialize)]
+pub struct PlanOptions {
+    destructive: Option<bool>,
+}
+
+/// What a deploy would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployPlan {
+    /// The manifest's integrations in its order, then those that it does not name.
+    pub integrations: Vec<PlannedIntegration>,
+    /// What is probably a mistake and would stop nothing.
+    pub warnings: Vec<PlanWarning>,
+}
+
+/// What would become of an integration.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedIntegration {
+    /// Its id; absent when it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its provider.
+    pub provider: String,
+    /// `create`, `update` (a new revision), `unchanged`, `delete`, or `keep`: not in the manifest and left as it is.
+    pub change: &'static str,
+    /// Customers who have installed it.
+    pub installations: i64,
+    /// Their asynchronous writes that wait. With a delete they end as failures that say so.
+    pub queued_writes: i64,
+}
+
+/// Something that is probably a mistake.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanWarning {
+    /// Where: `$.integrations[0].write.objects[1].inheritMaping`.
+    pub path: String,
+    /// The line of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// What, and what to do.
+    pub detail: String,
+}
+
+impl From<Issue> for PlanWarning {
+    fn from(issue: Issue) -> Self {
+        Self {
+            path: issue.path,
+            line: issue.line,
+            detail: issue.detail,
+        }
+    }
+}
+
+/// Plan a deploy
+///
+/// What `integrations:batch` would do with the same body and options, and whom it would concern. Changes nothing.
+#[utoipa::path(post, path = "/v1/projects/{project}/integrations:plan", tag = "Integration", operation_id = "planIntegrations",
+    params(("project" = String, Path, description = "The project's id or name."),
+           ("destructive" = Option<bool>, Query, description = "As for `integrations:batch`.")),
+    request_body = BatchUpsertRequest,
+    responses((status = 200, description = "The plan.", body = DeployPlan),
+              (status = 422, description = "The manifest breaks rules; all of them are listed.")))]
+pub async fn plan_integrations(
+    State(app): State<AppState>,
+    scope: Scope,
+    Params(options): Params<PlanOptions>,
+    JsonBody(request): JsonBody<BatchUpsertRequest>,
+) -> Result<Json<DeployPlan>, Problem> {
+    scope.require_full()?;
+    let project_id = scope.project().id;
+    let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
+    let checked = check(&app, project_id, &source)?;
+    let known = app.store.list_integrations(project_id).await?;
+    let used: HashMap<_, IntegrationUse> = app
+        .store
+        .integration_uses(project_id)
+        .await?
+        .into_iter()
+        .map(|used| (used.integration_id, used))
+        .collect();
+    let planned = |id: Option<uuid::Uuid>, name: &str, provider: &str, change: &'static str| {
+        let used = id.and_then(|id| used.get(&id));
+        PlannedIntegration {
+            id: id.map(|id| id.to_string()),
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            change,
+            installations: used.map_or(0, |used| used.installations),
+            queued_writes: used.map_or(0, |used| used.queued),
+        }
+    };
+    let same_name = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+    let mut integrations: Vec<PlannedIntegration> = checked
+        .integrations
+        .iter()
+        .map(|new| {
+            let old = known.iter().find(|old| same_name(&old.name, &new.name));
+            let change = match old {
+                None => "create",
+                Some(old) if new.changes(old) => "update",
+                Some(_) => "unchanged",
+            };
+            planned(old.map(|old| old.id), &new.name, &new.provider, change)
+        })
+        .collect();
+    let others = known.iter().filter(|old| {
+        !checked
+            .integrations
+            .iter()
+            .any(|new| same_name(&old.name, &new.name))
+    });
+    let change = if options.destructive.unwrap_or(false) {
+        "delete"
+    } else {
+        "keep"
+    };
+    integrations.extend(others.map(|old| planned(Some(old.id), &old.name, &old.provider, change)));
+    Ok(Json(DeployPlan {
+        integrations,
+        warnings: checked.warnings.into_iter().map(PlanWarning::from).collect(),
+    }))
+}
