@@ -144,7 +144,7 @@ async fn a_dry_run_shows_what_a_deploy_would_do_and_changes_nothing() {
         .find(|line| line.starts_with("sf"))
         .unwrap_or_default();
     assert!(
-        ok && line.contains("WOULD BE DELETED: 1 customer, 0 writes in the queue"),
+        ok && line.contains("would be deleted: 1 customer, 0 writes in the queue"),
         "{out}"
     );
     let same = folder(PLAIN);

@@ -17,7 +17,7 @@ pub(super) fn show(plan: &Value) {
             "create" => "would be created",
             "update" => "would get a new revision",
             "unchanged" => "unchanged",
-            "delete" => "WOULD BE DELETED",
+            "delete" => "would be deleted",
             "keep" => "not in the manifest, left as it is (delete it with --destructive)",
             other => other,
         };
@@ -41,7 +41,7 @@ pub(super) fn confirm(plan: &Value) -> Result<(), String> {
     if deleted.is_empty() {
         return Ok(());
     }
-    eprintln!("These integrations are not in the manifest and will be DELETED:");
+    eprintln!("These integrations are not in the manifest and will be deleted:");
     for one in &deleted {
         eprintln!(
             "  {} ({}){}",
