@@ -36,6 +36,7 @@ pub mod cli;
 pub mod clock;
 pub mod connectors;
 pub mod json;
+pub mod key_check;
 pub mod lifecycle;
 pub mod manifest;
 pub mod mapping;

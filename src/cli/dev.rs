@@ -97,6 +97,9 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
     let store = connect(url.expose(), 8, clock.clone())
         .await
         .map_err(|error| error.to_string())?;
+    crate::key_check::check(&store, &vault)
+        .await
+        .map_err(|error| error.to_string())?;
     let tuning = TuningArgs {
         provider_urls: vec![
             ("hubspot".to_owned(), sandbox.hubspot_url()),

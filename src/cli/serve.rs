@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::{App, AppState};
 use crate::clock::{SharedClock, SystemClock};
+use crate::key_check;
 use crate::lifecycle::{Hangups, stop_on_signal};
 use crate::queue::Worker;
 use crate::settings::{Role, ServeArgs};
@@ -29,6 +30,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
         url = describe_url(url),
         "the database is open and up to date"
     );
+    key_check::check(&store, &vault)
+        .await
+        .map_err(|error| error.to_string())?;
     let app = App::build(args.tuning, store, vault, clock).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::conclude::{LaneEffect, MIN_PAUSE, Situation, again, conclude, finish, gave_up_text, with_quota};
-use super::item::{Attempted, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left};
+use super::item::{Attempted, Holder, UNUSABLE_WAIT, Unsent, has_unique_value, hint_of, left, note_sent};
 use crate::action::Action;
 use crate::connectors::{ErrorClass, Outcome, RetryClass};
-use crate::store::{BeginAttempt, Claimed, CloseGathered, EndState, Ending, NewAttempt};
+use crate::store::{Claimed, CloseGathered, EndState, Ending, NewAttempt};
 use crate::writes::batch::{Batch, Note, NoteState, Progress, Turn, notes_text, result_of};
 use crate::writes::perform::certainly_not_applied;
 use crate::writes::route::RouteError;
@@ -333,19 +333,11 @@ async fn send(
             .map(|index| Note::new(*index, NoteState::Sent))
             .collect();
         // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
-        let begin = BeginAttempt {
-            worker: holder.shards.worker,
-            lease: holder.lease,
-            attempt: NewAttempt {
-                records: Some(notes_text(&sent)),
-                ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
-            },
+        let attempt = NewAttempt {
+            records: Some(notes_text(&sent)),
+            ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
         };
-        if writes.begin_attempt(begin).await? {
-            Ok(())
-        } else {
-            Err(Unsent::Lost)
-        }
+        note_sent(writes, holder, attempt).await
     };
     writes.perform_chunk(batch, chunk, before_send, may_send).await
 }

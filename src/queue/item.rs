@@ -13,10 +13,12 @@ use crate::store::{AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease,
 use crate::writes::perform::{Job, Performed};
 use crate::writes::request::StoredRequest;
 use crate::writes::route::RouteError;
-use crate::writes::{Found, Writes, may_repeat_blindly, read_stored};
+use crate::writes::{Found, Writes, may_repeat_blindly, never_left, read_stored};
 
 /// How long an item waits that this process cannot use.
 pub(super) const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
+/// How long an item waits that has not left because the store does not say whether that was noted.
+const UNDECIDED_WAIT: Duration = Duration::from_millis(200);
 /// How long an item waits whose performing panicked.
 const PANIC_WAIT: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,8 @@ pub(super) enum Unsent {
     Lost,
     /// It was to be ended at its deadline, which has moved.
     NotYet,
+    /// The store does not say whether it has noted that the write is about to leave, so it did not. With the row that says so.
+    Undecided(Box<NewAttempt>),
 }
 
 impl From<StoreError> for Unsent {
@@ -110,10 +114,19 @@ pub(super) async fn attempt(
     if holder.overdue && !left(item, claimed_at).is_zero() {
         return Err(Unsent::NotYet);
     }
-    let mut attempted = if StoredRequest::is_batch(&item.request) {
-        super::batch::perform(writes, item, claimed_at, base, holder).await?
+    // What cannot be recorded is not sent, also where it might be repeated.
+    if let Some(why) = writes.health.why_down() {
+        return Err(StoreError::Unavailable(sqlx::Error::Protocol(why)).into());
+    }
+    let is_batch = StoredRequest::is_batch(&item.request);
+    let performed = if is_batch {
+        super::batch::perform(writes, item, claimed_at, base, holder).await
     } else {
-        perform(writes, item, claimed_at, base, holder).await?
+        perform(writes, item, claimed_at, base, holder).await
+    };
+    let mut attempted = match performed {
+        Err(Unsent::Undecided(never_left)) => unsent(item, *never_left, is_batch),
+        performed => performed?,
     };
     // While an earlier request is in doubt, "failed" would say more than is known.
     if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since)
@@ -132,6 +145,43 @@ pub(super) async fn attempt(
         writes.metrics.operations_ended.increment(&labels);
     }
     Ok(attempted)
+}
+
+/// What follows when it is not known whether the store has noted the write as about to leave: it has not left. That is noted,
+/// so that nobody takes it for one that has, and it comes again.
+fn unsent(item: &Claimed, never_left: NewAttempt, is_batch: bool) -> Attempted {
+    let ending = Ending::Retry {
+        delay: UNDECIDED_WAIT,
+        attempt: item.attempt,
+    };
+    Attempted {
+        attempt: Some(never_left),
+        freed: is_batch.then(Vec::new),
+        ..Attempted::without_call(ending, "unsent")
+    }
+}
+
+/// Notes durably, before it leaves, that a write is about to leave.
+///
+/// # Errors
+/// [`Unsent`]: it must not leave.
+pub(super) async fn note_sent(
+    writes: &Writes,
+    holder: &Holder<'_>,
+    attempt: NewAttempt,
+) -> Result<(), Unsent> {
+    let row = never_left(&attempt);
+    let begin = BeginAttempt {
+        worker: holder.shards.worker,
+        lease: holder.lease,
+        attempt,
+    };
+    match writes.begin_attempt(begin).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Unsent::Lost),
+        Err(StoreError::Undecided(_)) => Err(Unsent::Undecided(Box::new(row))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What follows when performing panicked: it comes again later, and ends at its deadline like everything else.
@@ -292,16 +342,7 @@ async fn perform(
                     return Ok(());
                 }
                 // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
-                let begin = BeginAttempt {
-                    worker: holder.shards.worker,
-                    lease: holder.lease,
-                    attempt: row(),
-                };
-                if writes.begin_attempt(begin).await? {
-                    Ok(())
-                } else {
-                    Err(Unsent::Lost)
-                }
+                note_sent(writes, holder, row()).await
             },
             may_send,
         )

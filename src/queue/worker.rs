@@ -18,7 +18,7 @@ use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{DueLane, Ending, Lease, Settle, StoreError};
+use crate::store::{DueLane, Ending, Health, Lease, Settle, StoreError};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -190,7 +190,7 @@ impl Worker {
                         state.note(ended);
                     }
                 }
-                Some(search) = state.search.join_next() => state.note_search(search),
+                Some(search) = state.search.join_next() => state.note_search(search, &self.writes.health),
                 () = state.inbox.bell.notified() => self.take_inbox(&mut state),
                 () = self.writes.accepted.notified() => state.next_search = Instant::now(),
                 () = self.writes.routes.changed.notified() => {}
@@ -286,7 +286,7 @@ impl Worker {
                 state.next_look = now + BREATH;
             }
             failed => {
-                say_store_failed(failed.map(|claim| claim.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|claim| claim.map(|_| ())));
                 state.scheduler.ask_again(&asks, now);
                 state.next_look = now + STORE_DOWN_WAIT;
             }
@@ -324,7 +324,7 @@ impl Worker {
                 state.next_limits = now + LIMITS_EVERY;
             }
             failed => {
-                say_store_failed(failed.map(|asked| asked.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|asked| asked.map(|_| ())));
                 state.next_limits = now + STORE_DOWN_WAIT;
             }
         }
@@ -384,7 +384,7 @@ impl Worker {
                 self.start(state);
             }
             failed => {
-                say_store_failed(failed.map(|items| items.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|items| items.map(|_| ())));
                 state.scheduler.sweep_again(&asks, now + STORE_DOWN_WAIT, now);
             }
         }
@@ -495,7 +495,7 @@ impl State {
         }
     }
 
-    fn note_search(&mut self, search: Result<Search, tokio::task::JoinError>) {
+    fn note_search(&mut self, search: Result<Search, tokio::task::JoinError>, health: &Health) {
         let now = Instant::now();
         let Ok(search) = search else {
             // A panic has been logged by the runtime; the next search follows.
@@ -511,7 +511,7 @@ impl State {
                 }
             }
             Err(error) => {
-                say_store_failed(Ok(Err(error)));
+                say_store_failed(health, Ok(Err(error)));
                 self.next_search = now + STORE_DOWN_WAIT;
                 if search.from_start {
                     self.next_from_start = now;
@@ -521,14 +521,18 @@ impl State {
     }
 }
 
-fn say_store_failed(result: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
+fn say_store_failed(health: &Health, result: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
     match result {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if !health.is_worth_a_line(&error) => {}
         Ok(Err(error)) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the queue could not be read; trying again"
         ),
-        Err(_) => tracing::warn!("reading the queue takes too long; trying again"),
+        Err(_) if health.is_worth_a_line(&StoreError::Busy) => {
+            tracing::warn!("reading the queue takes too long; trying again");
+        }
+        Err(_) => {}
     }
 }
 
@@ -572,12 +576,14 @@ async fn run_item(
     let attempted = match attempted {
         Ok(Ok(attempted)) => attempted,
         Ok(Err(Unsent::Store(error))) => {
-            tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
-                "the store failed before the write was sent; it comes again");
+            if writes.health.is_worth_a_line(&error) {
+                tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
+                    "the store failed before the write was sent; it comes again");
+            }
             ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT);
             return ended;
         }
-        Ok(Err(Unsent::Lost | Unsent::NotYet)) => return ended,
+        Ok(Err(Unsent::Lost | Unsent::NotYet | Unsent::Undecided(_))) => return ended,
         Err(_) => {
             tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
             after_panic(&item, read_at)
@@ -612,6 +618,7 @@ async fn run_item(
             .store()
             .pause_lane(item.project_id, item.lane_id, pause)
             .await
+        && writes.health.is_worth_a_line(&error)
     {
         tracing::warn!(lane.id = %item.lane_id, error = &error as &dyn std::error::Error, "the pause of a lane could not be stored");
     }
@@ -645,16 +652,22 @@ async fn run_item(
 /// False when that has not happened: then the item is as another worker, or its end, left it.
 async fn settle_until_done(writes: &Writes, shards: &Shards, held: &Held, settle: Settle) -> bool {
     let mut wait = Duration::from_millis(20);
+    let mut undecided = false;
     loop {
         match writes.settle(settle.clone()).await {
             Ok(true) => return true,
+            // A commit without an answer may have happened: then its end is there.
+            Ok(false) if undecided && writes.has_settled(&settle).await => return true,
             Ok(false) => {
                 tracing::warn!(operation.id = %settle.operation_id, "another worker has this operation by now: the outcome is kept as an attempt only");
                 return false;
             }
             Err(error) => {
-                tracing::warn!(operation.id = %settle.operation_id, error = &error as &dyn std::error::Error,
-                    "the outcome could not be stored; trying again");
+                undecided |= matches!(error, StoreError::Undecided(_));
+                if writes.health.is_worth_a_line(&error) {
+                    tracing::warn!(operation.id = %settle.operation_id, error = &error as &dyn std::error::Error,
+                        "the outcome could not be stored; trying again");
+                }
             }
         }
         if !shards.holds(held.lease) {

@@ -21,3 +21,4 @@ mod record_holds;
 mod sandbox;
 mod steering;
 mod store_contract;
+mod store_failures;

@@ -114,7 +114,7 @@ impl IntegrationStore for PostgresStore {
             deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(deployed)
     }
 
@@ -168,7 +168,7 @@ impl IntegrationStore for PostgresStore {
         .bind(content)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl IntegrationStore for PostgresStore {
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

@@ -1,6 +1,7 @@
 //! The store on Postgres: production, any number of processes.
 
 mod backlog;
+mod checks;
 mod connections;
 mod gather;
 mod history;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use uuid::Uuid;
 
 use super::{ConnectError, Result, Store, describe_url, migrations};
 use crate::clock::{SharedClock, Time};
@@ -56,7 +58,16 @@ impl PostgresStore {
         // The pool would only say that it timed out; a single connection says why.
         let first = sqlx::PgConnection::connect_with(&options);
         match tokio::time::timeout(ACQUIRE_TIMEOUT, first).await {
-            Ok(Ok(connection)) => drop(connection.close().await),
+            Ok(Ok(mut connection)) => {
+                let read_only = checks::is_read_only(&mut connection).await;
+                // It has served its purpose; nothing depends on how it ends.
+                drop(connection.close().await);
+                if read_only.unwrap_or(false) {
+                    return Err(ConnectError::ReadOnly {
+                        url: describe_url(url),
+                    });
+                }
+            }
             Ok(Err(error)) => {
                 return Err(ConnectError::Unreachable {
                     url: describe_url(url),
@@ -107,6 +118,22 @@ impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    async fn check_writes(&self, process: Uuid, bytes: usize) -> Result<()> {
+        checks::check_writes(&self.pool, process, bytes).await
+    }
+
+    async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>> {
+        checks::latest_key(&self.pool).await
+    }
+
+    async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()> {
+        checks::add_key(&self.pool, number, sealed).await
+    }
+
+    async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
+        checks::last_sealed(&self.pool).await
     }
 
     async fn close(&self) {

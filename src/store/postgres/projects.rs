@@ -54,7 +54,7 @@ impl ProjectStore for PostgresStore {
             )));
         };
         insert_key(&mut transaction, made.id, key).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(made)
     }
 
@@ -85,7 +85,7 @@ impl ProjectStore for PostgresStore {
     async fn create_api_key(&self, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
         let mut transaction = self.pool.begin().await?;
         let made = insert_key(&mut transaction, project_id, key).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(made)
     }
 
@@ -132,7 +132,7 @@ impl ProjectStore for PostgresStore {
         .fetch_optional(&mut *transaction)
         .await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(changed)
     }
 
@@ -146,7 +146,7 @@ impl ProjectStore for PostgresStore {
             .execute(&mut *transaction)
             .await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

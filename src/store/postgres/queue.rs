@@ -192,7 +192,7 @@ impl QueueStore for PostgresStore {
             .await?;
             held.extend(taken);
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         held.sort_unstable();
         Ok(Leases {
             held: held
@@ -222,7 +222,7 @@ impl QueueStore for PostgresStore {
             .bind(worker)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -430,7 +430,7 @@ impl QueueStore for PostgresStore {
             .map(|(begin, _)| &begin.attempt)
             .collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(valid)
     }
 
@@ -454,7 +454,7 @@ impl QueueStore for PostgresStore {
         .fetch_one(&mut *transaction)
         .await?;
         if there {
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
         }
         Ok(there)
     }
@@ -551,7 +551,7 @@ impl QueueStore for PostgresStore {
         }
         let attempts: Vec<&NewAttempt> = settles.iter().filter_map(|s| s.attempt.as_ref()).collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(settled)
     }
 

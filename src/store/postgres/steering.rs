@@ -132,7 +132,7 @@ impl SteeringStore for PostgresStore {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(resolved)
     }
 
@@ -143,7 +143,7 @@ impl SteeringStore for PostgresStore {
             .bind(operation_id)
             .fetch_all(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(released.into_iter().next())
     }
 
@@ -254,7 +254,7 @@ impl SteeringStore for PostgresStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(Cancelled::Yes)
     }
 }

@@ -112,7 +112,7 @@ impl IntegrationStore for SqliteStore {
             deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(deployed)
     }
 
@@ -170,7 +170,7 @@ impl IntegrationStore for SqliteStore {
         .bind(content)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl IntegrationStore for SqliteStore {
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

@@ -109,7 +109,7 @@ impl QueueStore for SqliteStore {
         .bind(micros(lease))
         .fetch_all(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(Leases {
             held: held
                 .into_iter()
@@ -129,7 +129,7 @@ impl QueueStore for SqliteStore {
         .bind(json_list(shards))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl QueueStore for SqliteStore {
             .bind(worker)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -328,7 +328,7 @@ impl QueueStore for SqliteStore {
             }
             valid.push(held.is_some());
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(valid)
     }
 
@@ -351,7 +351,7 @@ impl QueueStore for SqliteStore {
         .await?;
         if there {
             close(&mut transaction, item.project_id, item.operation_id).await?;
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
         }
         Ok(there)
     }
@@ -433,7 +433,7 @@ impl QueueStore for SqliteStore {
             }
             settled.push(took_effect);
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(settled)
     }
 
@@ -450,7 +450,7 @@ impl QueueStore for SqliteStore {
         .bind(micros(pause))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 

@@ -137,7 +137,7 @@ impl SteeringStore for SqliteStore {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(resolved)
     }
 
@@ -148,7 +148,7 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .fetch_all(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(released.into_iter().next())
     }
 
@@ -258,7 +258,7 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(Cancelled::Yes)
     }
 }
