@@ -116,7 +116,7 @@ pub(super) async fn attempt(
     }
     // What cannot be recorded is not sent, also where it might be repeated.
     if let Some(why) = writes.health.why_down() {
-        return Err(StoreError::Unavailable(sqlx::Error::Protocol(why)).into());
+        return Err(StoreError::down(why).into());
     }
     let is_batch = StoredRequest::is_batch(&item.request);
     let performed = if is_batch {

@@ -22,8 +22,8 @@ struct State {
 #[derive(Debug)]
 struct Down {
     since: Instant,
-    /// When it was last seen to be so.
-    seen: Instant,
+    /// When the last write began that has failed.
+    tried_at: Instant,
     why: String,
 }
 
@@ -59,7 +59,7 @@ impl Health {
     pub fn note<T>(&self, began: Instant, result: &Result<T>) {
         match result {
             Ok(_) => self.wrote(began),
-            Err(error) if error.is_outage() => self.failed(error),
+            Err(error) if error.is_outage() => self.failed(began, error),
             Err(_) => {}
         }
     }
@@ -78,21 +78,20 @@ impl Health {
         }
     }
 
-    fn failed(&self, error: &StoreError) {
-        let now = Instant::now();
+    fn failed(&self, began: Instant, error: &StoreError) {
         let is_new = {
             let mut state = self.lock();
             state.wrote_at = None;
             match &mut state.down {
                 Some(down) => {
-                    down.seen = now;
+                    down.tried_at = down.tried_at.max(began);
                     false
                 }
                 None => {
                     let why = reason(error);
                     state.down = Some(Down {
-                        since: now,
-                        seen: now,
+                        since: Instant::now(),
+                        tried_at: began,
                         why,
                     });
                     true
@@ -126,12 +125,13 @@ impl Health {
         self.lock().wrote_at.map(|at| at.elapsed())
     }
 
-    /// Why the store takes no writes, when that was seen a moment ago: asking again would tell nothing new.
+    /// Whether the store is down, and was tried since: asking again would tell nothing new.
     #[must_use]
-    pub fn just_failed(&self) -> Option<String> {
-        let state = self.lock();
-        let down = state.down.as_ref()?;
-        (down.seen.elapsed() < FRESH).then(|| down.why.clone())
+    pub fn failed_since(&self, time: Instant) -> bool {
+        self.lock()
+            .down
+            .as_ref()
+            .is_some_and(|down| down.tried_at >= time)
     }
 
     /// Whether an error is worth a line of its own in the log. While the store is down that has been said, and everything

@@ -104,6 +104,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A store that is known to be down, for this reason.
+    #[must_use]
+    pub fn down(why: impl Into<String>) -> Self {
+        Self::Unavailable(sqlx::Error::Protocol(why.into()))
+    }
+
     /// Whether trying again can help.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

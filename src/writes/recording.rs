@@ -12,8 +12,8 @@ use crate::store::{
     AcceptOperation, AttemptState, Ending, Finish, FinishOperation, NewAttempt, Operation, Settle, StoreError,
 };
 
-/// How long a request waits to be told whether the store takes writes.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a request waits to be told whether the store takes writes; and whether one that took none does again.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 /// How long the process itself waits for it.
 const LONGEST: Duration = Duration::from_secs(20);
 /// So much is written to find out: about what a write takes. A store that was down shows that it takes more, so that one
@@ -38,16 +38,21 @@ impl Writes {
         if self.health.is_fresh() {
             return Ok(());
         }
-        match tokio::time::timeout(PATIENCE, self.try_store()).await {
+        let patience = match self.health.why_down() {
+            None => PATIENCE.0,
+            Some(_) => PATIENCE.1,
+        };
+        match tokio::time::timeout(patience, self.try_store()).await {
             Ok(tried) => tried,
-            Err(_) => {
-                let late = StoreError::Unavailable(sqlx::Error::Protocol(
-                    "the store does not take a write in time".to_owned(),
-                ));
-                self.health.note::<()>(Instant::now(), &Err(late));
-                Err(self.down())
-            }
+            Err(_) => Err(self.note_late()),
         }
+    }
+
+    /// The store has not said in time whether it takes writes.
+    fn note_late(&self) -> StoreError {
+        let late = || StoreError::down("a write is not answered in time");
+        self.health.note::<()>(Instant::now(), &Err(late()));
+        late()
     }
 
     /// As [`Writes::must_take_writes`], where the write itself is what is stored: it is asked only of a store that is down.
@@ -63,25 +68,19 @@ impl Writes {
 
     /// Finds out whether the store takes writes, for the process: however long it takes.
     pub async fn check_store(&self) {
-        match tokio::time::timeout(LONGEST, self.try_store()).await {
-            // It has been noted.
-            Ok(_) => {}
-            Err(_) => {
-                let late = StoreError::Unavailable(sqlx::Error::Protocol(
-                    "the store does not take a write in time".to_owned(),
-                ));
-                self.health.note::<()>(Instant::now(), &Err(late));
-            }
+        if tokio::time::timeout(LONGEST, self.try_store()).await.is_err() {
+            self.note_late();
         }
     }
 
     /// Writes a little, and notes what comes of it. One at a time: those who wait share what was found out.
     async fn try_store(&self) -> Result<(), StoreError> {
+        let asked_at = Instant::now();
         let _turn = self.health.turn.lock().await;
         if self.health.is_fresh() {
             return Ok(());
         }
-        if self.health.just_failed().is_some() {
+        if self.health.failed_since(asked_at) {
             return Err(self.down());
         }
         let mut stale = 0;
@@ -112,8 +111,7 @@ impl Writes {
 
     fn down(&self) -> StoreError {
         let why = self.health.why_down();
-        let why = why.unwrap_or_else(|| "the store takes no writes".to_owned());
-        StoreError::Unavailable(sqlx::Error::Protocol(why))
+        StoreError::down(why.unwrap_or_else(|| "the store takes no writes".to_owned()))
     }
 
     /// Looks whether an operation is there whose commit was not answered. `None` when the store does not say within a few

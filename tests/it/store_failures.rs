@@ -60,24 +60,25 @@ async fn gated() -> (Database, Gate, Sandbox, Served) {
     (database, gate, sandbox, served)
 }
 
-/// Cuts every connection at the next such commit.
-async fn cut_at(gate: &Gate, commit: Commit, side: Side) {
+/// The answer to a request, with every connection cut at the next such commit.
+async fn cut_at(gate: &Gate, commit: Commit, side: Side, request: impl Future<Output = Answer>) -> Answer {
     let sprung = gate.trap(commit, side);
-    tokio::time::timeout(PATIENCE, sprung)
-        .await
-        .expect("there is such a commit")
-        .expect("the gate lives");
-    gate.cut();
+    let cut = async {
+        tokio::time::timeout(PATIENCE, sprung)
+            .await
+            .expect("there is such a commit")
+            .expect("the gate lives");
+        gate.cut();
+    };
+    tokio::join!(request, cut).0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_write_whose_commit_got_no_answer_is_answered_as_accepted() {
     let (_database, gate, sandbox, served) = gated().await;
     let request = body("create", "asynchronous", company("one"));
-    let (answer, ()) = tokio::join!(
-        served.client.write("hs", "companies", &request),
-        cut_at(&gate, Commit::Accept, Side::After)
-    );
+    let sending = served.client.write("hs", "companies", &request);
+    let answer = cut_at(&gate, Commit::Accept, Side::After, sending).await;
     let operation = operation_of(&answer.expect(200).json());
     let done = served.client.ended(&operation).await;
     assert_eq!(done["status"], "success", "{done}");
@@ -89,10 +90,8 @@ async fn a_write_of_which_nobody_knows_whether_it_was_accepted_is_told_as_unknow
     let (_database, gate, sandbox, served) = gated().await;
     // The commit never comes to the database; the process cannot know that.
     let request = body("create", "asynchronous", company("one"));
-    let (answer, ()) = tokio::join!(
-        served.client.write("hs", "companies", &request),
-        cut_at(&gate, Commit::Accept, Side::Before)
-    );
+    let sending = served.client.write("hs", "companies", &request);
+    let answer = cut_at(&gate, Commit::Accept, Side::Before, sending).await;
     let problem = answer.problem(503);
     assert_eq!(problem["type"], "urn:amp-write:problem:store-unavailable");
     assert_eq!(problem["context"]["outcome"], "unknown", "{problem}");
@@ -105,10 +104,8 @@ async fn a_write_of_which_nobody_knows_whether_it_was_accepted_is_told_as_unknow
         .expect(404);
     assert!(!problem.to_string().contains("nothing was sent"), "{problem}");
     // With a key it may be sent again: then it is written once.
-    let (answer, ()) = tokio::join!(
-        keyed(&served.client, "k", &request),
-        cut_at(&gate, Commit::Accept, Side::Before)
-    );
+    let sending = keyed(&served.client, "k", &request);
+    let answer = cut_at(&gate, Commit::Accept, Side::Before, sending).await;
     let problem = answer.problem(503);
     assert_eq!(problem["retryable"], true, "{problem}");
     assert_eq!(problem["context"]["outcome"], "unknown", "{problem}");
@@ -121,10 +118,8 @@ async fn a_write_of_which_nobody_knows_whether_it_was_accepted_is_told_as_unknow
 async fn a_keyed_synchronous_write_whose_commit_got_no_answer_is_sent_once() {
     let (_database, gate, sandbox, served) = gated().await;
     let request = body("create", "synchronous", company("one"));
-    let (answer, ()) = tokio::join!(
-        keyed(&served.client, "k", &request),
-        cut_at(&gate, Commit::Accept, Side::After)
-    );
+    let sending = keyed(&served.client, "k", &request);
+    let answer = cut_at(&gate, Commit::Accept, Side::After, sending).await;
     let answer = answer.expect(200).json();
     assert_eq!(answer["result"]["success"], true, "{answer}");
     let again = keyed(&served.client, "k", &request).await.expect(200);
@@ -132,10 +127,8 @@ async fn a_keyed_synchronous_write_whose_commit_got_no_answer_is_sent_once() {
     assert_eq!(created(&sandbox), 1);
     // And a batch.
     let batch = json!({"groupRef": GROUP, "type": "create", "batch": [{"record": company("two")}, {"record": company("three")}]});
-    let (answer, ()) = tokio::join!(
-        keyed(&served.client, "b", &batch),
-        cut_at(&gate, Commit::Accept, Side::After)
-    );
+    let sending = keyed(&served.client, "b", &batch);
+    let answer = cut_at(&gate, Commit::Accept, Side::After, sending).await;
     assert_eq!(answer.expect(200).json()["successCount"], 2);
     assert_eq!(created(&sandbox), 3);
 }
@@ -144,10 +137,8 @@ async fn a_keyed_synchronous_write_whose_commit_got_no_answer_is_sent_once() {
 async fn a_keyed_synchronous_write_of_which_nobody_knows_is_not_sent_and_its_key_stays_good() {
     let (_database, gate, sandbox, served) = gated().await;
     let request = body("create", "synchronous", company("one"));
-    let (answer, ()) = tokio::join!(
-        keyed(&served.client, "k", &request),
-        cut_at(&gate, Commit::Accept, Side::Before)
-    );
+    let sending = keyed(&served.client, "k", &request);
+    let answer = cut_at(&gate, Commit::Accept, Side::Before, sending).await;
     let problem = answer.problem(503);
     assert_eq!(problem["context"]["outcome"], "unknown", "{problem}");
     assert_eq!(problem["retryable"], true, "{problem}");
@@ -166,10 +157,8 @@ async fn a_note_before_sending_whose_commit_got_no_answer_leaves_no_doubt() {
         (Side::Before, body("create", "asynchronous", company("four")), 2),
         (Side::After, batch, 4),
     ] {
-        let (answer, ()) = tokio::join!(
-            served.client.write("hs", "companies", &request),
-            cut_at(&gate, Commit::Begin, side)
-        );
+        let sending = served.client.write("hs", "companies", &request);
+        let answer = cut_at(&gate, Commit::Begin, side, sending).await;
         let done = served
             .client
             .ended(&operation_of(&answer.expect(200).json()))
@@ -184,10 +173,8 @@ async fn a_record_of_a_synchronous_write_whose_commit_got_no_answer_is_stored_on
     let (_database, gate, sandbox, served) = gated().await;
     for (count, side) in [(1, Side::After), (2, Side::Before)] {
         let request = body("create", "synchronous", company("one"));
-        let (answer, ()) = tokio::join!(
-            served.client.write("hs", "companies", &request),
-            cut_at(&gate, Commit::Record, side)
-        );
+        let sending = served.client.write("hs", "companies", &request);
+        let answer = cut_at(&gate, Commit::Record, side, sending).await;
         let operation = operation_of(&answer.expect(200).json());
         let stored = served
             .client
@@ -278,10 +265,9 @@ async fn set_read_only(database: &Database, on: &str) {
         .execute("SET default_transaction_read_only = off")
         .await
         .expect("set");
-    connection
-        .execute(AssertSqlSafe(format!(
-            "ALTER DATABASE {name} SET default_transaction_read_only = {on}"
-        )))
+    let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+    sqlx::query(AssertSqlSafe(alter))
+        .execute(&mut connection)
         .await
         .expect("altered");
     connection
@@ -492,16 +478,11 @@ async fn what_was_refused_is_told_as_not_applied_and_what_is_unknown_as_unknown(
     let client = &service.client;
     let hold = service
         .sandbox
-        .fault(FaultSpec::new(FaultKind::Hold).after_commit())
+        .fault(FaultSpec::new(FaultKind::Hold))
         .expect("a good fault");
     service
         .sandbox
-        .fault(FaultSpec {
-            status: Some(502),
-            ..FaultSpec::new(FaultKind::ServerError)
-                .after_commit()
-                .object("deals")
-        })
+        .fault(FaultSpec::new(FaultKind::DropAfterCommit).object("deals"))
         .expect("a good fault");
     let refused = body("create", "synchronous", json!({"no_such_field": "x"}));
     let unknown = body("create", "synchronous", json!({"dealname": "d"}));
