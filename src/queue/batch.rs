@@ -326,7 +326,8 @@ async fn send(
             return Err(Unsent::Lost);
         }
         if !unsafe_to_repeat {
-            return Ok(());
+            // Nothing is noted of it, so nothing has shown yet that its end can be recorded.
+            return writes.must_take_writes().await.map_err(Unsent::Store);
         }
         let sent: Vec<Note> = carried
             .iter()

@@ -339,7 +339,8 @@ async fn perform(
                     return Err(Unsent::Lost);
                 }
                 if !unsafe_to_repeat {
-                    return Ok(());
+                    // Nothing is noted of it, so nothing has shown yet that its end can be recorded.
+                    return writes.must_take_writes().await.map_err(Unsent::Store);
                 }
                 // Durable before the request leaves: whoever finds this item after a crash knows that it may have been applied.
                 note_sent(writes, holder, row()).await

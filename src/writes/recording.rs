@@ -34,7 +34,7 @@ impl Writes {
     ///
     /// # Errors
     /// When the store takes none: nothing has been stored.
-    pub(super) async fn must_take_writes(&self) -> Result<(), StoreError> {
+    pub async fn must_take_writes(&self) -> Result<(), StoreError> {
         if self.health.is_fresh() {
             return Ok(());
         }
