@@ -85,6 +85,7 @@ impl Health {
             match &mut state.down {
                 Some(down) => {
                     down.tried_at = down.tried_at.max(began);
+                    down.why = reason(error);
                     false
                 }
                 None => {

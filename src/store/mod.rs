@@ -116,6 +116,22 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::Undecided(_) | Self::Busy)
     }
 
+    /// Whether only the connection was dead, as those are that were made before the server was restarted: another may live.
+    #[must_use]
+    pub fn is_dead_connection(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) | Self::Undecided(cause) => match cause {
+                sqlx::Error::Io(_) => true,
+                // Postgres: ended by an administrator, or with a crash.
+                sqlx::Error::Database(error) => {
+                    matches!(error.code().as_deref(), Some("57P01" | "57P02"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Whether the database as a whole is in trouble, not only this transaction, which others were in the way of.
     #[must_use]
     pub fn is_outage(&self) -> bool {

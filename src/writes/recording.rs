@@ -92,11 +92,7 @@ impl Writes {
             };
             let tried = self.store.check_writes(self.health.process, bytes).await;
             // Its connection had died unnoticed: the next one may live.
-            if let Err(
-                StoreError::Unavailable(sqlx::Error::Io(_)) | StoreError::Undecided(sqlx::Error::Io(_)),
-            ) = &tried
-                && stale < STALE
-            {
+            if tried.as_ref().is_err_and(StoreError::is_dead_connection) && stale < STALE {
                 stale += 1;
                 continue;
             }
