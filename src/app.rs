@@ -31,6 +31,10 @@ const KEYS_AT_ONCE: i64 = 1_000;
 /// of the time.
 const SURVEY_EVERY: Duration = Duration::from_secs(5);
 const SURVEY_SHARE: u32 = 20;
+/// How long no write may have succeeded before a little is written to know whether the store takes any.
+const STORE_EVERY: Duration = Duration::from_secs(5);
+/// How often a store that takes no writes is asked again.
+const STORE_DOWN_EVERY: Duration = Duration::from_millis(300);
 /// How often writes are looked for that have waited for credentials for too long.
 const HOLDS_EVERY: Duration = Duration::from_secs(60);
 
@@ -179,6 +183,7 @@ impl App {
         let work = async {
             tokio::join!(
                 self.keep_caches_honest(),
+                self.keep_store_known(),
                 self.keep_history(),
                 self.keep_count(),
                 self.keep_holds_short()
@@ -196,11 +201,31 @@ impl App {
         let mut poll = every(POLL);
         loop {
             poll.tick().await;
-            if let Err(error) = self.writes.routes.poll().await {
+            if let Err(error) = self.writes.routes.poll().await
+                && self.writes.health.is_worth_a_line(&error)
+            {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the store does not say whether something changed"
                 );
+            }
+        }
+    }
+
+    /// Whether the store takes writes is known also while nobody writes; and when it takes none, it is asked until it does.
+    async fn keep_store_known(&self) {
+        let health = &self.writes.health;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(STORE_EVERY) => {}
+                () = health.in_doubt.notified() => self.writes.check_store().await,
+            }
+            while health.why_down().is_some() {
+                tokio::time::sleep(STORE_DOWN_EVERY).await;
+                self.writes.check_store().await;
+            }
+            if health.last_write().is_none_or(|ago| ago > STORE_EVERY) {
+                self.writes.check_store().await;
             }
         }
     }
@@ -253,7 +278,9 @@ impl App {
                 self.writes.survey().await?;
                 self.writes.tell_new_holds().await
             };
-            if let Err(error) = done.await {
+            if let Err(error) = done.await
+                && self.writes.health.is_worth_a_line(&error)
+            {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the queue could not be counted; the old figures go on"
@@ -268,7 +295,9 @@ impl App {
         let mut holds = every(HOLDS_EVERY);
         loop {
             holds.tick().await;
-            if let Err(error) = self.writes.end_long_holds(limit).await {
+            if let Err(error) = self.writes.end_long_holds(limit).await
+                && self.writes.health.is_worth_a_line(&error)
+            {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "writes that have waited for credentials for too long could not be ended; trying again"

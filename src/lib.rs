@@ -37,6 +37,7 @@ pub mod cli;
 pub mod clock;
 pub mod connectors;
 pub mod json;
+pub mod key_check;
 pub mod lifecycle;
 pub mod listen;
 pub mod manifest;

@@ -95,6 +95,22 @@ const OURS: &str = "amp_write";
 const LEVELS: &str = "Write error, warn, info, debug, trace or off, and behind it, if you like, levels of parts of the program, \
     such as info,amp_write::queue=debug.";
 
+/// Something that may go on failing: its beginning is worth a line in the log, and so is its end, but not each time between.
+#[derive(Debug, Default)]
+pub struct Spell(bool);
+
+impl Spell {
+    /// Notes that it failed; true for the first time.
+    pub const fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.0, true)
+    }
+
+    /// Notes that it worked; true when it had failed before.
+    pub const fn ends(&mut self) -> bool {
+        std::mem::replace(&mut self.0, false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::filter;

@@ -142,6 +142,13 @@ impl Vault {
         Ok(sealed)
     }
 
+    /// Whether this is sealed with the key that seals now.
+    #[must_use]
+    pub fn is_sealed_with_first(&self, sealed: &[u8]) -> bool {
+        let id = sealed.get(1..=KEY_ID_LEN);
+        id.is_some() && id == self.keys.first().map(|key| key.id.as_slice())
+    }
+
     /// Opens what was sealed for `place`.
     ///
     /// # Errors

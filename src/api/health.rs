@@ -1,11 +1,13 @@
 //! Is it alive, and is it ready?
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::app::AppState;
 
 /// The answer of a healthy process.
@@ -35,10 +37,17 @@ pub async fn healthz() -> Json<Health> {
 
 /// Ready
 ///
-/// Answers 200 when the database answers (its migrations are done before the process listens), else 503. Send traffic only to ready processes.
+/// Answers 200 when the database answers and takes writes (its migrations are done before the process listens), else 503. Send traffic only to ready processes.
 #[utoipa::path(get, path = "/readyz", tag = "Health", operation_id = "getReadiness", security(()),
-    responses((status = 200, description = "Ready for traffic.", body = Health), (status = 503, description = "The database does not answer.")))]
+    responses((status = 200, description = "Ready for traffic.", body = Health), (status = 503, description = "The database does not answer, or takes no writes.")))]
 pub async fn readyz(State(app): State<AppState>) -> Result<Json<Health>, Problem> {
+    if let Some(why) = app.writes.health.why_down() {
+        return Err(Problem::new(
+            Code::StoreUnavailable,
+            format!("the database takes no writes: {why}"),
+        )
+        .retry_after(Duration::from_secs(1)));
+    }
     app.store.ping().await?;
     Ok(Json(Health {
         status: "ok",

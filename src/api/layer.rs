@@ -13,6 +13,9 @@ use crate::app::AppState;
 /// The header that carries the request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The route of those who ask whether this process is ready.
+const READINESS: &str = "/readyz";
+
 /// The id of a request, for handlers that log.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
@@ -39,8 +42,10 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let status = problem.status();
-        if status.is_server_error() {
-            tracing::warn!(request.id = id, %method, route, status = status.as_u16(), "request failed");
+        // Of a process that is not ready those who ask are told, again and again; the log is told once, by what made it so.
+        if status.is_server_error() && route != READINESS {
+            tracing::warn!(request.id = id, %method, route, status = status.as_u16(), code = problem.word(),
+                detail = problem.detail(), reason = problem.log_reason(), "request failed");
         } else {
             tracing::debug!(request.id = id, %method, route, status = status.as_u16(), "request refused");
         }

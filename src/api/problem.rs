@@ -1,7 +1,7 @@
 //! What a client sees when something goes wrong: RFC 9457 problem details with a stable `type` for each kind.
 //!
 //! Handlers answer a [`Problem`]; the request layer adds the request id and the time and writes the JSON. Causes that a client
-//! must not see are logged where they are turned into a problem, once.
+//! must not see travel in it to the log, where the request layer writes them once.
 
 use std::time::Duration;
 
@@ -153,6 +153,8 @@ pub struct Problem {
     retry_after: Option<Duration>,
     context: Option<Value>,
     closes: bool,
+    /// For the log only.
+    reason: Option<String>,
 }
 
 /// One of several things that are wrong with a request.
@@ -220,6 +222,7 @@ impl Problem {
             retry_after: None,
             context: None,
             closes: false,
+            reason: None,
         }
     }
 
@@ -263,6 +266,32 @@ impl Problem {
     pub const fn closing(mut self) -> Self {
         self.closes = true;
         self
+    }
+
+    /// Says for the log, not for the client, what was behind it.
+    #[must_use]
+    pub fn reason(mut self, error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.reason = Some(text);
+        self
+    }
+
+    /// The kind in one word, for the log.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        self.code.word()
+    }
+
+    /// What was behind it, for the log.
+    #[must_use]
+    pub fn log_reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// A 400 about the body, listing everything that is wrong.
@@ -419,32 +448,30 @@ impl From<StoreError> for Problem {
                 Code::InvalidRequest,
                 "a text of the request holds a NUL character, which cannot be stored",
             ),
-            StoreError::Unavailable(cause) => {
-                tracing::error!(
-                    error = &cause as &dyn std::error::Error,
-                    "the store is not available"
-                );
-                Self::new(
-                    Code::StoreUnavailable,
-                    "the database does not answer; nothing was sent to the provider",
-                )
-                .retry_after(Duration::from_secs(1))
-            }
+            StoreError::Unavailable(cause) => Self::new(
+                Code::StoreUnavailable,
+                "the database does not answer, or takes no writes; nothing was stored and nothing was sent to a provider",
+            )
+            .retry_after(Duration::from_secs(1))
+            .reason(&cause),
+            StoreError::Undecided(cause) => Self::new(
+                Code::StoreUnavailable,
+                "the database does not say whether it has stored this: it may have, or may not",
+            )
+            .retryable(false)
+            .context(serde_json::json!({ "outcome": "unknown" }))
+            .remedy("Look whether it is there, when the database answers, before you send it again.")
+            .reason(&cause),
             StoreError::Busy => Self::new(
                 Code::StoreUnavailable,
                 "more work is waiting for the database than it can take",
             )
             .retry_after(Duration::from_secs(1)),
-            StoreError::Defect(cause) => {
-                tracing::error!(
-                    error = &cause as &dyn std::error::Error,
-                    "the store answered something unexpected"
-                );
-                Self::new(
-                    Code::Internal,
-                    "an internal error; the server's log says more under this requestId",
-                )
-            }
+            StoreError::Defect(cause) => Self::new(
+                Code::Internal,
+                "an internal error; the server's log says more under this requestId",
+            )
+            .reason(&cause),
         }
     }
 }

@@ -128,6 +128,9 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
         );
     }
     let store = connect(url.expose(), 8, clock.clone()).await.map_err(failed)?;
+    crate::key_check::check(&store, &vault)
+        .await
+        .map_err(|error| error.to_string())?;
     let app = prepared.over(store, vault, clock);
     let address = listener.local_addr().map_err(|error| error.to_string())?;
 

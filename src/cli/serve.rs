@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::{AppState, Prepared};
 use crate::clock::{SharedClock, SystemClock};
+use crate::key_check;
 use crate::lifecycle::{Hangups, stop_on_signal};
 use crate::queue::Worker;
 use crate::settings::{Role, ServeArgs, TuningArgs};
@@ -36,6 +37,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
         url = %location,
         "the database is open and up to date"
     );
+    key_check::check(&store, &vault)
+        .await
+        .map_err(|error| error.to_string())?;
     let app = prepared.over(store, vault, clock);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));

@@ -22,7 +22,9 @@ pub(super) async fn serve(writes: Arc<Writes>, worker: Uuid, stop: CancellationT
             () = writes.cancel_asked.notified() => {}
             () = tokio::time::sleep(POLL) => {}
         }
-        if let Err(error) = answer_all(&writes, worker, &mut in_doubt).await {
+        if let Err(error) = answer_all(&writes, worker, &mut in_doubt).await
+            && writes.health.is_worth_a_line(&error)
+        {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "requests to cancel could not be answered; trying again"

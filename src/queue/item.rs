@@ -19,10 +19,12 @@ use crate::store::{
 use crate::writes::perform::{Job, Performed};
 use crate::writes::request::StoredRequest;
 use crate::writes::route::RouteError;
-use crate::writes::{Found, IN_DOUBT, Writes, error_list, may_repeat_blindly, read_stored};
+use crate::writes::{Found, IN_DOUBT, Writes, error_list, may_repeat_blindly, never_left, read_stored};
 
 /// How long an item waits that this process cannot use.
 pub(super) const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
+/// How long an item waits that has not left because the store does not say whether that was noted.
+const UNDECIDED_WAIT: Duration = Duration::from_millis(200);
 /// How long an item waits whose performing panicked.
 const PANIC_WAIT: Duration = Duration::from_secs(30);
 
@@ -139,6 +141,8 @@ pub(super) enum Unsent {
     Lost,
     /// It was to be ended at its deadline, which has moved.
     NotYet,
+    /// The store does not say whether it has noted that the write is about to leave, so it did not. With the row that says so.
+    Undecided(Box<NewAttempt>),
 }
 
 impl Holder<'_> {
@@ -155,19 +159,24 @@ impl Holder<'_> {
         sent: Option<NewAttempt>,
     ) -> Result<(), Unsent> {
         self.may_leave()?;
-        self.departed.note(row);
         let Some(attempt) = sent else {
+            // Nothing is noted of it, so nothing has shown yet that its end can be recorded.
+            writes.must_take_writes().await?;
+            self.departed.note(row);
             return Ok(());
         };
+        let unsent = never_left(&attempt);
+        self.departed.note(row);
         let begin = BeginAttempt {
             worker: self.shards.worker,
             lease: self.lease,
             attempt,
         };
-        if writes.begin_attempt(begin).await? {
-            Ok(())
-        } else {
-            Err(Unsent::Lost)
+        match writes.begin_attempt(begin).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unsent::Lost),
+            Err(StoreError::Undecided(_)) => Err(Unsent::Undecided(Box::new(unsent))),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -201,6 +210,10 @@ pub(super) async fn attempt(
     if holder.overdue && !left(item, claimed_at).is_zero() {
         return Err(Unsent::NotYet);
     }
+    // What cannot be recorded is not sent, also where it might be repeated.
+    if let Some(why) = writes.health.why_down() {
+        return Err(StoreError::down(why).into());
+    }
     // What an earlier write to the record has sent may still take effect: this one must not go before it.
     if let Some(until) = item.straggles_until.filter(|_| !holder.overdue) {
         let delay = until.since(item.store_now).saturating_sub(claimed_at.elapsed());
@@ -212,10 +225,15 @@ pub(super) async fn attempt(
             return Ok(Attempted::without_call(ending, "straggler"));
         }
     }
-    let mut attempted = if StoredRequest::is_batch(&item.request) {
-        super::batch::perform(writes, item, claimed_at, base, holder).await?
+    let is_batch = StoredRequest::is_batch(&item.request);
+    let performed = if is_batch {
+        super::batch::perform(writes, item, claimed_at, base, holder).await
     } else {
-        perform(writes, item, claimed_at, base, holder).await?
+        perform(writes, item, claimed_at, base, holder).await
+    };
+    let mut attempted = match performed {
+        Err(Unsent::Undecided(never_left)) => unsent(item, *never_left, is_batch),
+        performed => performed?,
     };
     if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since) {
         doubt(result);
@@ -230,6 +248,20 @@ pub(super) async fn attempt(
         writes.metrics.operations_ended.increment(&labels);
     }
     Ok(attempted)
+}
+
+/// What follows when it is not known whether the store has noted the write as about to leave: it has not left. That is noted,
+/// so that nobody takes it for one that has, and it comes again.
+fn unsent(item: &Claimed, never_left: NewAttempt, is_batch: bool) -> Attempted {
+    let ending = Ending::Retry {
+        delay: UNDECIDED_WAIT,
+        attempt: item.attempt,
+    };
+    Attempted {
+        attempt: Some(never_left),
+        freed: is_batch.then(Vec::new),
+        ..Attempted::without_call(ending, "unsent")
+    }
 }
 
 /// While an earlier request is in doubt, "failed" would say more than is known. (Of a batch each record says it for itself.)

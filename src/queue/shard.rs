@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::store::{Lease, Leases, SharedStore, StoreError};
+use crate::telemetry::Spell;
 
 /// A shard that this worker holds.
 #[derive(Debug, Clone)]
@@ -128,6 +129,7 @@ impl Shards {
     /// Renews for ever, until `stop`. Errors of the database never end it: they are retried until the lease has run out by
     /// the worker's own clock, and then every call of every shard is cancelled, because another worker may have taken over.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken, changed: Arc<tokio::sync::Notify>) {
+        let mut failing = Spell::default();
         loop {
             // Counted from before the question: the store's lease can only last longer than this.
             let asked_at = Instant::now();
@@ -136,18 +138,25 @@ impl Shards {
                 .map_or(self.lease / 3, |left| left.min(self.lease / 3));
             let wait = match tokio::time::timeout(patience, self.renew(asked_at)).await {
                 Ok(Ok(())) => {
+                    if failing.ends() {
+                        tracing::info!("the shards are leased again");
+                    }
                     changed.notify_one();
                     self.lease / 3
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the shards could not be leased; trying again"
-                    );
+                    if failing.begins() {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the shards could not be leased; trying again until they are"
+                        );
+                    }
                     self.lease / 10
                 }
                 Err(_) => {
-                    tracing::warn!("leasing the shards takes too long; trying again");
+                    if failing.begins() {
+                        tracing::warn!("leasing the shards takes too long; trying again until they are");
+                    }
                     Duration::ZERO
                 }
             };

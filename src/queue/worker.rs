@@ -18,7 +18,9 @@ use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{Claimed, DueLane, Ending, Lease, PauseReason, Settle, StoreError, Stragglers};
+use crate::store::{
+    Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers,
+};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -191,7 +193,7 @@ impl Worker {
                         state.note(ended);
                     }
                 }
-                Some(search) = state.search.join_next() => state.note_search(search),
+                Some(search) = state.search.join_next() => state.note_search(search, &self.writes.health),
                 () = state.inbox.bell.notified() => self.take_inbox(&mut state),
                 () = self.writes.accepted.notified() => state.next_search = Instant::now(),
                 () = self.writes.routes.changed.notified() => {}
@@ -292,7 +294,7 @@ impl Worker {
                 state.next_look = now + BREATH;
             }
             failed => {
-                say_store_failed(failed.map(|claim| claim.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|claim| claim.map(|_| ())));
                 state.scheduler.ask_again(&asks, now);
                 state.next_look = now + STORE_DOWN_WAIT;
             }
@@ -330,7 +332,7 @@ impl Worker {
                 state.next_limits = now + LIMITS_EVERY;
             }
             failed => {
-                say_store_failed(failed.map(|asked| asked.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|asked| asked.map(|_| ())));
                 state.next_limits = now + STORE_DOWN_WAIT;
             }
         }
@@ -390,7 +392,7 @@ impl Worker {
                 self.start(state);
             }
             failed => {
-                say_store_failed(failed.map(|items| items.map(|_| ())));
+                say_store_failed(&self.writes.health, failed.map(|items| items.map(|_| ())));
                 state.scheduler.sweep_again(&asks, now + STORE_DOWN_WAIT, now);
             }
         }
@@ -501,7 +503,7 @@ impl State {
         }
     }
 
-    fn note_search(&mut self, search: Result<Search, tokio::task::JoinError>) {
+    fn note_search(&mut self, search: Result<Search, tokio::task::JoinError>, health: &Health) {
         let now = Instant::now();
         let Ok(search) = search else {
             // A panic has been logged by the runtime; the next search follows.
@@ -517,7 +519,7 @@ impl State {
                 }
             }
             Err(error) => {
-                say_store_failed(Ok(Err(error)));
+                say_store_failed(health, Ok(Err(error)));
                 self.next_search = now + STORE_DOWN_WAIT;
                 if search.from_start {
                     self.next_from_start = now;
@@ -527,14 +529,18 @@ impl State {
     }
 }
 
-fn say_store_failed(result: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
+fn say_store_failed(health: &Health, result: Result<Result<(), StoreError>, tokio::time::error::Elapsed>) {
     match result {
         Ok(Ok(())) => {}
+        Ok(Err(error)) if !health.is_worth_a_line(&error) => {}
         Ok(Err(error)) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the queue could not be read; trying again"
         ),
-        Err(_) => tracing::warn!("reading the queue takes too long; trying again"),
+        Err(_) if health.is_worth_a_line(&StoreError::Busy) => {
+            tracing::warn!("reading the queue takes too long; trying again");
+        }
+        Err(_) => {}
     }
 }
 
@@ -580,12 +586,14 @@ async fn run_item(
     let attempted = match attempted {
         Ok(Ok(attempted)) => attempted,
         Ok(Err(Unsent::Store(error))) => {
-            tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
-                "the store failed before the write was sent; it comes again");
+            if writes.health.is_worth_a_line(&error) {
+                tracing::warn!(operation.id = %item.operation_id, error = &error as &dyn std::error::Error,
+                    "the store failed before the write was sent; it comes again");
+            }
             ended.effect = LaneEffect::Pause(STORE_DOWN_WAIT, PauseReason::Backoff);
             return ended;
         }
-        Ok(Err(Unsent::Lost | Unsent::NotYet)) => return ended,
+        Ok(Err(Unsent::Lost | Unsent::NotYet | Unsent::Undecided(_))) => return ended,
         Err(_) => {
             tracing::error!(operation.id = %item.operation_id, "performing an operation panicked: a defect; it is tried again later");
             after_panic(&item, read_at, departed.take())
@@ -621,6 +629,7 @@ async fn run_item(
             .store()
             .pause_lane(item.project_id, item.lane_id, pause, reason)
             .await
+        && writes.health.is_worth_a_line(&error)
     {
         tracing::warn!(lane.id = %item.lane_id, error = &error as &dyn std::error::Error, "the pause of a lane could not be stored");
     }
@@ -678,16 +687,22 @@ fn stragglers(
 /// False when that has not happened: then the item is as another worker, or its end, left it.
 async fn settle_until_done(writes: &Writes, shards: &Shards, held: &Held, settle: Settle) -> bool {
     let mut wait = Duration::from_millis(20);
+    let mut undecided = false;
     loop {
         match writes.settle(settle.clone()).await {
             Ok(true) => return true,
+            // A commit without an answer may have happened: then its end is there.
+            Ok(false) if undecided && writes.has_settled(&settle).await => return true,
             Ok(false) => {
                 tracing::warn!(operation.id = %settle.operation_id, "another worker has this operation by now: the outcome is kept as an attempt only");
                 return false;
             }
             Err(error) => {
-                tracing::warn!(operation.id = %settle.operation_id, error = &error as &dyn std::error::Error,
-                    "the outcome could not be stored; trying again");
+                undecided |= matches!(error, StoreError::Undecided(_));
+                if writes.health.is_worth_a_line(&error) {
+                    tracing::warn!(operation.id = %settle.operation_id, error = &error as &dyn std::error::Error,
+                        "the outcome could not be stored; trying again");
+                }
             }
         }
         if !shards.holds(held.lease) {

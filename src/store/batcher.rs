@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Result, StoreError};
+use super::{Health, Result, StoreError};
 use crate::metrics::{Metrics, seconds};
 
 /// So many members share one commit at most.
@@ -47,16 +47,17 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts `writers` tasks that commit with `flush`. One is right for SQLite, two for Postgres.
     #[must_use]
     pub fn start(writers: usize, flush: Flush<T, R>) -> Self {
-        Self::start_measured(writers, flush, "other", Arc::default())
+        Self::start_measured(writers, flush, "other", Arc::default(), Arc::default())
     }
 
-    /// As [`Batcher::start`], with the commits counted and timed as this `kind`.
+    /// As [`Batcher::start`], with the commits counted and timed as this `kind`, and what they say of the store noted.
     #[must_use]
     pub fn start_measured(
         writers: usize,
         flush: Flush<T, R>,
         kind: &'static str,
         metrics: Arc<Metrics>,
+        health: Arc<Health>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
@@ -66,6 +67,7 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
                 Arc::clone(&flush),
                 kind,
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ));
         }
         Self { sender }
@@ -74,7 +76,8 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     /// Hands one member over and waits until it is committed.
     ///
     /// # Errors
-    /// `Busy` when too many wait already (nothing happened); else what the store says of this member.
+    /// `Busy` when too many wait already (nothing happened); else what the store says of this member. `Undecided` says that
+    /// it may have been committed, or may yet be: it was not tried again.
     pub async fn submit(&self, member: T) -> Result<R> {
         let (reply, answer) = oneshot::channel();
         self.sender
@@ -83,7 +86,7 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
         // The writer answers every member it has taken; it is gone only when the process ends.
         answer
             .await
-            .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)))
+            .unwrap_or(Err(StoreError::Undecided(sqlx::Error::WorkerCrashed)))
     }
 }
 
@@ -94,6 +97,7 @@ async fn run<T, R>(
     flush: Flush<T, R>,
     kind: &'static str,
     metrics: Arc<Metrics>,
+    health: Arc<Health>,
 ) {
     loop {
         let mut waiting = Vec::new();
@@ -104,9 +108,8 @@ async fn run<T, R>(
         let (members, replies): (Vec<T>, Vec<_>) = waiting.into_iter().unzip();
         // A server that has vanished must not hold up everyone for as long as the network takes to notice.
         let started = std::time::Instant::now();
-        let flushed = tokio::time::timeout(FLUSH_TIMEOUT, flush(&members))
-            .await
-            .unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
+        let flushed = in_time(flush(&members)).await;
+        health.note(started, &flushed);
         metrics
             .commit_seconds
             .observe(&[kind], seconds(started.elapsed()));
@@ -118,22 +121,35 @@ async fn run<T, R>(
                     let _ = reply.send(Ok(result));
                 }
             }
-            // While the store is down every member fails alike; trying each alone would only take longer.
-            Err(StoreError::Unavailable(error)) => {
-                let cause = error.to_string();
-                tracing::warn!(
+            // While the store is down every member fails alike; trying each alone would only take longer. And of a commit
+            // without an answer nobody knows whether it has happened: tried again, it could happen twice.
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Undecided(_))) => {
+                let (cause, undecided) = match &error {
+                    StoreError::Undecided(cause) => (cause.to_string(), true),
+                    StoreError::Unavailable(cause) => (cause.to_string(), false),
+                    other => (other.to_string(), false),
+                };
+                tracing::debug!(
                     error = cause,
+                    kind,
                     members = members.len(),
-                    "a group commit failed: the store is not available"
+                    undecided,
+                    "a group commit failed"
                 );
                 for reply in replies {
-                    let _ = reply.send(Err(StoreError::Unavailable(sqlx::Error::Protocol(cause.clone()))));
+                    let cause = sqlx::Error::Protocol(cause.clone());
+                    let error = if undecided {
+                        StoreError::Undecided(cause)
+                    } else {
+                        StoreError::Unavailable(cause)
+                    };
+                    let _ = reply.send(Err(error));
                 }
             }
             // One bad member must not fail its neighbours: each gets its own commit.
             Err(_) => {
                 for (member, reply) in members.iter().zip(replies) {
-                    let result = flush(std::slice::from_ref(member)).await;
+                    let result = in_time(flush(std::slice::from_ref(member))).await;
                     let single = result.and_then(|mut results| {
                         results.pop().ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
                     });
@@ -142,6 +158,16 @@ async fn run<T, R>(
             }
         }
     }
+}
+
+/// What takes too long has not failed: it may be on its way.
+async fn in_time<R>(flushing: BoxFuture<'_, Result<Vec<R>>>) -> Result<Vec<R>> {
+    tokio::time::timeout(FLUSH_TIMEOUT, flushing)
+        .await
+        .unwrap_or_else(|_| {
+            let text = "the database has not answered in time".to_owned();
+            Err(StoreError::Undecided(sqlx::Error::Protocol(text)))
+        })
 }
 
 #[cfg(test)]
@@ -194,5 +220,29 @@ mod tests {
             .map(|(index, _)| index)
             .collect();
         assert_eq!(failed, vec![3], "only 13, the fourth, fails");
+    }
+
+    #[tokio::test]
+    async fn a_commit_without_an_answer_is_not_tried_again_for_any_of_its_members() {
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&commits);
+        let health = Arc::new(Health::default());
+        let flush: Flush<u32, u32> = Arc::new(move |_: &[u32]| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Err(StoreError::Undecided(sqlx::Error::WorkerCrashed))
+            })
+        });
+        let batcher = Batcher::start_measured(1, flush, "other", Arc::default(), Arc::clone(&health));
+        let answers = futures_util::future::join_all((0..3).map(|n| batcher.submit(n))).await;
+        for answer in answers {
+            assert!(matches!(answer, Err(StoreError::Undecided(_))), "{answer:?}");
+        }
+        assert!(
+            commits.load(Ordering::SeqCst) <= 2,
+            "each member was in one commit"
+        );
+        assert!(health.why_down().is_some(), "such a store is down");
     }
 }

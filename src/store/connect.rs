@@ -86,6 +86,14 @@ pub enum ConnectError {
         /// The driver's words.
         cause: String,
     },
+    /// The server takes no writes.
+    #[error(
+        "{url} is read-only: it is a standby, or default_transaction_read_only is on. Nothing can be recorded there: use the URL of the primary."
+    )]
+    ReadOnly {
+        /// The URL without its password.
+        url: String,
+    },
     /// The file cannot be used.
     #[error("cannot open the SQLite file {path}: {cause}")]
     File {

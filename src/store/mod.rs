@@ -5,7 +5,9 @@
 
 pub mod batcher;
 mod claim;
+mod commit;
 mod connect;
+mod health;
 mod holds;
 mod location;
 mod migrations;
@@ -24,7 +26,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub use claim::LATE_COMMIT;
+pub(crate) use commit::commit;
 pub use connect::{ConnectError, connect, open};
+pub use health::Health;
 pub use location::Location;
 pub use model::*;
 pub use upkeep::*;
@@ -83,9 +87,13 @@ pub type SharedStore = Arc<dyn Store>;
 /// What can go wrong in the store. Above it, only the kind matters; the cause is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer, or refuses for now. Nothing was changed, or it is not known.
+    /// The database does not answer, or refuses for now. Nothing was changed.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// The database was asked to commit and did not say whether it has: what was asked for may be there, or may come to be
+    /// there later.
+    #[error("the database does not say whether it has committed")]
+    Undecided(#[source] sqlx::Error),
     /// Too many requests wait for the store already.
     #[error("the store has more work queued than it can take")]
     Busy,
@@ -101,10 +109,52 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A store that is known to be down, for this reason.
+    #[must_use]
+    pub fn down(why: impl Into<String>) -> Self {
+        Self::Unavailable(sqlx::Error::Protocol(why.into()))
+    }
+
     /// Whether trying again can help.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy)
+        matches!(self, Self::Unavailable(_) | Self::Undecided(_) | Self::Busy)
+    }
+
+    /// Whether only the connection was dead, as those are that were made before the server was restarted: another may live.
+    #[must_use]
+    pub fn is_dead_connection(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) | Self::Undecided(cause) => match cause {
+                sqlx::Error::Io(_) => true,
+                // Postgres: ended by an administrator, or with a crash.
+                sqlx::Error::Database(error) => {
+                    matches!(error.code().as_deref(), Some("57P01" | "57P02"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the database as a whole is in trouble, not only this transaction, which others were in the way of.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Undecided(_) => true,
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                // Locks, deadlocks, serialization; on SQLite busy and locked.
+                let lost_a_race = if code.len() == 5 {
+                    code.starts_with("40") || code.starts_with("55")
+                } else {
+                    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+                };
+                !lost_a_race
+            }
+            Self::Unavailable(_) => true,
+            Self::Busy | Self::Conflict(_) | Self::Unstorable | Self::Defect(_) => false,
+        }
     }
 }
 
@@ -167,6 +217,20 @@ pub trait Store:
 
     /// Answers when the database does.
     async fn ping(&self) -> Result<()>;
+
+    /// Writes so many bytes for this process and commits them: says whether the store can record anything at all. What was
+    /// written so before goes.
+    async fn check_writes(&self, process: Uuid, bytes: usize) -> Result<()>;
+
+    /// The newest key check: its number, and a known text that was sealed with the key in use then. `None` when no process
+    /// has left one yet.
+    async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>>;
+
+    /// Leaves a key check with this number, unless there is one already.
+    async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()>;
+
+    /// The connection whose credentials were sealed last: its project, its id and the sealed credentials.
+    async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>>;
 
     /// Closes every connection, after what is running.
     async fn close(&self);

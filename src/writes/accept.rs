@@ -38,7 +38,13 @@ impl Writes {
             .write_now(project_id, integration, object, request, key.clone())
             .await;
         match (result, key) {
-            (Err(error), Some(key)) if !matches!(error, WriteError::NotRecorded { .. }) => {
+            // Of a commit without an answer the key says nothing: it may be under way.
+            (Err(error), Some(key))
+                if !matches!(
+                    error,
+                    WriteError::NotRecorded { .. } | WriteError::Undecided { .. }
+                ) =>
+            {
                 match self.answer_again(project_id, &key).await {
                     Ok(Some(written)) => Ok(written),
                     Ok(None) => Err(error),
@@ -154,6 +160,7 @@ impl Writes {
                 self.accept_for_queue(&route, accept, trace).await
             }
             Mode::Synchronous => {
+                self.must_take_writes().await.map_err(WriteError::Store)?;
                 let (performed, stored) = match key {
                     Some(key) => Box::pin(self.perform_once(&mut job, operation, key)).await?,
                     None => {
@@ -199,6 +206,7 @@ impl Writes {
     ) -> Result<Written, WriteError> {
         let (operation_id, action) = (accept.operation.id, accept.operation.action);
         let (project_id, lane_id) = (accept.operation.project_id, route.connection.id);
+        self.must_not_be_down().await.map_err(WriteError::Store)?;
         // Taken before the commit, which goes on also when nobody waits for it any more.
         self.backlog
             .reserve(project_id, lane_id)
@@ -208,7 +216,34 @@ impl Writes {
             trace,
             ..Written::new(operation_id, None)
         };
-        let accepted = self.accept.submit(accept).await;
+        let (keyed, gathered) = (accept.key.is_some(), accept.gather.is_some());
+        let accepted = match self.accept.submit(accept).await {
+            // One that shares an operation has no row of its own by which it could be found.
+            Err(StoreError::Undecided(cause)) => {
+                let found = if gathered {
+                    None
+                } else {
+                    self.look_up(project_id, operation_id).await
+                };
+                match found {
+                    Some(operation) => {
+                        // The worker was not told when it was committed.
+                        self.bell.changed(lane_id);
+                        Ok(Accepted::At(operation.accept_time))
+                    }
+                    None => {
+                        tracing::warn!(operation.id = %operation_id, error = &cause as &dyn std::error::Error,
+                            "it is not known whether a write was accepted");
+                        // It counts as one that waits until the queue is counted again.
+                        return Err(WriteError::Undecided {
+                            operation_id: (!gathered).then_some(operation_id),
+                            keyed,
+                        });
+                    }
+                }
+            }
+            accepted => accepted,
+        };
         let is_new = matches!(
             accepted,
             Ok(Accepted::At(_) | Accepted::Gathered(Gathered { opened: true, .. }))
@@ -240,6 +275,7 @@ impl Writes {
     ) -> Result<Written, WriteError> {
         let (operation_id, action) = (operation.id, operation.action);
         let object = operation.object.clone();
+        self.must_take_writes().await.map_err(WriteError::Store)?;
         let (run, stored) = match key {
             Some(key) => self.perform_batch_once(batch, operation, key).await?,
             None => {
@@ -330,24 +366,21 @@ impl Writes {
         let deadline = tokio::time::Instant::now() + RECORD_PATIENCE;
         let mut wait = Duration::from_millis(50);
         let (project_id, operation_id) = (record.operation.project_id, record.operation.id);
-        let mut failed_before = false;
+        let mut undecided = false;
         loop {
-            match self.record.submit(record.clone()).await {
+            let recorded = self.record.submit(record.clone()).await;
+            undecided |= matches!(recorded, Err(StoreError::Undecided(_)));
+            match recorded {
                 Err(error) if error.is_transient() && tokio::time::Instant::now() + wait < deadline => {
-                    failed_before = true;
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
                 // A commit whose answer was lost may have happened: then the row is there.
-                Err(_)
-                    if failed_before
-                        && self
-                            .store
-                            .get_operation(project_id, operation_id)
-                            .await?
-                            .is_some() =>
-                {
-                    return Ok(());
+                Err(error) if undecided => {
+                    return match self.look_up(project_id, operation_id).await {
+                        Some(_) => Ok(()),
+                        None => Err(error),
+                    };
                 }
                 result => return result,
             }

@@ -276,6 +276,7 @@ fn as_claimed(accept: &AcceptOperation, time: Time) -> Claimed {
 
 /// Sends what has been gathered, and then gathers for a while.
 async fn ring(shared: Arc<Shared>, store: SharedStore, stop: CancellationToken) {
+    let mut failing = crate::telemetry::Spell::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -288,12 +289,17 @@ async fn ring(shared: Arc<Shared>, store: SharedStore, stop: CancellationToken) 
         let messages = messages(&gathered);
         let sent = store.notify(&messages).await;
         let wait = match sent {
-            Ok(()) => GATHER,
+            Ok(()) => {
+                failing.ends();
+                GATHER
+            }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "other processes could not be told of new work; trying again"
-                );
+                if failing.begins() {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "other processes could not be told of new work; trying again until they are"
+                    );
+                }
                 let mut others = shared.others.lock().unwrap_or_else(PoisonError::into_inner);
                 for shard in gathered.keys() {
                     others.insert(*shard, Gathered::Everything);

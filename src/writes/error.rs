@@ -11,7 +11,8 @@ use crate::connectors::Refusal;
 use crate::mapping::{ApplyError, PlanError};
 use crate::store::StoreError;
 
-/// Why a write was neither accepted nor performed. Nothing was stored and nothing was sent, except for `NotRecorded`.
+/// Why a write was neither accepted nor performed. Nothing was stored and nothing was sent, except for `NotRecorded`; with
+/// `Undecided` it is not known whether it was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// No way to the provider.
@@ -57,6 +58,14 @@ pub enum WriteError {
     /// The store failed before anything was sent.
     #[error(transparent)]
     Store(StoreError),
+    /// It was to be accepted, and the store does not say whether it has committed: it may be performed.
+    #[error("the database does not say whether the write was accepted: it may be performed, or may not")]
+    Undecided {
+        /// Its operation, should it be there; unknown for one that shares an operation with others.
+        operation_id: Option<Uuid>,
+        /// Whether the request carried an idempotency key, which makes it safe to repeat.
+        keyed: bool,
+    },
     /// The operation cannot be repeated.
     #[error("it cannot be replayed: {0}")]
     NotReplayable(String),

@@ -75,6 +75,7 @@ impl Finished {
         let finished = Self::default();
         let (list, begun) = (Arc::downgrade(&finished.list), Arc::clone(&finished.begun));
         tokio::spawn(async move {
+            let mut failing = crate::telemetry::Spell::default();
             loop {
                 let asked: Vec<(Uuid, Uuid)> = match list.upgrade() {
                     None => return,
@@ -92,7 +93,12 @@ impl Finished {
                 }
                 match (store.which_ended(&asked).await, list.upgrade()) {
                     (_, None) => return,
-                    (Ok(ended), Some(list)) => ring(&list, ended),
+                    (Ok(ended), Some(list)) => {
+                        failing.ends();
+                        ring(&list, ended);
+                    }
+                    // It has been said.
+                    (Err(_), _) if !failing.begins() => {}
                     (Err(error), _) => {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,

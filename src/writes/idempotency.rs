@@ -4,7 +4,7 @@
 //! is stored, with its place in the queue, right before it is sent: should this process die, the queue finds out what became of
 //! it and finishes it, as it does for its own. Until then, and while it runs, a repeated request is told to wait.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,9 +25,9 @@ use crate::vault::sha256;
 /// The longest key, in characters.
 pub const MAX_KEY: usize = 255;
 /// How much longer than the provider may take a synchronous write is left to its own process.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// How long the queue tries to find out what became of a synchronous write, once its process has gone.
-const RECOVERY: Duration = Duration::from_secs(600);
+pub(super) const RECOVERY: Duration = Duration::from_secs(600);
 /// The largest answer that is kept whole, in bytes; of a larger one `data` is left out.
 const MAX_ANSWER: usize = 256 << 10;
 
@@ -274,14 +274,8 @@ impl Writes {
             // Also of what may be repeated: should a repetition be refused, nobody knows what became of this one.
             let sent = sent.map(|time| NewAttempt::sent(operation_id, project_id, operation_id, 1, time));
             let performing = Some(Performing { hold, sent });
-            match self.accept.submit(AcceptOperation { performing, ..accept }).await {
-                Ok(Accepted::At(time)) => Ok(time.after(hold)),
-                // Nobody gathers synchronous writes.
-                Ok(Accepted::KeyTaken | Accepted::Gathered(_)) => {
-                    Err(WriteError::KeyInUse { operation_id: None })
-                }
-                Err(error) => Err(WriteError::Store(error)),
-            }
+            self.claim_before_sending(AcceptOperation { performing, ..accept }, hold)
+                .await
         };
         let mut begun = None;
         let mut begin = Some(begin);
@@ -333,6 +327,24 @@ impl Writes {
         Ok((performed, stored))
     }
 
+    /// Stores a synchronous write with its key right before it leaves. Answers until when it is this process's own.
+    async fn claim_before_sending(
+        &self,
+        accept: AcceptOperation,
+        hold: Duration,
+    ) -> Result<Time, WriteError> {
+        let began = Instant::now();
+        match self.accept.submit(accept.clone()).await {
+            Ok(Accepted::At(time)) => Ok(time.after(hold)),
+            // Nobody gathers synchronous writes.
+            Ok(Accepted::KeyTaken | Accepted::Gathered(_)) => {
+                Err(WriteError::KeyInUse { operation_id: None })
+            }
+            Err(StoreError::Undecided(_)) => self.begun_after_all(&accept, began).await,
+            Err(error) => Err(WriteError::Store(error)),
+        }
+    }
+
     /// Performs a synchronous batch that carries a key.
     pub(super) async fn perform_batch_once(
         &self,
@@ -365,14 +377,8 @@ impl Writes {
                 ..NewAttempt::sent(operation_id, project_id, operation_id, 1, time)
             });
             let performing = Some(Performing { hold, sent });
-            match self.accept.submit(AcceptOperation { performing, ..accept }).await {
-                Ok(Accepted::At(time)) => Ok(time.after(hold)),
-                // Nobody gathers synchronous writes.
-                Ok(Accepted::KeyTaken | Accepted::Gathered(_)) => {
-                    Err(WriteError::KeyInUse { operation_id: None })
-                }
-                Err(error) => Err(WriteError::Store(error)),
-            }
+            self.claim_before_sending(AcceptOperation { performing, ..accept }, hold)
+                .await
         };
         let mut begun = None;
         let mut first = Some(accept);
@@ -463,15 +469,27 @@ impl Writes {
                 }
                 // A commit whose answer was lost may have happened: then its result is there.
                 Ok(false) if failed_before && matches!(finish.ending, Finish::Result(..)) => {
-                    let found = self
-                        .store
-                        .get_operation(finish.project_id, finish.operation_id)
-                        .await?;
-                    return Ok(found.is_some_and(|operation| operation.state.is_some()));
+                    return self.has_ended(&finish).await;
+                }
+                Err(error @ StoreError::Undecided(_)) if matches!(finish.ending, Finish::Result(..)) => {
+                    return match self.has_ended(&finish).await {
+                        Ok(true) => Ok(true),
+                        _ => Err(error),
+                    };
                 }
                 result => return result,
             }
         }
+    }
+}
+
+impl Writes {
+    async fn has_ended(&self, finish: &FinishOperation) -> Result<bool, StoreError> {
+        let found = self
+            .store
+            .get_operation(finish.project_id, finish.operation_id)
+            .await?;
+        Ok(found.is_some_and(|operation| operation.state.is_some()))
     }
 }
 

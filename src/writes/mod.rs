@@ -18,6 +18,7 @@ pub mod perform;
 pub mod preview;
 mod reconcile;
 mod record;
+mod recording;
 pub mod replay;
 pub mod request;
 pub mod route;
@@ -40,8 +41,8 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, NewAttempt, RecordOperation, Settle,
-    SharedStore, StoreError,
+    AcceptOperation, Accepted, AttemptState, BeginAttempt, Ending, FinishOperation, Health, NewAttempt,
+    RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::Vault;
 use accept::{check_supported, record_key};
@@ -52,6 +53,7 @@ pub use error::WriteError;
 use finished::Finished;
 use perform::{Job, Performed};
 pub use reconcile::Found;
+pub use recording::never_left;
 use route::{Route, Routes};
 pub use stored::{may_repeat_blindly, read_stored, read_stored_batch};
 pub use words::{IN_DOUBT, error_list, error_of, rejection, summary};
@@ -86,6 +88,8 @@ pub struct Writes {
     pub bell: Arc<Bell>,
     /// What waits, and the limits to it.
     pub backlog: Backlog,
+    /// Whether the store takes writes.
+    pub health: Arc<Health>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Rung when lanes or work may have changed in a way that the bell was not told of.
@@ -137,6 +141,7 @@ impl Writes {
         limits: QueueLimits,
     ) -> Self {
         let metrics = Arc::new(Metrics::default());
+        let health = Arc::new(Health::default());
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
         let finish = store.clone();
@@ -160,6 +165,7 @@ impl Writes {
                 }),
                 "accept",
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ),
             finish: Batcher::start_measured(
                 writers,
@@ -169,6 +175,7 @@ impl Writes {
                 }),
                 "finish",
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ),
             record: Batcher::start_measured(
                 writers,
@@ -183,6 +190,7 @@ impl Writes {
                 }),
                 "record",
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ),
             settle: Batcher::start_measured(
                 writers,
@@ -192,6 +200,7 @@ impl Writes {
                 }),
                 "settle",
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ),
             attempts: Batcher::start_measured(
                 writers,
@@ -201,6 +210,7 @@ impl Writes {
                 }),
                 "attempts",
                 Arc::clone(&metrics),
+                Arc::clone(&health),
             ),
             bell,
             finished: Finished::start(store.clone()),
@@ -208,6 +218,7 @@ impl Writes {
             cancel_asked: Notify::new(),
             accepted: Arc::new(Notify::new()),
             backlog: Backlog::new(limits),
+            health,
             metrics,
             store,
         }
@@ -284,8 +295,10 @@ impl Writes {
         match noted {
             Ok(current) => current,
             Err(error) => {
-                tracing::warn!(connection.id = %connection.id, error = &error as &dyn std::error::Error,
-                    "the status of a connection could not be stored");
+                if self.health.is_worth_a_line(&error) {
+                    tracing::warn!(connection.id = %connection.id, error = &error as &dyn std::error::Error,
+                        "the status of a connection could not be stored");
+                }
                 true
             }
         }

@@ -25,5 +25,6 @@ mod record_holds;
 mod sandbox;
 mod steering;
 mod store_contract;
+mod store_failures;
 mod waits;
 mod whose_database;

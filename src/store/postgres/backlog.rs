@@ -36,7 +36,7 @@ impl BacklogStore for PostgresStore {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(lanes)
     }
 
@@ -162,7 +162,7 @@ impl BacklogStore for PostgresStore {
         free_records(&mut transaction, &batches).await?;
         insert_results(&mut transaction, &results).await?;
         note_ends(&mut transaction, &left).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(ended)
     }
 }

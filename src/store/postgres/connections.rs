@@ -112,7 +112,7 @@ impl ConnectionStore for PostgresStore {
         .execute(&mut *transaction)
         .await?;
         let made = get(&mut transaction, project_id, new.id).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
     }
 
@@ -161,7 +161,7 @@ impl ConnectionStore for PostgresStore {
         }
         let changed = get(&mut transaction, project_id, connection_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(changed)
     }
 
@@ -212,7 +212,7 @@ impl ConnectionStore for PostgresStore {
             .await?;
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(true)
     }
 
@@ -239,7 +239,7 @@ impl ConnectionStore for PostgresStore {
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn prepare(pool: &PgPool, now: Time) -> Result<()> {
             .execute(&mut *transaction)
             .await;
             match made {
-                Ok(_) => transaction.commit().await?,
+                Ok(_) => crate::store::commit(transaction).await?,
                 // 23514: the default partition holds rows of that day; they stay where they are.
                 Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23514") => {
                     tracing::warn!(

@@ -127,7 +127,7 @@ impl IntegrationStore for PostgresStore {
             deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(deployed)
     }
 
@@ -188,7 +188,7 @@ impl IntegrationStore for PostgresStore {
         .bind(content)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -212,7 +212,7 @@ impl IntegrationStore for PostgresStore {
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

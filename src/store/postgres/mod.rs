@@ -1,6 +1,7 @@
 //! The store on Postgres: production, any number of processes.
 
 mod backlog;
+mod checks;
 mod connections;
 mod gather;
 mod history;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use uuid::Uuid;
 
 use super::connect::cause;
 use super::location::{Location, for_driver};
@@ -91,6 +93,11 @@ impl PostgresStore {
             Ok(Err(error)) => return Err(unreachable(cause(&error))),
             Err(_) => return Err(unreachable("it did not answer in time".to_owned())),
         };
+        if opening != Opening::Look && checks::is_read_only(&mut first).await.unwrap_or(false) {
+            return Err(ConnectError::ReadOnly {
+                url: location.clone(),
+            });
+        }
         let (schema, found) = whose::look(&mut first).await?;
         drop(first.close().await);
         let place = format!("{location} ({schema})");
@@ -132,6 +139,22 @@ impl Store for PostgresStore {
     async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    async fn check_writes(&self, process: Uuid, bytes: usize) -> Result<()> {
+        checks::check_writes(&self.pool, process, bytes).await
+    }
+
+    async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>> {
+        checks::latest_key(&self.pool).await
+    }
+
+    async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()> {
+        checks::add_key(&self.pool, number, sealed).await
+    }
+
+    async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
+        checks::last_sealed(&self.pool).await
     }
 
     async fn close(&self) {

@@ -320,7 +320,7 @@ impl OperationStore for PostgresStore {
                 answers[index] = Accepted::Gathered(place);
             }
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(answers)
     }
 
@@ -384,7 +384,7 @@ impl OperationStore for PostgresStore {
         free_records(&mut transaction, &batches).await?;
         let attempts: Vec<&NewAttempt> = finishes.iter().flat_map(|f| &f.attempts).collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(finished)
     }
 
@@ -438,7 +438,7 @@ impl OperationStore for PostgresStore {
         insert_results(&mut transaction, &results).await?;
         let attempts: Vec<&NewAttempt> = operations.iter().flat_map(|o| &o.attempts).collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 

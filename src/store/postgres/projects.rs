@@ -54,7 +54,7 @@ impl ProjectStore for PostgresStore {
             )));
         };
         insert_key(&mut transaction, made.id, key).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(made)
     }
 
@@ -91,7 +91,7 @@ impl ProjectStore for PostgresStore {
     async fn create_api_key(&self, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
         let mut transaction = self.pool.begin().await?;
         let made = insert_key(&mut transaction, project_id, key).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(made)
     }
 
@@ -138,7 +138,7 @@ impl ProjectStore for PostgresStore {
         .fetch_optional(&mut *transaction)
         .await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(changed)
     }
 
@@ -152,7 +152,7 @@ impl ProjectStore for PostgresStore {
             .execute(&mut *transaction)
             .await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

@@ -238,7 +238,7 @@ impl QueueStore for PostgresStore {
         let store_now: Time = sqlx::query_scalar("SELECT now()")
             .fetch_one(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(leased(held, fair_share, store_now))
     }
 
@@ -272,7 +272,7 @@ impl QueueStore for PostgresStore {
             .bind(worker)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -482,7 +482,7 @@ impl QueueStore for PostgresStore {
             .map(|(begin, _)| &begin.attempt)
             .collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(valid)
     }
 
@@ -506,7 +506,7 @@ impl QueueStore for PostgresStore {
         .fetch_one(&mut *transaction)
         .await?;
         if there {
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
         }
         Ok(there)
     }
@@ -604,7 +604,7 @@ impl QueueStore for PostgresStore {
         note_stragglers(&mut transaction, settles, &settled).await?;
         let attempts: Vec<&NewAttempt> = settles.iter().filter_map(|s| s.attempt.as_ref()).collect();
         insert_attempts(&mut transaction, &attempts).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(settled)
     }
 

@@ -318,7 +318,7 @@ async fn exclusively(pool: &PgPool, change: &Change) -> Result<Option<u64>> {
             .await?;
         match change.make(&mut transaction).await {
             Ok(rows) => {
-                transaction.commit().await?;
+                crate::store::commit(transaction).await?;
                 return Ok(Some(rows));
             }
             // 55P03: the lock was not to be had; 40P01: somebody else wanted ours.

@@ -135,7 +135,7 @@ impl SteeringStore for PostgresStore {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(resolved)
     }
 
@@ -146,7 +146,7 @@ impl SteeringStore for PostgresStore {
             .bind(operation_id)
             .fetch_all(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(released.into_iter().next())
     }
 
@@ -257,7 +257,7 @@ impl SteeringStore for PostgresStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(Cancelled::Yes)
     }
 }

@@ -73,7 +73,7 @@ impl BacklogStore for SqliteStore {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(holds)
     }
 
@@ -150,7 +150,7 @@ impl BacklogStore for SqliteStore {
             }
             ended.push(gone.is_some());
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(ended)
     }
 }

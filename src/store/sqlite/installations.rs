@@ -132,7 +132,7 @@ impl InstallationStore for SqliteStore {
         insert_config(&mut transaction, project_id, new.id, &new.config).await?;
         let made = get(&mut transaction, project_id, new.id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
     }
 
@@ -190,7 +190,7 @@ impl InstallationStore for SqliteStore {
         insert_config(&mut transaction, project_id, installation_id, &change.config).await?;
         let installation = get(&mut transaction, project_id, installation_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(installation)
     }
 
@@ -222,7 +222,7 @@ impl InstallationStore for SqliteStore {
             drop_orphaned(&mut transaction, project_id).await?;
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(connection.is_some())
     }
 

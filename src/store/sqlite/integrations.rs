@@ -125,7 +125,7 @@ impl IntegrationStore for SqliteStore {
             deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
         }
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(deployed)
     }
 
@@ -190,7 +190,7 @@ impl IntegrationStore for SqliteStore {
         .bind(content)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -215,7 +215,7 @@ impl IntegrationStore for SqliteStore {
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
         bump_config_version(&mut transaction).await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }
 }

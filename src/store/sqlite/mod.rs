@@ -1,6 +1,7 @@
 //! The store on SQLite: embedded, one file, one process, every write on one connection.
 
 mod backlog;
+mod checks;
 mod connections;
 mod gather;
 mod holds;
@@ -23,6 +24,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection as _, SqliteConnection, Transaction};
+use uuid::Uuid;
 
 use super::whose::{Opening, to_migrate};
 use super::{ConnectError, Result, Store, migrations};
@@ -143,6 +145,22 @@ impl Store for SqliteStore {
     async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.readers).await?;
         Ok(())
+    }
+
+    async fn check_writes(&self, process: Uuid, bytes: usize) -> Result<()> {
+        checks::check_writes(self, process, bytes).await
+    }
+
+    async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>> {
+        checks::latest_key(&self.readers).await
+    }
+
+    async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()> {
+        checks::add_key(&self.writer, number, sealed).await
+    }
+
+    async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
+        checks::last_sealed(&self.readers).await
     }
 
     async fn close(&self) {

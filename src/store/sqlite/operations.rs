@@ -296,7 +296,7 @@ impl OperationStore for SqliteStore {
                 insert_attempt(&mut transaction, sent).await?;
             }
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(accepted)
     }
 
@@ -346,7 +346,7 @@ impl OperationStore for SqliteStore {
             }
             finished.push(took_effect);
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(finished)
     }
 
@@ -389,7 +389,7 @@ impl OperationStore for SqliteStore {
         .bind(limit)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(keys.rows_affected() + answers.rows_affected())
     }
 
@@ -407,7 +407,7 @@ impl OperationStore for SqliteStore {
                 insert_attempt(&mut transaction, attempt).await?;
             }
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 

@@ -125,7 +125,7 @@ impl QueueStore for SqliteStore {
         let store_now: Time = sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
             .fetch_one(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(leased(held, usize::try_from(SHARDS).unwrap_or(1), store_now))
     }
 
@@ -139,7 +139,7 @@ impl QueueStore for SqliteStore {
         .bind(json_list(shards))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl QueueStore for SqliteStore {
         .bind(Uuid::nil())
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl QueueStore for SqliteStore {
             .bind(worker)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 
@@ -357,7 +357,7 @@ impl QueueStore for SqliteStore {
             }
             valid.push(held.is_some());
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(valid)
     }
 
@@ -380,7 +380,7 @@ impl QueueStore for SqliteStore {
         .await?;
         if there {
             close(&mut transaction, item.project_id, item.operation_id).await?;
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
         }
         Ok(there)
     }
@@ -478,7 +478,7 @@ impl QueueStore for SqliteStore {
             .execute(&mut *transaction)
             .await?;
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(settled)
     }
 
@@ -505,7 +505,7 @@ impl QueueStore for SqliteStore {
         .bind(reason.as_str())
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(())
     }
 

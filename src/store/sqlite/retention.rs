@@ -57,7 +57,7 @@ impl RetentionStore for SqliteStore {
                     .await?;
                 expired.definitions += gone.rows_affected();
             }
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
         }
         Ok(expired)
     }
@@ -109,7 +109,7 @@ impl SqliteStore {
                     .execute(&mut *transaction)
                     .await?;
             }
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
             total += gone;
             from = end;
             // As long as it took, others have the writer for themselves.
@@ -162,7 +162,7 @@ impl SqliteStore {
                 .execute(&mut *transaction)
                 .await?;
             }
-            transaction.commit().await?;
+            crate::store::commit(transaction).await?;
             total += stripped;
             from = end;
             tokio::time::sleep(started.elapsed()).await;

@@ -140,7 +140,7 @@ impl SteeringStore for SqliteStore {
                 .execute(&mut *transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(resolved)
     }
 
@@ -151,7 +151,7 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .fetch_all(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(released.into_iter().next())
     }
 
@@ -261,7 +261,7 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        crate::store::commit(transaction).await?;
         Ok(Cancelled::Yes)
     }
 }

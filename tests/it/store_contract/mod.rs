@@ -3,6 +3,7 @@
 mod backlog;
 mod batches;
 mod catalogue;
+mod checks;
 mod gathered;
 mod holds;
 mod idempotency;

@@ -196,10 +196,12 @@ fn all(
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the store does not say what has ended; trying again"
-                    );
+                    if state.app.writes.health.is_worth_a_line(&error) {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the store does not say what has ended; trying again"
+                        );
+                    }
                     STORE_DOWN_WAIT
                 }
             };

@@ -323,6 +323,18 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
             .context(json!({ "limit": full.limit, "of": full.of }))
             .remedy("Send it again later: nothing was stored. When it goes on, the customer's provider is down or its credentials are dead, or the limit (AMP_QUEUE_LIMIT_…) is too low."),
         WriteError::DeadCredential => dead_credential(),
+        WriteError::Undecided { operation_id, keyed } => {
+            let mut context = json!({ "outcome": "unknown" });
+            if let Some(id) = operation_id {
+                context["operationId"] = Value::String(id.to_string());
+            }
+            let problem = Problem::new(Code::StoreUnavailable, text).context(context).retryable(keyed);
+            if keyed {
+                problem.retry_after(LOOK_UP_WAIT).remedy("Send the same request with the same Idempotency-Key again: it is not performed twice. Or look the operation up when the database answers.")
+            } else {
+                problem.remedy("Look the operation up when the database answers (GET …/operations/{operationId}): when it is there it was accepted, and it is performed. Do not send the write again before; with an Idempotency-Key it could be.")
+            }
+        }
         WriteError::NotReplayable(_) => Problem::new(Code::Conflict, text),
         WriteError::KeyReused { operation_id } => Problem::new(Code::KeyReused, text)
             .context(json!({ "operationId": operation_id.to_string() }))
@@ -344,21 +356,63 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
         // Answered by [`of_ended`], in the shape of a write.
         WriteError::Ended { .. } => Problem::new(Code::ProviderFailed, text),
         WriteError::NotRecorded { written } => {
-            let record_id = match written.performed.as_ref().map(|performed| &performed.outcome) {
-                Some(Outcome::Succeeded { record_id, .. }) => record_id.clone(),
-                _ => None,
-            };
-            let mut context =
-                json!({ "operationId": written.operation_id.to_string(), "applied": record_id.is_some() });
-            if let Some(record_id) = record_id {
-                context["recordId"] = Value::String(record_id);
-            }
             Problem::new(Code::OutcomeNotStored, text)
                 .retryable(false)
-                .context(context)
-                .remedy("Do not send it again blindly: `context` says what the provider answered.")
+                .context(not_recorded(&written))
+                .remedy("Do not send it again blindly: `context` says what the provider answered. `applied` is null where it is not known: look at the provider first.")
         }
     }
+}
+
+/// Whether the provider did it; `None` when nobody knows.
+fn applied(outcome: &Outcome) -> Option<bool> {
+    match outcome {
+        Outcome::Succeeded { .. } => Some(true),
+        Outcome::Rejected(_) | Outcome::Unauthorized(_) => Some(false),
+        Outcome::Retry { error, .. } if certainly_not_applied(error) => Some(false),
+        Outcome::Retry { .. } | Outcome::Unknown(_) => None,
+    }
+}
+
+/// What the provider did, where it could not be stored: of a batch also record by record, with the ids that are known.
+fn not_recorded(written: &Written) -> Value {
+    let mut context = json!({ "operationId": written.operation_id.to_string() });
+    if let Some(performed) = &written.performed {
+        context["applied"] = json!(applied(&performed.outcome));
+        if let Outcome::Succeeded {
+            record_id: Some(record_id),
+            ..
+        } = &performed.outcome
+        {
+            context["recordId"] = Value::String(record_id.clone());
+        }
+    }
+    if let Some(batch) = &written.batch {
+        let whole = batch.whole.as_ref().map(|(outcome, _)| applied(outcome));
+        let of_record = |note: &Note| match note.state {
+            NoteState::Succeeded => Some(true),
+            NoteState::Failed => whole.unwrap_or(Some(false)),
+            _ => None,
+        };
+        let each: Vec<Option<bool>> = batch.ends.iter().map(of_record).collect();
+        // One that was applied is enough: sent again, the whole would double it.
+        context["applied"] = if each.contains(&Some(true)) {
+            json!(true)
+        } else if each.contains(&None) {
+            Value::Null
+        } else {
+            json!(false)
+        };
+        let records = batch.ends.iter().zip(&each).map(|(note, applied)| {
+            let mut record = json!({ "index": note.index, "applied": applied });
+            if let Some(id) = &note.record_id {
+                record["recordId"] = Value::String(id.clone());
+            }
+            record
+        });
+        context["records"] = records.collect();
+    }
+    context
 }
 
 fn of_record(error: ApplyError) -> Problem {

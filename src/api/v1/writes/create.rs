@@ -94,7 +94,7 @@ pub struct Options {
               (status = 424, description = "The provider refuses the customer's credentials: reconnect."),
               (status = 429, description = "The provider's rate limit, or so many asynchronous writes wait that no more are taken; see Retry-After."),
               (status = 502, description = "The provider failed. `retryable` is true when the write was certainly not applied, or may be repeated all the same, as an update or delete may."),
-              (status = 503, description = "The database does not answer; nothing was sent.")))]
+              (status = 503, description = "The database does not answer, or takes no writes; nothing was sent. With `context.outcome: unknown` it did not say whether it has accepted the write: look the operation up. `outcome-not-stored`: the provider has answered, `context.applied` says what.")))]
 pub async fn write_records(
     State(app): State<AppState>,
     scope: Scope,
