@@ -45,6 +45,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod outbound;
 pub mod queue;
+pub mod record_rules;
 pub mod redact;
 pub mod sandbox;
 pub mod settings;

@@ -18,9 +18,7 @@ use super::shard::{Held, Shards};
 use super::wake;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{
-    Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers,
-};
+use crate::store::{Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};

@@ -7,6 +7,7 @@ mod gathered;
 mod idempotency;
 mod kept;
 mod metadata;
+mod names;
 mod openapi;
 mod operations;
 mod platform;

@@ -3,8 +3,9 @@
 //! `AMP_PROPERTY_CASES` sets how many (10,000 when unset), `AMP_PROPERTY_SEED` where to start. A failure
 //! names the seed of its case: run it alone with `AMP_PROPERTY_SEED=… AMP_PROPERTY_CASES=1`.
 
-use amp_write::manifest::{ConfigContent, Integration, check_against};
+use amp_write::manifest::{ConfigContent, Integration, check_against, check_for};
 use amp_write::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use amp_write::record_rules::{Names, RecordRules};
 use serde_json::{Map, Value};
 
 use super::generate::{Case, case};
@@ -308,4 +309,139 @@ fn spoil(value: &mut Value, rng: &mut fastrand::Rng) {
         "{\"op\":\"add\"}",
     ];
     *value = serde_json::from_str(junk[rng.usize(..junk.len())]).expect("JSON");
+}
+
+/// A text in another case, at random.
+fn respelled(rng: &mut fastrand::Rng, text: &str) -> String {
+    let letters = text.chars();
+    letters
+        .map(|c| if rng.bool() { c.to_ascii_uppercase() } else { c })
+        .collect()
+}
+
+/// Respells the keys of an object for which `own` does not hold.
+fn respell_keys(rng: &mut fastrand::Rng, value: &mut Value, deep: bool, own: &dyn Fn(&str) -> bool) {
+    let Value::Object(map) = value else { return };
+    let mut out = Map::new();
+    for (key, mut inner) in std::mem::take(map) {
+        if deep {
+            respell_keys(rng, &mut inner, true, own);
+        }
+        let key = if own(&key) { key } else { respelled(rng, &key) };
+        out.insert(key, inner);
+    }
+    *map = out;
+}
+
+/// A case in which the provider's names are spelled otherwise each time; the app's own names stay.
+fn respell(case: &Case, rng: &mut fastrand::Rng) -> Case {
+    let (mut content, mut config) = (case.content.clone(), case.config.clone());
+    let mut own: Vec<String> = Vec::new();
+    let read = &mut content["read"]["objects"][0];
+    for list in ["requiredFields", "optionalFields"] {
+        for field in read[list].as_array_mut().into_iter().flatten() {
+            own.extend(field["mapToName"].as_str().map(str::to_owned));
+            if let Some(name) = field["fieldName"].as_str() {
+                field["fieldName"] = Value::from(respelled(rng, name));
+            }
+        }
+    }
+    let read = &mut config["read"]["objects"]["obj"];
+    for entry in read["dynamicMappingsInput"].as_array_mut().into_iter().flatten() {
+        own.extend(entry["mapToName"].as_str().map(str::to_owned));
+        if let Some(name) = entry["fieldName"].as_str() {
+            entry["fieldName"] = Value::from(respelled(rng, name));
+        }
+    }
+    for (name, field) in read["selectedFieldMappings"]
+        .as_object_mut()
+        .into_iter()
+        .flatten()
+    {
+        own.push(name.clone());
+        if let Some(to) = field.as_str() {
+            *field = Value::from(respelled(rng, to));
+        }
+    }
+    let paths: Vec<Vec<String>> = own.iter().map(|name| keys(name)).collect();
+    let is_own = |name: &str| paths.contains(&keys(name));
+    for map in ["selectedFields", "selectedValueMappings"] {
+        if !read[map].is_null() {
+            respell_keys(rng, &mut read[map], false, &is_own);
+        }
+    }
+    let settings = &mut config["write"]["objects"]["obj"]["selectedFieldSettings"];
+    respell_keys(rng, settings, false, &is_own);
+    let roots: Vec<&String> = paths.iter().filter_map(|path| path.first()).collect();
+    let mut record = Value::Object(case.record.clone());
+    respell_keys(rng, &mut record, false, &|key| {
+        key == "id" || roots.iter().any(|root| *root == key)
+    });
+    for (key, inner) in record.as_object_mut().expect("a map") {
+        if !roots.iter().any(|root| *root == key) {
+            respell_keys(rng, inner, true, &|_| false);
+        }
+    }
+    let mut current = Value::Object(case.current.clone());
+    respell_keys(rng, &mut current, true, &|_| false);
+    let map = |value: Value| value.as_object().cloned().expect("a map");
+    Case {
+        content,
+        config,
+        record: map(record),
+        current: map(current),
+        action: case.action,
+        strict: case.strict,
+    }
+}
+
+/// What comes of a case, in small letters.
+fn outcome(case: &Case, rules: &std::sync::Arc<RecordRules>) -> String {
+    let integration = Integration::from_content(&case.content).expect("names spelled otherwise are no clash");
+    let config = ConfigContent::parse(&case.config).expect("the generator writes readable configs");
+    let issues = check_for(rules, &config, &integration);
+    let plan = Plan::compile_for(rules, &integration, &config, "obj");
+    assert_eq!(issues.is_empty(), plan.is_ok(), "{issues:?}, {plan:?}");
+    let Ok(plan) = plan else {
+        return "config refused".to_owned();
+    };
+    let options = ApplyOptions { strict: case.strict };
+    match plan.apply(case.record.clone(), case.action, options) {
+        Err(error) => kind(&error).to_owned(),
+        Ok(applied) => {
+            let decided = applied.decide_if_empty(&case.current);
+            let record = Value::Object(decided.record);
+            format!("{record} {:?} {:?}", decided.record_id, decided.trace).to_ascii_lowercase()
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_reads_names_in_any_case_gets_the_same_however_they_are_spelled() {
+    let cases = setting("AMP_PROPERTY_CASES").unwrap_or(10_000);
+    let first = setting("AMP_PROPERTY_SEED").unwrap_or_else(|| fastrand::u64(..1 << 48));
+    println!("AMP_PROPERTY_SEED={first} AMP_PROPERTY_CASES={cases}");
+    let any_case = std::sync::Arc::new(RecordRules {
+        names: Names::AnyCase,
+        ..RecordRules::default()
+    });
+    for seed in first..first + cases {
+        let case = case(seed);
+        // A manifest is read before its provider is known; what it refuses is another matter.
+        if Integration::from_content(&case.content).is_err() {
+            continue;
+        }
+        let other = respell(&case, &mut fastrand::Rng::with_seed(seed));
+        let (a, b) = (outcome(&case, &any_case), outcome(&other, &any_case));
+        assert_eq!(
+            a, b,
+            "AMP_PROPERTY_SEED={seed} AMP_PROPERTY_CASES=1\n{case:#?}\n{other:#?}"
+        );
+        // Names that are spelled alike are the same to every provider.
+        let exact = outcome(&case, &std::sync::Arc::default());
+        assert_eq!(
+            a, exact,
+            "AMP_PROPERTY_SEED={seed} AMP_PROPERTY_CASES=1\n{case:#?}"
+        );
+    }
 }
