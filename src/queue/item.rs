@@ -692,7 +692,7 @@ mod tests {
         let outbound = Outbound::new(OutboundOptions {
             timeout: Duration::from_secs(1),
             max_response_bytes: 1 << 20,
-            trusted_urls: Vec::new(),
+            trusted_urls: std::collections::BTreeMap::new(),
         });
         Writes::new(
             store.clone(),

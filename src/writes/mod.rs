@@ -41,7 +41,7 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, AttemptState, BeginAttempt, Ending, FinishOperation, Health, NewAttempt,
+    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, NewAttempt,
     RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::Vault;
