@@ -346,6 +346,37 @@ async fn a_read_only_database_gets_nothing_sent_and_says_so_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_code_and_the_kind_of_each_5xx_and_no_value_of_a_record() {
+    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let key = create_project(&database);
+    let (served, log) = serve_logging(&database, &sandbox, &key);
+    let served = served.ready().await;
+    served.set_up().await;
+    sandbox
+        .fault(FaultSpec {
+            status: Some(500),
+            message: Some("I do not like r3cord-value".to_owned()),
+            ..FaultSpec::new(FaultKind::Error)
+        })
+        .expect("a good fault");
+    let request = body("create", "synchronous", company("r3cord-value"));
+    let problem = served.client.write("hs", "companies", request).await.problem(502);
+    let started = Instant::now();
+    let line = loop {
+        let seen = log.lock().unwrap().clone();
+        let of_request = |line: &&String| line.contains(problem["requestId"].as_str().expect("an id"));
+        if let Some(line) = seen.iter().find(of_request) {
+            break line.clone();
+        }
+        assert!(started.elapsed() < PATIENCE, "it is not in the log: {seen:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(line.contains("provider-failed") && line.contains("500"), "{line}");
+    let seen = log.lock().unwrap().join("\n");
+    assert!(!seen.contains("r3cord-value"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_refuses_to_start_on_a_read_only_database() {
     let database = Database::create(Kind::Postgres).await;
     create_project(&database);
