@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::harness::client::{Answer, PATIENCE};
 use crate::harness::gate::{Commit, Gate, Side};
 use crate::harness::postgres::Server;
-use crate::harness::process::{Process, command, free_port, run};
+use crate::harness::process::{Process, command, free_port};
 use crate::harness::service::{GROUP, start_sandbox};
 use crate::harness::{Client, Database, Kind, Service, on_both_stores};
 use crate::processes::{Served, create_project, created, serve};
@@ -381,14 +381,7 @@ async fn a_process_refuses_to_start_on_a_read_only_database() {
     let database = Database::create(Kind::Postgres).await;
     create_project(&database);
     set_read_only(&database, "on").await;
-    let listen = format!("127.0.0.1:{}", free_port());
-    let env = [
-        ("DATABASE_URL", database.url.as_str()),
-        ("AMP_ENCRYPTION_KEY", KEY),
-        ("AMP_LISTEN", &listen),
-    ];
-    let (status, _, err) = run(&["serve"], &env);
-    assert!(!status.success());
+    let err = refused(&database, KEY);
     assert!(err.contains("is read-only") && err.contains("primary"), "{err}");
 }
 
@@ -533,7 +526,7 @@ async fn what_was_refused_is_told_as_not_applied_and_what_is_unknown_as_unknown(
     assert_eq!(unknown["context"]["applied"], Value::Null, "{unknown}");
 }
 
-/// Runs `serve` with this key to its end, which it comes to only when it refuses.
+/// Runs `serve` with this key to its end, which must come by itself; answers what it says.
 fn refused(database: &Database, key: &str) -> String {
     let listen = format!("127.0.0.1:{}", free_port());
     let env = [
@@ -541,9 +534,15 @@ fn refused(database: &Database, key: &str) -> String {
         ("AMP_ENCRYPTION_KEY", key),
         ("AMP_LISTEN", &listen),
     ];
-    let (status, _, err) = run(&["serve"], &env);
-    assert!(!status.success(), "{err}");
-    err
+    let mut child = command(&["serve"], &env)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let stderr = child.stderr.take().expect("piped");
+    let mut process = Process { child };
+    assert!(!process.wait().success());
+    std::io::read_to_string(stderr).expect("text")
 }
 
 /// Starts a process with this key and lets it go again.
