@@ -45,7 +45,7 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
         // Of a process that is not ready those who ask are told, again and again; the log is told once, by what made it so.
         if status.is_server_error() && route != READINESS {
             tracing::warn!(request.id = id, %method, route, status = status.as_u16(), code = problem.word(),
-                detail = problem.detail(), reason = problem.log_reason(), "request failed");
+                detail = problem.log_detail(), reason = problem.log_reason(), "request failed");
         } else {
             tracing::debug!(request.id = id, %method, route, status = status.as_u16(), "request refused");
         }

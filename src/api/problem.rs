@@ -270,7 +270,7 @@ impl Problem {
 
     /// Says for the log, not for the client, what was behind it.
     #[must_use]
-    pub fn reason(mut self, error: &dyn std::error::Error) -> Self {
+    pub fn reason(self, error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -278,6 +278,12 @@ impl Problem {
             text.push_str(&error.to_string());
             cause = error.source();
         }
+        self.because(text)
+    }
+
+    /// As [`Problem::reason`], in words: never with a value of a record.
+    #[must_use]
+    pub fn because(mut self, text: String) -> Self {
         self.reason = Some(text);
         self
     }
@@ -286,6 +292,12 @@ impl Problem {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         self.code.word()
+    }
+
+    /// What happened, for the log: not where it may be the provider's words, which may repeat a record.
+    #[must_use]
+    pub fn log_detail(&self) -> Option<&str> {
+        (!matches!(self.code, Code::ProviderFailed)).then_some(self.detail.as_str())
     }
 
     /// What was behind it, for the log.

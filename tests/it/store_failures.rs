@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::harness::client::{Answer, PATIENCE};
 use crate::harness::gate::{Commit, Gate, Side};
 use crate::harness::postgres::Server;
-use crate::harness::process::{Process, command, free_port, run};
+use crate::harness::process::{Process, command, free_port};
 use crate::harness::service::{GROUP, start_sandbox};
 use crate::harness::{Client, Database, Kind, Service, on_both_stores};
 use crate::processes::{Served, create_project, created, serve};
@@ -346,18 +346,42 @@ async fn a_read_only_database_gets_nothing_sent_and_says_so_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_code_and_the_kind_of_each_5xx_and_no_value_of_a_record() {
+    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let key = create_project(&database);
+    let (served, log) = serve_logging(&database, &sandbox, &key);
+    let served = served.ready().await;
+    served.set_up().await;
+    sandbox
+        .fault(FaultSpec {
+            status: Some(500),
+            message: Some("I do not like r3cord-value".to_owned()),
+            ..FaultSpec::new(FaultKind::Error)
+        })
+        .expect("a good fault");
+    let request = body("create", "synchronous", company("r3cord-value"));
+    let problem = served.client.write("hs", "companies", request).await.problem(502);
+    let started = Instant::now();
+    let line = loop {
+        let seen = log.lock().unwrap().clone();
+        let of_request = |line: &&String| line.contains(problem["requestId"].as_str().expect("an id"));
+        if let Some(line) = seen.iter().find(of_request) {
+            break line.clone();
+        }
+        assert!(started.elapsed() < PATIENCE, "it is not in the log: {seen:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(line.contains("provider-failed") && line.contains("500"), "{line}");
+    let seen = log.lock().unwrap().join("\n");
+    assert!(!seen.contains("r3cord-value"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_refuses_to_start_on_a_read_only_database() {
     let database = Database::create(Kind::Postgres).await;
     create_project(&database);
     set_read_only(&database, "on").await;
-    let listen = format!("127.0.0.1:{}", free_port());
-    let env = [
-        ("DATABASE_URL", database.url.as_str()),
-        ("AMP_ENCRYPTION_KEY", KEY),
-        ("AMP_LISTEN", &listen),
-    ];
-    let (status, _, err) = run(&["serve"], &env);
-    assert!(!status.success());
+    let err = refused(&database, KEY);
     assert!(err.contains("is read-only") && err.contains("primary"), "{err}");
 }
 
@@ -502,7 +526,7 @@ async fn what_was_refused_is_told_as_not_applied_and_what_is_unknown_as_unknown(
     assert_eq!(unknown["context"]["applied"], Value::Null, "{unknown}");
 }
 
-/// Runs `serve` with this key to its end, which it comes to only when it refuses.
+/// Runs `serve` with this key to its end, which must come by itself; answers what it says.
 fn refused(database: &Database, key: &str) -> String {
     let listen = format!("127.0.0.1:{}", free_port());
     let env = [
@@ -510,9 +534,15 @@ fn refused(database: &Database, key: &str) -> String {
         ("AMP_ENCRYPTION_KEY", key),
         ("AMP_LISTEN", &listen),
     ];
-    let (status, _, err) = run(&["serve"], &env);
-    assert!(!status.success(), "{err}");
-    err
+    let mut child = command(&["serve"], &env)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let stderr = child.stderr.take().expect("piped");
+    let mut process = Process { child };
+    assert!(!process.wait().success());
+    std::io::read_to_string(stderr).expect("text")
 }
 
 /// Starts a process with this key and lets it go again.

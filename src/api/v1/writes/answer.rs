@@ -184,7 +184,9 @@ fn of_failure(object: &str, outcome: &Outcome, answered_at: Time, handed_over: b
         return Problem::new(Code::Internal, "a success was taken for a failure");
     };
     let text = rejection(object, error);
-    match outcome {
+    // The provider's own words may repeat the record: the log gets only the kind.
+    let kind = format!("{}, HTTP status {}", error.class.as_str(), error.status);
+    let problem = match outcome {
         Outcome::Unauthorized(_) => dead_credential().cause(text),
         Outcome::Retry { class: RetryClass::RateLimited | RetryClass::Quota, after, .. } => {
             let wait = after.map_or(RATE_LIMIT_WAIT, |hint| hint.wait(answered_at.to_timestamp()));
@@ -204,7 +206,8 @@ fn of_failure(object: &str, outcome: &Outcome, answered_at: Time, handed_over: b
             .remedy("It is not known yet whether the record was made; this is being found out. Send the same request with the same Idempotency-Key again: the record is not made twice."),
         _ => Problem::new(Code::ProviderFailed, text)
             .remedy("It is not known whether the record was made: look for it at the provider before sending the create again."),
-    }
+    };
+    problem.because(kind)
 }
 
 /// The answer to a batch: 200 when some of it was written, 422 when nothing was.
