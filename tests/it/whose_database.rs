@@ -98,8 +98,11 @@ fn ends(args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
     (output.status.success(), text.into_owned())
 }
 
-/// Each command that takes a database, and its environment.
-fn commands<'u>(url: &'u str, data: &'u str) -> Vec<(Vec<&'u str>, Vec<(&'u str, &'u str)>)> {
+/// The arguments of a command, and its environment.
+type Call<'u> = (Vec<&'u str>, Vec<(&'u str, &'u str)>);
+
+/// Each command that takes a database.
+fn commands<'u>(url: &'u str, data: &'u str) -> Vec<Call<'u>> {
     let named = vec![("DATABASE_URL", url)];
     let serving = vec![
         ("DATABASE_URL", url),
