@@ -84,7 +84,7 @@ impl ReadAnswer<'_> {
                 existing_id: None,
             },
             class,
-            after: super::declarative::retry_hint(self.response, self.now),
+            after: super::declarative::retry_hint(self.response, class, self.now),
         }
     }
 
