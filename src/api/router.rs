@@ -168,6 +168,9 @@ fn own_metrics(app: &AppState) -> Router<AppState> {
     }
 }
 
+/// How long a browser may remember what it was told before its first call: as long as browsers remember at most.
+const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(7200);
+
 /// What stands around every answer, errors too: the request id, problems as JSON, CORS, and a net under panics.
 fn around(router: Router<AppState>, app: AppState) -> Router {
     let cors = CorsLayer::new()
@@ -187,6 +190,7 @@ fn around(router: Router<AppState>, app: AppState) -> Router {
             HeaderName::from_static("x-amp-client-version"),
             HeaderName::from_static("idempotency-key"),
         ])
+        .max_age(CORS_MAX_AGE)
         .expose_headers([
             layer::REQUEST_ID,
             HeaderName::from_static("amp-operation-id"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
+use reqwest::dns::Resolve as _;
 
 use super::guard::{Guard, GuardError};
 use super::mint::Tokens;
@@ -100,6 +101,28 @@ impl Outbound {
             options,
             tokens: Arc::new(Tokens::new()),
         })
+    }
+
+    /// Says whether a URL would be refused when it is called for a provider: names are resolved, nothing is sent. A name that
+    /// cannot be resolved now is not refused, but not reached.
+    ///
+    /// # Errors
+    /// [`GuardError`] says what is not allowed.
+    pub async fn check(&self, _provider: &str, url: &str) -> Result<(), GuardError> {
+        let url = self.guard.check(url)?;
+        let Some(name) = url
+            .domain()
+            .and_then(|name| name.parse::<reqwest::dns::Name>().ok())
+        else {
+            return Ok(());
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.guard.resolve(name)).await {
+            Ok(Err(error)) => match error.downcast::<GuardError>() {
+                Ok(refused) => Err(*refused),
+                Err(_) => Ok(()),
+            },
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// How long an answer may take.

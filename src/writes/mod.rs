@@ -265,10 +265,12 @@ impl Writes {
     pub async fn note_credentials(&self, route: &Route, outcome: &Outcome) -> bool {
         let works = match outcome {
             Outcome::Unauthorized(_) => false,
-            // Writing "working" once is enough; a healthy connection costs no statement.
-            Outcome::Succeeded { .. } if !route.connection.works => true,
+            // Writing "working" once is enough; a connection that has worked costs no statement.
+            Outcome::Succeeded { .. } if route.connection.is_first_success() => true,
             _ => return true,
         };
+        // Others that use it know what they have been told: only a change between good and bad is news to them.
+        let is_news = works != route.connection.works;
         let connection = &route.connection;
         let noted = self
             .store
@@ -279,15 +281,24 @@ impl Writes {
                 works,
             )
             .await;
-        self.routes.clear();
+        if is_news {
+            self.routes.clear();
+        }
         match noted {
             Ok(current) => current,
             Err(error) => {
+                connection.forget_success();
                 tracing::warn!(connection.id = %connection.id, error = &error as &dyn std::error::Error,
                     "the status of a connection could not be stored");
                 true
             }
         }
+    }
+
+    /// As [`Writes::note_credentials`], of a write that was performed: one that succeeded without a request says nothing.
+    pub async fn note_performed(&self, route: &Route, performed: &Performed) -> bool {
+        let unsent = performed.sent.is_none() && matches!(performed.outcome, Outcome::Succeeded { .. });
+        unsent || self.note_credentials(route, &performed.outcome).await
     }
 
     /// The row of an attempt that has been answered, or not.

@@ -39,6 +39,7 @@ pub(super) fn read(describe: &Value) -> DescribedObject {
         display_name: Some(text(describe, "label")).filter(|label| !label.is_empty()),
         fields: list(describe, "fields").map(field).collect(),
         any_case: true,
+        typed: true,
     }
 }
 
