@@ -44,7 +44,7 @@ impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "X-Api-Key",
-            "A key of the project. `frontend` keys cannot write.",
+            "A key of the project. `frontend` keys cannot write, nor read or steer operations.",
         )));
         openapi
             .components

@@ -16,6 +16,10 @@ use crate::connectors::{Finding, Outcome, ProviderRequest, findings};
 use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
 
+/// What the provider's own description of the object says about the records, each with its place in a batch; `Err` says why
+/// there is none.
+pub type Findings = Result<Vec<(Option<usize>, Finding)>, String>;
+
 /// What a write would do.
 #[derive(Debug)]
 pub struct Preview {
@@ -31,9 +35,8 @@ pub struct Preview {
     pub requests: Vec<PreviewRequest>,
     /// What was decided for each field.
     pub trace: Vec<Traced>,
-    /// What the provider's own description of the object says about the records, each with its place in a batch; `Err`
-    /// says why there is none.
-    pub findings: Result<Vec<(Option<usize>, Finding)>, String>,
+    /// What the provider says against the records.
+    pub findings: Findings,
     /// How old that description is.
     pub described_ago: Option<Duration>,
 }
@@ -221,7 +224,7 @@ impl Writes {
         action: Action,
         jobs: &[(Option<usize>, &Job<'_>)],
         known: Known,
-    ) -> (Result<Vec<(Option<usize>, Finding)>, String>, Option<Duration>) {
+    ) -> (Findings, Option<Duration>) {
         let describe = async |known| {
             let object = plan.provider_object();
             self.describe(&route.connector, &route.connection, object, known)
