@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
+use super::extract::header_once;
 use super::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::store::{ApiKey, Project};
@@ -43,7 +44,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
-        let Some(key) = parts.headers.get(API_KEY) else {
+        let Some(key) = header_once(&parts.headers, API_KEY, "X-Api-Key")? else {
             let problem = Problem::new(Code::Unauthenticated, "the request carries no API key");
             return Err(if parts.headers.contains_key(http::header::AUTHORIZATION) {
                 problem.remedy("This version takes API keys only: send one in the header X-Api-Key instead of Authorization.")

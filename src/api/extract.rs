@@ -146,6 +146,8 @@ impl<T: DeserializeOwned> JsonBody<T> {
     /// # Errors
     /// 400 with the path of the field.
     pub fn from_bytes(bytes: &[u8]) -> Result<T, Problem> {
+        let bytes = crate::json::checked(bytes)
+            .map_err(|faults| Problem::invalid_body(faults.into_iter().map(Invalid::from).collect()))?;
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         match serde_path_to_error::deserialize(&mut deserializer) {
             Ok(Object(value)) => match deserializer.end() {
@@ -219,11 +221,40 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
         }
         match Query::<T>::from_request_parts(parts, app).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(
-                Code::InvalidRequest,
-                format!("the query string cannot be read: {}", rejection.body_text()),
-            )),
+            Err(rejection) => Err(match repeated(parts.uri.query().unwrap_or_default()) {
+                Some(name) => Problem::query(&name, "appears twice; send it once"),
+                None => Problem::new(
+                    Code::InvalidRequest,
+                    format!("the query string cannot be read: {}", rejection.body_text()),
+                ),
+            }),
         }
+    }
+}
+
+/// The first parameter of a query string that is there more than once.
+fn repeated(query: &str) -> Option<String> {
+    let mut seen = std::collections::HashSet::new();
+    let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    names
+        .find(|name| !seen.insert(name.clone()))
+        .map(|name| name.chars().take(100).collect())
+}
+
+/// The value of a header that a request may carry once.
+///
+/// # Errors
+/// 400 when it is there more than once: which of them is meant?
+pub fn header_once<'h>(
+    headers: &'h http::HeaderMap,
+    header: &str,
+    shown: &str,
+) -> Result<Option<&'h http::HeaderValue>, Problem> {
+    let mut values = headers.get_all(header).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => Err(Problem::header(shown, "appears twice; send it once")),
     }
 }
 

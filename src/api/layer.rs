@@ -31,7 +31,13 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
         .get::<MatchedPath>()
         .map_or("none".to_owned(), |route| route.as_str().to_owned());
     let started = std::time::Instant::now();
-    let mut response = next.run(request).await;
+    let mut response = if is_unknown_verb(&method, &route, request.uri().path()) {
+        Problem::new(Code::NotServed, "this server does not serve this path")
+            .remedy("No verb of this name follows the id here. See /docs for what is served.")
+            .into_response()
+    } else {
+        next.run(request).await
+    };
     if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() {
         // A panic that was caught, or a response that no handler made.
         response = Problem::new(
@@ -81,6 +87,20 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     response
 }
 
+/// Whether a path ends in a verb behind an id (`…/connections/{id}:verb`) that its route does not take: no part of the id then.
+/// Where a `:` belongs to a name it arrives percent-encoded; object names may hold it as it is.
+fn is_unknown_verb(method: &http::Method, route: &str, path: &str) -> bool {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    let (parameter, segment) = (last(route), last(path));
+    let takes_verbs = match parameter.as_str() {
+        // The handlers know their verbs.
+        "{operation}" => method == http::Method::POST,
+        "{revision}" | "{object}" => true,
+        name => !name.starts_with('{'),
+    };
+    !takes_verbs && segment.contains(':')
+}
+
 /// The method as a label: a client can make up any word.
 fn known(method: &http::Method) -> &'static str {
     match method.as_str() {
@@ -92,5 +112,69 @@ fn known(method: &http::Method) -> &'static str {
         "HEAD" => "HEAD",
         "OPTIONS" => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_is_told_from_an_id() {
+        let (get, post) = (http::Method::GET, http::Method::POST);
+        for (method, route, path, unknown) in [
+            (
+                &get,
+                "/v1/p/{project}/connections/{connection}",
+                "/v1/p/x/connections/1:oauth-update",
+                true,
+            ),
+            (
+                &get,
+                "/v1/p/{project}/connections/{connection}",
+                "/v1/p/x/connections/1",
+                false,
+            ),
+            (
+                &get,
+                "/v1/p/{project}/connections/{connection}",
+                "/v1/p/x/connections/a%3Ab",
+                false,
+            ),
+            (
+                &get,
+                "/v1/p/{project}/operations/{operation}",
+                "/v1/p/x/operations/1:watch",
+                true,
+            ),
+            (
+                &post,
+                "/v1/p/{project}/operations/{operation}",
+                "/v1/p/x/operations/1:cancel",
+                false,
+            ),
+            (
+                &get,
+                "/v1/i/{integration}/revisions/{revision}",
+                "/v1/i/x/revisions/1:hydrate",
+                false,
+            ),
+            (
+                &post,
+                "/v1/i/{integration}/objects/{object}",
+                "/v1/i/x/objects/a:b",
+                false,
+            ),
+            (
+                &post,
+                "/v1/p/{project}/connections:generate",
+                "/v1/p/x/connections:generate",
+                false,
+            ),
+            (&get, "/v1/p/{project}", "/v1/p/x:y", true),
+            (&get, "none", "/v1/x:y", false),
+        ] {
+            assert_eq!(is_unknown_verb(method, route, path), unknown, "{method} {path}");
+        }
     }
 }

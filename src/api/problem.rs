@@ -197,7 +197,7 @@ pub struct ProblemBody {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// What led to it.
+    /// What led to it; of a request with `issues` the same as these, one text `name: detail` each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
     /// Everything that is wrong with the request.
@@ -436,10 +436,19 @@ impl Problem {
             retryable: self.retryable,
             retry_after: self.retry_after.map(|wait| now.after(wait)),
             remedy: self.remedy.clone(),
-            causes: self.causes.clone(),
+            causes: self.all_causes(),
             issues: self.issues.clone(),
             context: self.context.clone(),
         }
+    }
+
+    /// What led to it, and what `issues` says once more as one text each: the official UI shows these alone.
+    fn all_causes(&self) -> Vec<String> {
+        let issues = self.issues.iter().map(|issue| match issue.name.as_str() {
+            "" => issue.detail.clone(),
+            name => format!("{name}: {}", issue.detail),
+        });
+        self.causes.iter().cloned().chain(issues).collect()
     }
 
     /// The value of `Retry-After`: whole seconds, rounded up.

@@ -44,7 +44,7 @@ impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "X-Api-Key",
-            "A key of the project. `frontend` keys cannot write.",
+            "A key of the project. `frontend` keys cannot write, nor read or steer operations.",
         )));
         openapi
             .components
@@ -169,6 +169,9 @@ fn own_metrics(app: &AppState) -> Router<AppState> {
     }
 }
 
+/// How long a browser may remember what it was told before its first call: as long as browsers remember at most.
+const CORS_MAX_AGE: std::time::Duration = std::time::Duration::from_secs(7200);
+
 /// What stands around every answer, errors too: the request id, problems as JSON, CORS, and a net under panics.
 fn around(router: Router<AppState>, app: AppState) -> Router {
     let cors = CorsLayer::new()
@@ -188,6 +191,7 @@ fn around(router: Router<AppState>, app: AppState) -> Router {
             HeaderName::from_static("x-amp-client-version"),
             HeaderName::from_static("idempotency-key"),
         ])
+        .max_age(CORS_MAX_AGE)
         .expose_headers([
             layer::REQUEST_ID,
             HeaderName::from_static("amp-operation-id"),

@@ -324,6 +324,14 @@ fn shown(preview: &Value) -> String {
             &mut out,
             &format!("It would fail before it is sent: {}", text(preview, "error")),
         ),
+        "refused" => line(
+            &mut out,
+            &format!("It would not be sent: {}", text(preview, "error")),
+        ),
+        "send_with_findings" => line(
+            &mut out,
+            "Nothing was sent: this was a preview. The provider will probably refuse it: see the findings.",
+        ),
         _ => line(&mut out, "Nothing was sent: this was a preview."),
     }
     out

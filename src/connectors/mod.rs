@@ -21,8 +21,9 @@ mod reads;
 pub mod verify;
 
 pub use auth::{
-    ACCESS_KEY_ID, Algorithm, Attach, Auth, AwsSigV4, Basic, ClientAuth, Grant, Health, Input, Mint,
-    MintGrant, OAuth2, Place, Rotation, SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, fill,
+    ACCESS_KEY_ID, Algorithm, Attach, Auth, AwsSigV4, Basic, CLIENT_ID, CLIENT_SECRET, ClientAuth, Grant,
+    Health, Input, Mint, MintGrant, OAuth2, Place, Rotation, SCOPES, SECRET_ACCESS_KEY, SESSION_TOKEN,
+    Scheme, fill,
 };
 pub use batch::{BatchCommand, BatchItem, BatchOutcome, BatchSupport};
 pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse, without_examples};

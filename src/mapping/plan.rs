@@ -18,6 +18,7 @@ use crate::record_rules::{Names as NameRules, RecordRules};
 #[derive(Debug, Clone)]
 pub struct Plan {
     provider_object: String,
+    enabled: bool,
     delete_enabled: bool,
     pub(super) remove_unmapped: bool,
     /// What the provider takes for one field.
@@ -45,6 +46,17 @@ pub enum PlanError {
         /// The names that would do, in manifest order: what is posted to, so the app's name where there is
         /// one.
         known: Vec<String>,
+    },
+    /// The customer's config lists what may be written, and this object is not on it.
+    #[error(
+        "the customer has not enabled writes of `{object}`; enabled: {}",
+        list(enabled)
+    )]
+    NotEnabled {
+        /// The name that was asked for.
+        object: String,
+        /// The names that would do, in manifest order: what is posted to.
+        enabled: Vec<String>,
     },
     /// Manifest and config together are not a mapping that can be written. Deploy and install refuse this; it
     /// is met only when one of them was changed later.
@@ -202,18 +214,34 @@ impl Plan {
             .find(|sources| sources.write.object_name == object)
             .or_else(|| objects.iter().find(|sources| sources.alias() == Some(object)));
         let Some(sources) = found else {
-            let name =
-                |sources: &Sources<'_>| sources.alias().unwrap_or(&sources.write.object_name).to_owned();
-            let known = objects.iter().map(name).collect();
+            let known = objects.iter().map(Sources::posted_name).collect();
             return Err(PlanError::ObjectNotInManifest {
                 object: object.to_owned(),
                 known,
             });
         };
-        Self::of(sources, rules)
+        let enabled = config.enables(sources.write_config);
+        Self::of(sources, enabled, rules)
     }
 
-    fn of(sources: &Sources<'_>, rules: &Arc<RecordRules>) -> Result<Self, PlanError> {
+    /// Why a write of an object that the customer's config does not list is refused.
+    #[must_use]
+    pub fn not_enabled(integration: &Integration, config: &ConfigContent, object: &str) -> PlanError {
+        let enabled = integration
+            .write
+            .iter()
+            .flatten()
+            .map(|write| Sources::of(integration, config, write))
+            .filter(|sources| config.enables(sources.write_config))
+            .map(|sources| sources.posted_name())
+            .collect();
+        PlanError::NotEnabled {
+            object: object.to_owned(),
+            enabled,
+        }
+    }
+
+    fn of(sources: &Sources<'_>, enabled: bool, rules: &Arc<RecordRules>) -> Result<Self, PlanError> {
         let object = &sources.write.object_name;
         let mut fields = sources.fields();
         if !fields.errors.is_empty() {
@@ -230,6 +258,7 @@ impl Plan {
         let (names, same_names) = compile_names(sources, &fields);
         Ok(Self {
             provider_object: object.clone(),
+            enabled,
             delete_enabled: config.is_some_and(|config| config.deletion_enabled),
             remove_unmapped: sources.inherits && wants_removal,
             rules: Arc::clone(rules),
@@ -244,6 +273,12 @@ impl Plan {
     #[must_use]
     pub fn provider_object(&self) -> &str {
         &self.provider_object
+    }
+
+    /// Whether the customer allows writes of the object at all: see [`ConfigContent::limits_objects`].
+    #[must_use]
+    pub const fn enabled(&self) -> bool {
+        self.enabled
     }
 
     /// Whether the customer allows deletion (`deletionSettings.enabled`).

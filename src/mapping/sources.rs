@@ -75,6 +75,11 @@ impl<'s> Sources<'s> {
             .and_then(|read| read.map_to_name.as_deref())
     }
 
+    /// The name that is posted to: the app's where there is one.
+    pub(crate) fn posted_name(&self) -> String {
+        self.alias().unwrap_or(&self.write.object_name).to_owned()
+    }
+
     pub(crate) fn fields(&self) -> Fields {
         if self.inherits {
             Fields::of(self.read, self.read_config, &self.rules.names)

@@ -46,6 +46,8 @@ pub enum Decision {
     SkippedWriteOnUpdate,
     /// `writeOnUpdate: ifEmpty`, and the provider has a value.
     SkippedNotEmpty,
+    /// About no field: of an update nothing is left, so nothing is sent.
+    NothingSent,
 }
 
 impl Decision {
@@ -63,6 +65,7 @@ impl Decision {
             Self::SkippedWriteOnCreate => "skipped_write_on_create",
             Self::SkippedWriteOnUpdate => "skipped_write_on_update",
             Self::SkippedNotEmpty => "skipped_not_empty",
+            Self::NothingSent => "nothing_sent",
         }
     }
 
@@ -115,6 +118,9 @@ pub fn warnings(trace: &[TraceEntry]) -> Vec<String> {
     match named.count() {
         0 => {}
         more => warnings.push(format!("and {more} more")),
+    }
+    if trace.iter().any(|entry| entry.decision == Decision::NothingSent) {
+        warnings.push(Decision::NothingSent.as_str().to_owned());
     }
     warnings
 }

@@ -148,6 +148,9 @@ pub(super) fn wrong_kind(connector: &Connector, credentials: &Credentials) -> Cr
     CredentialError::WrongKind {
         provider: connector.provider().to_owned(),
         wanted: match connector.auth().scheme {
+            Scheme::OAuth2(_) if connector.auth().mint().is_some() => {
+                "a client id and a client secret (oauth2ClientCredentials)"
+            }
             Scheme::OAuth2(_) => "an OAuth2 token",
             Scheme::ApiKey => "an API key",
             Scheme::Basic(_) => "a name and a password",
@@ -228,8 +231,8 @@ mod tests {
                 let wire = attach(&connector, credentials, &vars, now, request());
                 let shown = show(&connector, credentials, &vars, request());
                 // What is minted is attached later, and nothing is minted for showing.
-                let mints = matches!(connector.auth().scheme, Scheme::Mint(_))
-                    && matches!(credentials, Credentials::Custom { .. });
+                let mints =
+                    connector.auth().mint().is_some() && matches!(credentials, Credentials::Custom { .. });
                 assert_eq!(wire.is_ok() || mints, shown.is_ok(), "{provider}");
                 if mints {
                     let shown = shown.as_ref().expect("shown");

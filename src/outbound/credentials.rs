@@ -197,7 +197,7 @@ impl Credentials {
             },
             Self::OAuth2 { .. } => Self::of_token(hidden()),
             // What is minted with them is attached.
-            Self::Custom { .. } if matches!(auth.scheme, Scheme::Mint(_)) => Self::of_token(hidden()),
+            Self::Custom { .. } if auth.mint().is_some() => Self::of_token(hidden()),
             Self::Custom { values } => Self::Custom {
                 values: values.keys().map(|name| (name.clone(), hidden())).collect(),
             },

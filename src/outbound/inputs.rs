@@ -12,7 +12,7 @@ use super::attach::{attach, wrong_kind};
 use super::credentials::{CredentialError, Credentials};
 use super::mint;
 use crate::clock::Time;
-use crate::connectors::{Connector, ProviderRequest, Refusal, RefusalKind, Scheme, fill};
+use crate::connectors::{Connector, ProviderRequest, Refusal, RefusalKind, fill};
 use crate::vault::Secret;
 
 /// The values of a connection by the names that texts of the connector's file use.
@@ -123,7 +123,7 @@ pub fn check(
         }
     }
     let now = Time::from_micros(0);
-    if let (Scheme::Mint(mint), Credentials::Custom { .. }) = (&auth.scheme, credentials) {
+    if let (Some(mint), Credentials::Custom { .. }) = (auth.mint(), credentials) {
         let inputs = Inputs::new(connector, credentials, vars);
         return mint::request(connector, mint, &inputs, now, Uuid::nil()).map(drop);
     }

@@ -179,7 +179,13 @@ pub(super) async fn perform(
     if let Some(outcome) = outcomes
         .values()
         .find(|outcome| matches!(outcome, Outcome::Unauthorized(_)))
-        .or_else(|| outcomes.values().find(|o| matches!(o, Outcome::Succeeded { .. })))
+        .or_else(|| {
+            let sent = |index: &usize| batch.jobs.get(*index).is_some_and(|job| !job.is_empty_update());
+            let accepted = outcomes
+                .iter()
+                .find(|(index, outcome)| matches!(outcome, Outcome::Succeeded { .. }) && sent(index));
+            accepted.map(|(_, outcome)| outcome)
+        })
     {
         current = writes.note_credentials(&route, outcome).await;
     }

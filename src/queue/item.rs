@@ -441,7 +441,7 @@ async fn perform(
             may_send,
         )
         .await?;
-    let current = writes.note_credentials(&route, &performed.outcome).await;
+    let current = writes.note_performed(&route, &performed).await;
     let hint = hint_of(&performed.outcome, writes.now());
     let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint, can_resolve));
     let effect = with_quota(effect, performed.pause);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, Note, NoteState};
 use super::error::WriteError;
 use super::gather;
 use super::idempotency::Stored;
@@ -14,6 +14,7 @@ use super::route::Route;
 use super::words::end_of_synchronous;
 use super::{RECORD_PATIENCE, Writes, Written};
 use crate::action::Action;
+use crate::connectors::Outcome;
 use crate::mapping::{Plan, TraceEntry};
 use crate::store::{
     AcceptOperation, Accepted, Gathered, NewIdempotencyKey, NewOperation, RecordOperation, StoreError,
@@ -69,7 +70,7 @@ impl Writes {
             .routes
             .find(project_id, integration, &request.group_ref)
             .await?;
-        let plan = route.plan(object)?;
+        let plan = route.plan_of_new(object)?;
         check_supported(&route, &plan, object, request.action, &request.stored)?;
         if request.mode == Mode::Synchronous && !route.connection.works {
             return Err(WriteError::DeadCredential);
@@ -169,7 +170,7 @@ impl Writes {
                         (performed, Stored::Not(Box::new(operation)))
                     }
                 };
-                self.note_credentials(&route, &performed.outcome).await;
+                self.note_performed(&route, &performed).await;
                 let trace = std::mem::take(&mut job.applied.trace);
                 let stored = match stored {
                     Stored::Not(operation) => Box::pin(self.record_end(*operation, &performed)).await,
@@ -301,6 +302,20 @@ impl Writes {
             }
             stored => stored,
         };
+        let accepted = |note: &Note| {
+            note.state == NoteState::Succeeded
+                && batch
+                    .jobs
+                    .get(note.index)
+                    .is_some_and(|job| !job.is_empty_update())
+        };
+        if performed.ends.iter().any(accepted) {
+            let outcome = Outcome::Succeeded {
+                record_id: None,
+                data: None,
+            };
+            self.note_credentials(batch.route, &outcome).await;
+        }
         // Dead credentials are noted also when some of its records had come through before.
         if let Some(outcome) = stopped_by {
             self.note_credentials(batch.route, &outcome).await;

@@ -22,8 +22,17 @@ pub struct Derived {
     /// The request to the provider; `None` when nothing was left to send, when it took several, or when it depends on what
     /// the provider answered to a read.
     pub request: Option<ShownRequest>,
-    /// Of a batch: the app's own names for its records, in their order.
-    pub client_refs: Vec<Option<String>>,
+    /// What the request calls its records, in their order.
+    pub named: Vec<Named>,
+}
+
+/// What a request calls a record.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// The app's own name for it, of a record of a batch.
+    pub client_ref: Option<String>,
+    /// The provider's id, of an update or a delete.
+    pub record_id: Option<String>,
 }
 
 /// What was decided for one field of one record.
@@ -128,7 +137,10 @@ fn of_one(
     Some(Derived {
         trace: Traced::of_one(job.applied.trace),
         request,
-        client_refs: Vec::new(),
+        named: vec![Named {
+            client_ref: None,
+            record_id: job.applied.record_id,
+        }],
     })
 }
 
@@ -159,10 +171,16 @@ fn of_batch(
         .then(|| batch.request(&first))
         .flatten()
         .and_then(|request| shown(route, request));
+    let refs = stored.batch.iter().map(|item| item.client_ref.clone());
+    let ids = batch.jobs.iter().map(|job| job.applied.record_id.clone());
+    let named = refs.zip(ids).map(|(client_ref, record_id)| Named {
+        client_ref,
+        record_id,
+    });
     Some(Derived {
+        named: named.collect(),
         trace: Traced::of_batch(&mut batch),
         request,
-        client_refs: stored.batch.into_iter().map(|item| item.client_ref).collect(),
     })
 }
 

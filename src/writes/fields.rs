@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
+use super::perform::Job;
 use super::route::ConnectionUse;
 use super::{Writes, error_of, rejection};
-use crate::connectors::{Connector, DescribedObject, Outcome};
+use crate::connectors::{Connector, DescribedObject, ErrorClass, Outcome, findings};
 
 /// How long a description counts as recent: customers add fields while they map them.
 const RECENT: Duration = Duration::from_secs(300);
@@ -57,6 +58,15 @@ pub enum DescribeError {
 /// Connection, version of its credentials, module, object.
 type Key = (Uuid, i64, Option<String>, String);
 
+fn key(connector: &Connector, connection: &ConnectionUse, object: &str) -> Key {
+    (
+        connection.id,
+        connection.credentials_version,
+        connector.module().map(str::to_owned),
+        object.to_owned(),
+    )
+}
+
 /// Descriptions in memory.
 #[derive(Debug)]
 pub(super) struct Descriptions(Cache<Key, (Instant, Arc<DescribedObject>)>);
@@ -68,6 +78,23 @@ impl Descriptions {
 }
 
 impl Writes {
+    /// Forgets what is remembered of an object when the provider's answer to a write contradicts it, or may: a refusal of what
+    /// looked good, or a success of what did not.
+    pub(super) fn note_description(&self, job: &Job<'_>, outcome: &Outcome) {
+        let (connector, connection) = (&job.route.connector, &job.route.connection);
+        let key = key(connector, connection, job.plan.provider_object());
+        let contradicts = match outcome {
+            Outcome::Rejected(error) => matches!(error.class, ErrorClass::Validation),
+            Outcome::Succeeded { .. } => self.descriptions.0.get(&key).is_some_and(|(_, described)| {
+                !findings(&described, &job.applied.record, job.action).is_empty()
+            }),
+            _ => false,
+        };
+        if contradicts {
+            self.descriptions.0.remove(&key);
+        }
+    }
+
     /// Describes an object of a connection.
     ///
     /// # Errors
@@ -79,12 +106,7 @@ impl Writes {
         object: &str,
         known: Known,
     ) -> Result<Described, DescribeError> {
-        let key = (
-            connection.id,
-            connection.credentials_version,
-            connector.module().map(str::to_owned),
-            object.to_owned(),
-        );
+        let key = key(connector, connection, object);
         if known == Known::Recent
             && let Some((at, object)) = self.descriptions.0.get(&key)
             && at.elapsed() < RECENT

@@ -41,8 +41,8 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, NewAttempt,
-    RecordOperation, Settle, SharedStore, StoreError,
+    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, NewAttempt, RecordOperation,
+    Settle, SharedStore, StoreError,
 };
 use crate::vault::Vault;
 use accept::{check_supported, record_key};
@@ -277,10 +277,12 @@ impl Writes {
     pub async fn note_credentials(&self, route: &Route, outcome: &Outcome) -> bool {
         let works = match outcome {
             Outcome::Unauthorized(_) => false,
-            // Writing "working" once is enough; a healthy connection costs no statement.
-            Outcome::Succeeded { .. } if !route.connection.works => true,
+            // Writing "working" once is enough; a connection that has worked costs no statement.
+            Outcome::Succeeded { .. } if route.connection.is_first_success() => true,
             _ => return true,
         };
+        // Others that use it know what they have been told: only a change between good and bad is news to them.
+        let is_news = works != route.connection.works;
         let connection = &route.connection;
         let noted = self
             .store
@@ -291,10 +293,13 @@ impl Writes {
                 works,
             )
             .await;
-        self.routes.clear();
+        if is_news {
+            self.routes.clear();
+        }
         match noted {
             Ok(current) => current,
             Err(error) => {
+                connection.forget_success();
                 if self.health.is_worth_a_line(&error) {
                     tracing::warn!(connection.id = %connection.id, error = &error as &dyn std::error::Error,
                         "the status of a connection could not be stored");
@@ -302,6 +307,12 @@ impl Writes {
                 true
             }
         }
+    }
+
+    /// As [`Writes::note_credentials`], of a write that was performed: one that succeeded without a request says nothing.
+    pub async fn note_performed(&self, route: &Route, performed: &Performed) -> bool {
+        let unsent = performed.sent.is_none() && matches!(performed.outcome, Outcome::Succeeded { .. });
+        unsent || self.note_credentials(route, &performed.outcome).await
     }
 
     /// The row of an attempt that has been answered, or not.

@@ -13,7 +13,7 @@ use crate::connectors::{
     Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RefusalKind,
     RetryClass, Step, quota_exhausted,
 };
-use crate::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use crate::mapping::{Applied, ApplyError, ApplyOptions, Decision, Plan, TraceEntry};
 use crate::store::AttemptState;
 
 /// How much of a provider's answer is handed back to the app when a write is rejected, in bytes.
@@ -231,7 +231,7 @@ impl<'a> Job<'a> {
         idempotency_key: String,
     ) -> Result<Self, ApplyError> {
         let applied = plan.apply(record, action, ApplyOptions { strict })?;
-        Ok(Self {
+        let mut job = Self {
             route,
             plan,
             action,
@@ -241,13 +241,28 @@ impl<'a> Job<'a> {
             idempotency_key,
             repeated: false,
             skipped: Vec::new(),
-        })
+        };
+        job.tell_nothing_sent();
+        Ok(job)
+    }
+
+    /// An update of which nothing is left succeeds without a request, be the record there or not: that is told.
+    fn tell_nothing_sent(&mut self) {
+        let told = |entry: &TraceEntry| entry.decision == Decision::NothingSent;
+        if self.is_empty_update() && !self.applied.trace.iter().any(told) {
+            self.applied.trace.push(TraceEntry {
+                source: None,
+                target: None,
+                decision: Decision::NothingSent,
+            });
+        }
     }
 
     /// Leaves out what `ifEmpty` left out when it was sent.
     pub(super) fn leave_out(&mut self, skipped: &[String]) {
         let applied = std::mem::take(&mut self.applied);
         self.applied = applied.decide_filled(skipped);
+        self.tell_nothing_sent();
     }
 
     pub(super) fn command(&self) -> Command<'_> {
@@ -421,6 +436,7 @@ impl Writes {
                 }
             }
         };
+        self.note_description(job, &performed.outcome);
         performed.make_presentable(&access.secret_texts());
         Ok(performed)
     }

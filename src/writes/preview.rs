@@ -1,10 +1,12 @@
 //! A write shown instead of done: the same way to the same request, which is then not sent.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::batch::{Batch, each_once};
 use super::derive::Traced;
-use super::fields::Known;
+use super::fields::{Described, Known};
 use super::perform::{Job, make_presentable};
 use super::request::{Records, WriteRequest};
 use super::route::Route;
@@ -13,6 +15,10 @@ use crate::action::Action;
 use crate::connectors::{Finding, Outcome, ProviderRequest, findings};
 use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
+
+/// What the provider's own description of the object says about the records, each with its place in a batch; `Err` says why
+/// there is none.
+pub type Findings = Result<Vec<(Option<usize>, Finding)>, String>;
 
 /// What a write would do.
 #[derive(Debug)]
@@ -29,9 +35,10 @@ pub struct Preview {
     pub requests: Vec<PreviewRequest>,
     /// What was decided for each field.
     pub trace: Vec<Traced>,
-    /// What the provider's own description of the object says about the records, each with its place in a batch; `Err`
-    /// says why there is none.
-    pub findings: Result<Vec<(Option<usize>, Finding)>, String>,
+    /// What the provider says against the records.
+    pub findings: Findings,
+    /// How old that description is.
+    pub described_ago: Option<Duration>,
 }
 
 impl Preview {
@@ -51,6 +58,8 @@ pub enum Verdict {
     NothingToSend,
     /// It would fail before it is sent.
     Fail(String),
+    /// It would not be sent: its address is not one that this server calls.
+    Refused(String),
 }
 
 /// One request.
@@ -73,12 +82,13 @@ impl Writes {
         integration: &str,
         object: &str,
         request: WriteRequest,
+        known: Known,
     ) -> Result<Preview, WriteError> {
         let route = self
             .routes
             .find(project_id, integration, &request.group_ref)
             .await?;
-        let plan = route.plan(object)?;
+        let plan = route.plan_of_new(object)?;
         check_supported(&route, &plan, object, request.action, &request.stored)?;
         let record = match request.records {
             Records::One(record) => record,
@@ -94,7 +104,7 @@ impl Writes {
                 )
                 .map_err(WriteError::Items)?;
                 batch.check()?;
-                return Ok(self.preview_batch(&mut batch, object).await);
+                return Ok(self.preview_batch(&mut batch, object, known).await);
             }
         };
         let mut job = Job::new(
@@ -128,11 +138,11 @@ impl Writes {
                 }
             }
         };
-        let requests = shown(&route, object, requests, &mut verdict);
-        let findings = if request.action == Action::Delete {
-            Ok(Vec::new())
+        let requests = self.shown(&route, object, requests, &mut verdict).await;
+        let (findings, described_ago) = if request.action == Action::Delete {
+            (Ok(Vec::new()), None)
         } else {
-            self.findings(&route, &plan, request.action, [(None, &job)].into_iter())
+            self.findings(&route, &plan, request.action, &[(None, &job)], known)
                 .await
         };
         Ok(Preview {
@@ -143,11 +153,12 @@ impl Writes {
             requests,
             trace: Traced::of_one(job.applied.trace),
             findings,
+            described_ago,
         })
     }
 
     /// Shows what a batch would do: each call in its order, as if the provider took them all.
-    async fn preview_batch(&self, batch: &mut Batch<'_>, object: &str) -> Preview {
+    async fn preview_batch(&self, batch: &mut Batch<'_>, object: &str, known: Known) -> Preview {
         let route = batch.route;
         let mut requests = Vec::new();
         let mut verdict = Verdict::NothingToSend;
@@ -184,13 +195,14 @@ impl Writes {
                 }
             }
         }
-        let requests = shown(route, object, requests, &mut verdict);
-        let jobs = batch
+        let requests = self.shown(route, object, requests, &mut verdict).await;
+        let jobs: Vec<(Option<usize>, &Job<'_>)> = batch
             .jobs
             .iter()
             .enumerate()
-            .map(|(index, job)| (Some(index), job));
-        let findings = self.findings(route, batch.plan, batch.action, jobs).await;
+            .map(|(index, job)| (Some(index), job))
+            .collect();
+        let (findings, described_ago) = self.findings(route, batch.plan, batch.action, &jobs, known).await;
         Preview {
             provider: route.connector.provider().to_owned(),
             provider_object: batch.plan.provider_object().to_owned(),
@@ -199,51 +211,79 @@ impl Writes {
             requests,
             trace: Traced::of_batch(batch),
             findings,
+            described_ago,
         }
     }
 
-    /// What the provider's own description of the object says about the records.
-    async fn findings<'j>(
+    /// What the provider's own description of the object says about the records, and how old it is. What a remembered
+    /// description has against them may be over by now: before it is told, the provider is asked once more.
+    async fn findings(
         &self,
         route: &Route,
         plan: &Plan,
         action: Action,
-        jobs: impl Iterator<Item = (Option<usize>, &'j Job<'j>)>,
-    ) -> Result<Vec<(Option<usize>, Finding)>, String> {
-        let described = self
-            .describe(
-                &route.connector,
-                &route.connection,
-                plan.provider_object(),
-                Known::Recent,
-            )
-            .await
-            .map_err(|error| error.to_string())?;
-        let of = |(place, job): (Option<usize>, &'j Job<'j>)| {
-            let found = findings(&described.object, &job.applied.record, action);
-            found.into_iter().map(move |finding| (place, finding))
+        jobs: &[(Option<usize>, &Job<'_>)],
+        known: Known,
+    ) -> (Findings, Option<Duration>) {
+        let describe = async |known| {
+            let object = plan.provider_object();
+            self.describe(&route.connector, &route.connection, object, known)
+                .await
         };
-        Ok(jobs.flat_map(of).collect())
-    }
-}
-
-/// The requests without their secrets; none, and another verdict, when the credentials do not fit.
-fn shown(
-    route: &Route,
-    object: &str,
-    requests: Vec<(bool, ProviderRequest)>,
-    verdict: &mut Verdict,
-) -> Vec<PreviewRequest> {
-    let (connector, connection) = (&route.connector, &route.connection);
-    let shown = |(is_write, request): (bool, ProviderRequest)| {
-        let request = show(connector, &connection.credentials, &connection.vars, request)?;
-        Ok::<_, crate::outbound::CredentialError>(PreviewRequest { is_write, request })
-    };
-    match requests.into_iter().map(shown).collect() {
-        Ok(requests) => requests,
-        Err(error) => {
-            *verdict = Verdict::Fail(format!("error writing {object}: configuration: {error}"));
-            Vec::new()
+        let against = |described: &Described| -> Vec<(Option<usize>, Finding)> {
+            let of = |(place, job): &(Option<usize>, &Job<'_>)| {
+                let (place, found) = (*place, findings(&described.object, &job.applied.record, action));
+                found.into_iter().map(move |finding| (place, finding))
+            };
+            jobs.iter().flat_map(of).collect()
+        };
+        let mut described = match describe(known).await {
+            Ok(described) => described,
+            Err(error) => return (Err(error.to_string()), None),
+        };
+        let mut found = against(&described);
+        if !found.is_empty()
+            && !described.age.is_zero()
+            && let Ok(fresh) = describe(Known::Now).await
+        {
+            found = against(&fresh);
+            described = fresh;
         }
+        (Ok(found), Some(described.age))
+    }
+
+    /// The requests without their secrets; none, and another verdict, when the credentials do not fit. Another verdict, too, when
+    /// one leads where this server sends nothing.
+    async fn shown(
+        &self,
+        route: &Route,
+        object: &str,
+        requests: Vec<(bool, ProviderRequest)>,
+        verdict: &mut Verdict,
+    ) -> Vec<PreviewRequest> {
+        let (connector, connection) = (&route.connector, &route.connection);
+        let mut shown = Vec::with_capacity(requests.len());
+        for (is_write, request) in requests {
+            match show(connector, &connection.credentials, &connection.vars, request) {
+                Ok(request) => shown.push(PreviewRequest { is_write, request }),
+                Err(error) => {
+                    *verdict = Verdict::Fail(format!("error writing {object}: configuration: {error}"));
+                    return Vec::new();
+                }
+            }
+        }
+        // Requests of one preview go to one place, but for what a connector looks up elsewhere.
+        let mut checked = std::collections::HashSet::new();
+        for PreviewRequest { request, .. } in &shown {
+            let origin = url::Url::parse(&request.url).map(|url| url.origin().ascii_serialization());
+            if origin.is_ok_and(|origin| !checked.insert(origin)) {
+                continue;
+            }
+            if let Err(refused) = self.outbound.check(connector.provider(), &request.url).await {
+                *verdict = Verdict::Refused(format!("error writing {object}: configuration: {refused}"));
+                break;
+            }
+        }
+        shown
     }
 }

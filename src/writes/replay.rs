@@ -10,7 +10,7 @@ use super::request::StoredRequest;
 use super::route::Route;
 use super::{WriteError, Writes, Written, check_supported, read_stored, read_stored_batch, record_key};
 use crate::action::Action;
-use crate::mapping::{Plan, TraceEntry};
+use crate::mapping::{Plan, PlanError, TraceEntry};
 use crate::store::{AcceptOperation, Accepting, NewIdempotencyKey, NewOperation, Operation};
 
 /// How long a synchronous write is retried when it is repeated, as it named no time.
@@ -82,7 +82,13 @@ impl Writes {
                 self.routes.find(project_id, &integration, group_ref).await?
             }
         };
-        let plan = route.plan(&operation.object)?;
+        let plan = match mapping {
+            Mapping::Original => {
+                self.still_enabled(operation, accepting).await?;
+                route.plan(&operation.object)?
+            }
+            Mapping::Current => route.plan_of_new(&operation.object)?,
+        };
         let id = self.clock.new_id();
         let Repeated {
             request,
@@ -123,6 +129,23 @@ impl Writes {
             gather: None,
         };
         self.accept_for_queue(&route, accept, trace).await
+    }
+
+    /// A replay is a new write: what the customer no longer allows is not written under an older config either.
+    async fn still_enabled(&self, operation: &Operation, accepting: &Accepting) -> Result<(), WriteError> {
+        let Some(group_ref) = accepting.group_ref.as_deref() else {
+            return Ok(());
+        };
+        let integration = operation.integration_id.to_string();
+        let route = self
+            .routes
+            .find(operation.project_id, &integration, group_ref)
+            .await?;
+        match route.plan_of_new(&operation.object) {
+            Err(error @ PlanError::NotEnabled { .. }) => Err(error.into()),
+            // Whatever else the rules of today say: the original ones count.
+            _ => Ok(()),
+        }
     }
 
     /// The operation with its request, for [`Writes::replay`]; `None` when there is none.

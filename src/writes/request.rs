@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::record::read_record;
 use crate::action::Action;
-use crate::json::Object;
+use crate::json::{Fault, Object, checked};
 use crate::store::OPEN_BATCH;
 
 /// The records that one batch may hold.
@@ -41,6 +41,26 @@ impl Invalid {
             name: name.into(),
             detail: detail.into(),
         }
+    }
+}
+
+impl From<Fault> for Invalid {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.path, fault.detail)
+    }
+}
+
+/// What is wrong with a reference or a name that an app gives, each rule in words of its own. `most` is in bytes.
+#[must_use]
+pub fn text_fault(text: &str, most: usize) -> Option<String> {
+    if text.is_empty() {
+        Some("is empty; give it a text or leave it out".to_owned())
+    } else if text.contains('\0') {
+        Some("holds a NUL character".to_owned())
+    } else if text.len() > most {
+        Some(format!("is longer than {most} bytes"))
+    } else {
+        None
     }
 }
 
@@ -269,7 +289,9 @@ impl WriteRequest {
     /// # Errors
     /// All problems found, each with the path of its field.
     pub fn parse(body: &[u8]) -> Result<Self, Vec<Invalid>> {
-        let body = read_body(body)?;
+        let body = checked(body)
+            .map_err(|faults| faults.into_iter().map(Invalid::from).collect::<Vec<_>>())
+            .and_then(read_body)?;
         let mut problems = Vec::new();
 
         let group_ref = body.group_ref.unwrap_or_default();
@@ -278,13 +300,8 @@ impl WriteRequest {
                 "groupRef",
                 "is required: the reference of the customer's group",
             ));
-        } else if group_ref.contains('\0') {
-            problems.push(Invalid::new("groupRef", "holds a NUL character"));
-        } else if group_ref.len() > MAX_REF_BYTES {
-            problems.push(Invalid::new(
-                "groupRef",
-                format!("is longer than {MAX_REF_BYTES} bytes"),
-            ));
+        } else if let Some(fault) = text_fault(&group_ref, MAX_REF_BYTES) {
+            problems.push(Invalid::new("groupRef", fault));
         }
         problems.extend(check_client_ref("clientRef", body.client_ref.as_deref()));
         let action = match body.r#type.as_deref() {
@@ -390,7 +407,7 @@ impl WriteRequest {
                 OnFailure::Continue
             }
         };
-        let mut headers = Vec::new();
+        let mut headers: Vec<(String, String)> = Vec::new();
         let given = body.headers.unwrap_or_default();
         if given.len() > MAX_HEADERS {
             problems.push(Invalid::new(
@@ -403,6 +420,10 @@ impl WriteRequest {
         }
         for (index, Object(header)) in given.into_iter().enumerate() {
             match (header.key, header.value) {
+                (Some(key), Some(_)) if headers.iter().any(|(known, _)| key.eq_ignore_ascii_case(known)) => {
+                    let detail = format!("names the header `{}` again; send it once", shorten(&key));
+                    problems.push(Invalid::new(format!("headers[{index}].key"), detail));
+                }
                 (Some(key), Some(value)) if !key.is_empty() => headers.push((key, value)),
                 _ => problems.push(Invalid::new(
                     format!("headers[{index}]"),
@@ -505,10 +526,7 @@ fn check_batch(batch: &[Object<BatchItem>], action: Option<Action>, auto_batch: 
 }
 
 fn check_client_ref(path: &str, name: Option<&str>) -> Option<Invalid> {
-    let name = name?;
-    let bad = name.is_empty() || name.len() > MAX_CLIENT_REF_BYTES || name.contains('\0');
-    let detail = || format!("must have 1 to {MAX_CLIENT_REF_BYTES} bytes, and no NUL character");
-    bad.then(|| Invalid::new(path, detail()))
+    text_fault(name?, MAX_CLIENT_REF_BYTES).map(|fault| Invalid::new(path, fault))
 }
 
 /// Associations. An SDK sends `[{}]` for "none"; it is accepted and means nothing.

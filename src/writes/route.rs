@@ -5,7 +5,7 @@
 //! is down is noticed before anything is sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,11 +41,30 @@ pub struct ConnectionUse {
     pub vars: BTreeMap<String, String>,
     /// False once the provider has refused the credentials.
     pub works: bool,
+    /// Whether it is known that the provider has accepted a request with them.
+    proven: AtomicBool,
+}
+
+impl ConnectionUse {
+    /// Whether this is the first that is heard of the provider accepting a request.
+    pub(super) fn is_first_success(&self) -> bool {
+        !self.proven.swap(true, Ordering::Relaxed)
+    }
+
+    /// It could not be stored: the next one is news again.
+    pub(super) fn forget_success(&self) {
+        self.proven.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Whether a connection of this status can be used.
 fn works(status: &str) -> bool {
     status != "bad_credentials"
+}
+
+/// Whether a request with its credentials was accepted before.
+fn proven(status: &str) -> AtomicBool {
+    AtomicBool::new(status == "working")
 }
 
 /// Everything a write needs.
@@ -138,6 +157,7 @@ impl Route {
                     row.provider_metadata.as_deref(),
                 ),
                 works: works(&row.connection_status),
+                proven: proven(&row.connection_status),
             },
             connector,
             integration,
@@ -165,6 +185,19 @@ impl Route {
         found.map_or((object, None), |read| {
             (read.object_name.as_str(), read.map_to_name.as_deref())
         })
+    }
+
+    /// The plan of an object for a write that is asked for now: only of one that the customer allows. What has been accepted
+    /// keeps the config that it was accepted with, and is performed by [`Route::plan`].
+    ///
+    /// # Errors
+    /// As [`Route::plan`]; [`PlanError::NotEnabled`] when the customer's config does not list the object.
+    pub fn plan_of_new(&self, object: &str) -> Result<Arc<Plan>, PlanError> {
+        let plan = self.plan(object)?;
+        if plan.enabled() {
+            return Ok(plan);
+        }
+        Err(Plan::not_enabled(&self.integration, &self.config, object))
     }
 
     /// The compiled plan of an object, compiled once per route.
@@ -339,6 +372,7 @@ impl Routes {
             credentials_version: row.credentials_version,
             vars,
             works: works(&row.status),
+            proven: proven(&row.status),
         };
         Ok((connector, connection))
     }

@@ -326,7 +326,7 @@ async fn a_dead_credential_holds_the_lane_until_the_connection_is_updated(kind: 
     }
     assert_eq!(service.created(), 3);
     // What was refused came back as 401 each time and is in no doubt.
-    assert_eq!(client.get(&path).await.expect(200).json()["status"], "created");
+    assert_eq!(client.get(&path).await.expect(200).json()["status"], "working");
 }
 
 async fn one_customers_outage_does_not_delay_another(kind: Kind) {

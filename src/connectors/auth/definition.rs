@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    ACCESS_KEY_ID, Attach, Auth, AwsSigV4, BASIC_VALUE, Basic, Health, Input, Mint, MintGrant, OAuth2, Place,
-    SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, names,
+    ACCESS_KEY_ID, Attach, Auth, AwsSigV4, BASIC_VALUE, Basic, CLIENT_ID, CLIENT_SECRET, Grant, Health,
+    Input, Mint, MintGrant, OAuth2, Place, SCOPES, SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, names,
 };
 use crate::connectors::declarative::ordered::Ordered;
 
@@ -111,7 +111,12 @@ impl AuthDef {
                 Some(own) => header(&own.name, format!("{}{{access_token}}", own.prefix)),
                 None => bearer(),
             };
-            (Scheme::OAuth2(oauth2.clone()), vec![attach])
+            let mint = client_mint(oauth2)?;
+            let oauth2 = OAuth2 {
+                mint,
+                ..oauth2.clone()
+            };
+            (Scheme::OAuth2(oauth2), vec![attach])
         } else if let Some(key) = &self.api_key {
             let value = format!("{}{{api_key}}", key.prefix);
             let place = key.place.place();
@@ -165,6 +170,42 @@ impl AuthDef {
     }
 }
 
+/// How a token is minted where the customer has a client id and a secret of their own.
+fn client_mint(oauth2: &OAuth2) -> Result<Option<Mint>, String> {
+    if oauth2.grant != Grant::ClientCredentials {
+        return Ok(None);
+    }
+    let input = |name: &str, display_name: &str| Input {
+        name: name.to_owned(),
+        display_name: Some(display_name.to_owned()),
+        description: None,
+        optional: name == SCOPES,
+        public: name != CLIENT_SECRET,
+    };
+    let mut token_params = oauth2.token_params.clone();
+    if !oauth2.scopes.is_empty() {
+        token_params.insert("scope".to_owned(), oauth2.scopes.join(" "));
+    }
+    let mint = Mint {
+        grant: MintGrant::ClientCredentials,
+        token_url: oauth2.token_url.clone(),
+        algorithm: super::Algorithm::default(),
+        claims: BTreeMap::new(),
+        key_id: None,
+        private_key: None,
+        token_params,
+        client_auth: oauth2.client_auth,
+        expires_in: oauth2.expires_in,
+        inputs: vec![
+            input(CLIENT_ID, "Client ID"),
+            input(CLIENT_SECRET, "Client secret"),
+            input(SCOPES, "Scopes"),
+        ],
+    };
+    check_mint(&mint)?;
+    Ok(Some(mint))
+}
+
 impl SigV4Def {
     fn resolve(&self) -> Result<AwsSigV4, String> {
         check_names("aws_sigv4.region", &self.region, &[])?;
@@ -206,7 +247,7 @@ fn check_mint(mint: &Mint) -> Result<(), String> {
     let text = |name: &str| format!("{{{name}}}");
     match (mint.grant, &mint.private_key) {
         (MintGrant::ClientCredentials, _) => {
-            for name in ["clientId", "clientSecret"] {
+            for name in [CLIENT_ID, CLIENT_SECRET] {
                 check_names("mint.grant", &text(name), &mint.inputs)?;
             }
         }

@@ -85,6 +85,10 @@ pub struct OAuth2 {
     /// Whether the user has to name the workspace before authorisation.
     #[serde(default)]
     pub workspace_required: bool,
+    /// With [`Grant::ClientCredentials`]: how a token is minted with the customer's own client id and secret. Not part of the file:
+    /// it is made of the rest.
+    #[serde(skip)]
+    pub mint: Option<Mint>,
 }
 
 fn space() -> String {
@@ -178,6 +182,12 @@ pub struct AwsSigV4 {
 pub const ACCESS_KEY_ID: &str = "access_key_id";
 /// The input with an AWS secret access key.
 pub const SECRET_ACCESS_KEY: &str = "secret_access_key";
+/// The input with the client id of the customer's own app at the provider.
+pub const CLIENT_ID: &str = "clientId";
+/// The input with its secret.
+pub const CLIENT_SECRET: &str = "clientSecret";
+/// The input with the scopes to ask for, separated by blanks.
+pub const SCOPES: &str = "scopes";
 /// The input with the session token of temporary AWS keys.
 pub const SESSION_TOKEN: &str = "session_token";
 
@@ -303,13 +313,23 @@ impl Auth {
         }
     }
 
-    /// What the user enters as `customAuth`; empty for credentials of other kinds.
+    /// How a token is minted with what the user enters, where that is how it comes.
+    #[must_use]
+    pub const fn mint(&self) -> Option<&Mint> {
+        match &self.scheme {
+            Scheme::Mint(mint) => Some(mint),
+            Scheme::OAuth2(oauth2) => oauth2.mint.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the user enters as `customAuth`, or as `oauth2ClientCredentials`; empty for credentials of other kinds.
     #[must_use]
     pub fn inputs(&self) -> &[Input] {
-        match &self.scheme {
-            Scheme::Custom(inputs) => inputs,
-            Scheme::Mint(mint) => &mint.inputs,
-            Scheme::AwsSigV4(aws) => &aws.inputs,
+        match (&self.scheme, self.mint()) {
+            (_, Some(mint)) => &mint.inputs,
+            (Scheme::Custom(inputs), _) => inputs,
+            (Scheme::AwsSigV4(aws), _) => &aws.inputs,
             _ => &[],
         }
     }

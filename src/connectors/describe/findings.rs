@@ -107,7 +107,12 @@ fn of_field(object: &DescribedObject, name: &str, value: &Value, action: Action)
     if is_empty(value) {
         return None;
     }
-    if let Some(wanted) = wrong_type(field.value_type, value) {
+    let wrong = if object.typed {
+        wrong_json(field.value_type, value)
+    } else {
+        wrong_text(field.value_type, value)
+    };
+    if let Some(wanted) = wrong {
         return finding(FindingKind::WrongType, format!("{name} takes {wanted}"));
     }
     if field.only_options && !takes(field, value) {
@@ -140,51 +145,113 @@ fn of_field(object: &DescribedObject, name: &str, value: &Value, action: Action)
     None
 }
 
-/// What the field takes, in words, when the value is certainly something else. Texts that read like the type pass: HubSpot
-/// carries every value as text, and Salesforce converts many.
-fn wrong_type(wanted: ValueType, value: &Value) -> Option<&'static str> {
-    let text = match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Null => return None,
-        Value::Array(_) | Value::Object(_) => {
-            return match wanted {
-                ValueType::Other | ValueType::Reference => None,
-                ValueType::MultiSelect if value.is_array() => {
-                    Some("its options as one text, separated by `;`")
-                }
-                _ => Some("one value, not a list or an object"),
-            };
-        }
-    };
-    let fits = match wanted {
-        ValueType::Boolean => text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"),
-        ValueType::Int => {
-            let digits = text.strip_prefix('-').unwrap_or(&text);
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        ValueType::Float => text.parse::<f64>().is_ok_and(f64::is_finite),
-        // HubSpot takes milliseconds since 1970 too.
-        ValueType::Date => text.parse::<jiff::civil::Date>().is_ok() || text.parse::<i64>().is_ok(),
-        ValueType::Datetime => {
-            text.parse::<jiff::Timestamp>().is_ok()
-                || text.parse::<jiff::civil::DateTime>().is_ok()
-                || text.parse::<i64>().is_ok()
-        }
-        _ => true,
-    };
-    if fits {
-        return None;
-    }
-    Some(match wanted {
+/// The milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// What the field takes, in words, when the value is certainly something else.
+const fn words(wanted: ValueType) -> &'static str {
+    match wanted {
         ValueType::Boolean => "true or false",
         ValueType::Int => "a whole number",
         ValueType::Float => "a number",
         ValueType::Date => "a date such as 2026-11-23",
         ValueType::Datetime => "a time such as 2026-11-23T12:00:00Z",
         _ => "another type",
-    })
+    }
+}
+
+/// A provider that carries every value as text (HubSpot): the text decides, whatever it was in JSON.
+fn wrong_text(wanted: ValueType, value: &Value) -> Option<&'static str> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Null => return None,
+        Value::Array(_) | Value::Object(_) => return no_value(wanted, value),
+    };
+    let fits = match wanted {
+        ValueType::Boolean => matches!(text.as_str(), "true" | "false"),
+        ValueType::Int => {
+            let digits = text.strip_prefix('-').unwrap_or(&text);
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        ValueType::Float => is_number(&text),
+        // A day, or a moment at midnight UTC, also in milliseconds since 1970.
+        ValueType::Date => {
+            let ms = text.parse::<i64>().ok();
+            let ms = ms.or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()));
+            if ms.is_some_and(|ms| ms.rem_euclid(DAY_MS) != 0) {
+                return Some(
+                    "a date such as 2026-11-23; as a time, or as milliseconds since 1970, it must be midnight UTC",
+                );
+            }
+            ms.is_some() || is_day(&text)
+        }
+        ValueType::Datetime => {
+            text.parse::<i64>().is_ok() || text.parse::<jiff::Timestamp>().is_ok() || is_day(&text)
+        }
+        _ => true,
+    };
+    (!fits).then_some(words(wanted))
+}
+
+/// A provider that reads JSON by the field's type (Salesforce): texts are converted, other kinds must be the field's.
+fn wrong_json(wanted: ValueType, value: &Value) -> Option<&'static str> {
+    let fits = match (value, wanted) {
+        (Value::Null, _) => true,
+        (Value::Array(_) | Value::Object(_), _) => return no_value(wanted, value),
+        (Value::Bool(_), ValueType::Int | ValueType::Float | ValueType::Date | ValueType::Datetime) => false,
+        (Value::Number(_), ValueType::Boolean | ValueType::Date | ValueType::Datetime) => false,
+        (Value::Number(number), ValueType::Int) => number
+            .to_string()
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-'),
+        (Value::String(text), ValueType::Int) => text.parse::<i64>().is_ok(),
+        (Value::String(text), ValueType::Float) => text.parse::<f64>().is_ok_and(f64::is_finite),
+        (Value::String(text), ValueType::Boolean) => matches!(text.as_str(), "true" | "false"),
+        // What follows the day is passed over.
+        (Value::String(text), ValueType::Date) => text.get(..10).is_some_and(is_day),
+        (Value::String(text), ValueType::Datetime) => is_day(text) || is_moment(text),
+        _ => true,
+    };
+    (!fits).then_some(words(wanted))
+}
+
+/// What the field takes in place of a list or an object.
+fn no_value(wanted: ValueType, value: &Value) -> Option<&'static str> {
+    match wanted {
+        ValueType::Other | ValueType::Reference => None,
+        ValueType::MultiSelect if value.is_array() => Some("its options as one text, separated by `;`"),
+        _ => Some("one value, not a list or an object"),
+    }
+}
+
+fn is_day(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// A time with its zone, as `Z`, `+01:00` or `+0100`.
+fn is_moment(text: &str) -> bool {
+    let zone = text.len().checked_sub(5).and_then(|at| text.split_at_checked(at));
+    let colon = match zone {
+        Some((start, zone)) if zone.is_ascii() && zone.starts_with(['+', '-']) && !zone.contains(':') => {
+            format!("{start}{}:{}", &zone[..3], &zone[3..])
+        }
+        _ => text.to_owned(),
+    };
+    colon.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// An optional sign, digits with an optional fraction, an optional exponent; nothing else stands in it.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.strip_prefix(['-', '+']).unwrap_or(exponent)),
+        None => (unsigned, "0"),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    digits(fraction) && digits(exponent) && (digits(whole) || whole.is_empty() && mantissa.len() > 1)
 }
 
 /// Whether every value given is an option.
@@ -196,11 +263,7 @@ fn takes(field: &Field, value: &Value) -> bool {
     let is_option = |text: &str| field.options.iter().any(|(option, _)| option == text);
     if field.value_type == ValueType::MultiSelect {
         // A leading `;` adds to what is there.
-        return text
-            .split(';')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .all(is_option);
+        return text.split(';').filter(|part| !part.is_empty()).all(is_option);
     }
     is_option(&text)
 }
@@ -289,7 +352,22 @@ mod tests {
             (json!({"size": "big"}), one("size", K::WrongType)),
             (json!({"size": 1.50}), vec![]),
             (json!({"active": "yes"}), one("active", K::WrongType)),
-            (json!({"active": "True"}), vec![]),
+            (json!({"active": "True"}), one("active", K::WrongType)),
+            (json!({"active": "true"}), vec![]),
+            (json!({"active": true}), vec![]),
+            (json!({"size": "1."}), one("size", K::WrongType)),
+            (json!({"size": ".5e-3"}), vec![]),
+            (json!({"size": " 5"}), one("size", K::WrongType)),
+            (json!({"size": "NaN"}), one("size", K::WrongType)),
+            (json!({"day": 1_635_535_865}), one("day", K::WrongType)),
+            (json!({"day": 1_790_035_200_000_i64}), vec![]),
+            (json!({"day": "2026-01-01T00:00:00Z"}), vec![]),
+            (json!({"day": "2026-01-01T09:30:00Z"}), one("day", K::WrongType)),
+            (json!({"day": "2026-01-01T02:00:00+02:00"}), vec![]),
+            (json!({"at": "2026-11-23"}), vec![]),
+            (json!({"at": "2026-11-23T12:00:00"}), one("at", K::WrongType)),
+            (json!({"levels": ";P1"}), vec![]),
+            (json!({"levels": "P1; P2"}), one("levels", K::NotAnOption)),
             (json!({"day": "23.11.2026"}), one("day", K::WrongType)),
             (json!({"day": "2026-11-23"}), vec![]),
             (json!({"at": "2026-11-23T12:00:00Z"}), vec![]),
@@ -302,6 +380,38 @@ mod tests {
             (json!({"level": "", "count": null}), vec![]),
         ] {
             assert_eq!(kinds(Action::Update, record.clone()), wanted, "{record}");
+        }
+    }
+
+    #[test]
+    fn where_json_is_read_by_type_a_value_of_another_kind_is_found() {
+        let typed = DescribedObject {
+            typed: true,
+            ..object()
+        };
+        for (field, value, fits) in [
+            ("count", json!("15"), true),
+            ("count", json!(true), false),
+            ("count", json!(1.0), false),
+            ("size", json!("1."), true),
+            ("size", json!("x"), false),
+            ("active", json!(1), false),
+            ("active", json!("true"), true),
+            ("active", json!("True"), false),
+            ("day", json!(20_261_123), false),
+            ("day", json!("2026-11-23T09:30:00Z"), true),
+            ("day", json!("23.11.2026"), false),
+            ("at", json!(1_790_035_200_000_i64), false),
+            ("at", json!("2026-11-23T12:00:00"), false),
+            ("at", json!("2026-11-23T12:00:00.000+0000"), true),
+            ("at", json!("2026-11-23"), true),
+            ("code", json!(12), true),
+        ] {
+            let Value::Object(record) = json!({ field: value }) else {
+                panic!("an object")
+            };
+            let found = findings(&typed, &record, Action::Update);
+            assert_eq!(found.is_empty(), fits, "{record:?}: {found:?}");
         }
     }
 

@@ -60,6 +60,7 @@ pub(super) fn read(object: &str, properties: &Value, schema: Option<&Value>) -> 
         display_name,
         fields: list(properties, "results").map(field).collect(),
         any_case: false,
+        typed: false,
     })
 }
 

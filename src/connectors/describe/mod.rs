@@ -50,6 +50,8 @@ pub struct DescribedObject {
     pub fields: Vec<Field>,
     /// Whether upper and lower case are the same in names of fields.
     pub any_case: bool,
+    /// Whether a value must be of the field's kind in JSON too. Where it need not, every value counts as the text it makes.
+    pub typed: bool,
 }
 
 impl DescribedObject {

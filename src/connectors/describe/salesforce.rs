@@ -43,6 +43,7 @@ pub(super) fn read(object: &str, describe: &Value) -> Option<DescribedObject> {
         display_name: Some(text(describe, "label")).filter(|label| !label.is_empty()),
         fields: list(describe, "fields").map(field).collect(),
         any_case: true,
+        typed: true,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::manifest::node::kind;
 
 /// What a mask may name, as an error tells it.
 const ALLOWED: &str = "connectionId, config.createdBy, config.content.read.objects.<objectName>, \
+     config.content.read.objects.<objectName>.disabled, \
      config.content.write.objects, config.content.write.objects.<objectName>, config.content.write.limits, \
      config.content.subscribe.objects, \
      config.content.subscribe.objects.<objectName>, config.content.proxy.enabled";
@@ -16,7 +17,7 @@ const ALLOWED: &str = "connectionId, config.createdBy, config.content.read.objec
 ///
 /// `current` and `patch` have the shape `{connectionId, config: {createdBy, content}}`. A mask is a row of
 /// keys joined by `.`; inside a key `.`, `:` and `\` may be escaped by `\`. Object names need no escapes,
-/// since nothing deeper than an object can be named. No mask changes nothing. `{}` for a whole map clears it.
+/// since nothing deeper than an object can be named, except for `disabled` of a read object. No mask changes nothing. `{}` for a whole map clears it.
 ///
 /// # Errors
 /// Every mask that names nothing allowed, or whose value is missing in `patch` or has the wrong type; paths
@@ -60,11 +61,34 @@ fn apply_one(changed: &mut Value, path: &str, patch: &Value) -> Result<(), Strin
             name @ ..,
         ] if name.iter().any(|part| !part.is_empty()) => {
             // An object's name may itself hold dots: everything after `objects.` is the name.
-            let name = name.join(".");
-            let mut keys = keys;
-            keys.truncate(4);
-            keys.push(name);
-            (keys, Wanted::Object)
+            let action = words[2];
+            let (whole, stem) = (name.join("."), name.split_last());
+            let object = |name: &str| {
+                patch
+                    .pointer("/config/content")?
+                    .get(action)?
+                    .get("objects")?
+                    .get(name)
+            };
+            // But a client that stops and starts the reading of an object names the flag alone.
+            let flag = match stem {
+                Some((&"disabled", stem)) if action == "read" && object(&whole).is_none() => {
+                    Some(stem.join("."))
+                }
+                _ => None,
+            }
+            .filter(|name| object(name).is_some_and(|object| object.get("disabled").is_some()));
+            let mut keys = keys[..4].to_vec();
+            match flag {
+                Some(name) => {
+                    keys.extend([name, "disabled".to_owned()]);
+                    (keys, Wanted::Flag)
+                }
+                None => {
+                    keys.push(whole);
+                    (keys, Wanted::Object)
+                }
+            }
         }
         _ => return Err(format!("`{path}` cannot be updated. Masks may name: {ALLOWED}.")),
     };

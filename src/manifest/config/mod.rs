@@ -28,6 +28,9 @@ pub struct ConfigContent {
     pub read: Vec<ReadConfig>,
     /// The objects under `write.objects`: defaults, write rules, deletion.
     pub write: Vec<WriteConfig>,
+    /// Whether the config has `write.objects`, be it empty: then it is the list of what the customer allows to be
+    /// written. A config without it allows every object of the manifest.
+    pub limits_objects: bool,
 }
 
 /// One object under `read.objects`.
@@ -117,6 +120,12 @@ impl ConfigContent {
         find(&self.read, object_name, map_to_name, |object| {
             (&object.key, &object.object_name)
         })
+    }
+
+    /// Whether the customer allows writes of an object that has this entry under `write.objects`, or none.
+    #[must_use]
+    pub const fn enables(&self, entry: Option<&WriteConfig>) -> bool {
+        !self.limits_objects || entry.is_some()
     }
 
     /// The write config of an object, found by either of the object's names.

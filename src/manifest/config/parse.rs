@@ -62,6 +62,9 @@ fn config(content: &Value, problems: &mut Problems) -> Option<ConfigContent> {
         provider,
         read: objects(map, "read", problems, read_object),
         write: objects(map, "write", problems, write_object),
+        limits_objects: member(map, "write")
+            .and_then(|(_, write)| member(write.as_object()?, "objects"))
+            .is_some(),
     })
 }
 

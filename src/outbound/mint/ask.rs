@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{TokenRequest, assertion};
 use crate::clock::Time;
-use crate::connectors::{ClientAuth, Connector, Mint, MintGrant};
+use crate::connectors::{CLIENT_ID, CLIENT_SECRET, ClientAuth, Connector, Mint, MintGrant, SCOPES};
 use crate::outbound::WireRequest;
 use crate::outbound::credentials::CredentialError;
 use crate::outbound::inputs::Inputs;
@@ -54,7 +54,7 @@ pub(in crate::outbound) fn request(
             secrets.push(signed);
         }
         MintGrant::ClientCredentials => {
-            let (id, secret) = (inputs.get("clientId")?, inputs.get("clientSecret")?);
+            let (id, secret) = (inputs.get(CLIENT_ID)?, inputs.get(CLIENT_SECRET)?);
             form.append_pair("grant_type", "client_credentials");
             match mint.client_auth {
                 ClientAuth::Body => {
@@ -71,7 +71,13 @@ pub(in crate::outbound) fn request(
             secrets.push(Secret::new(secret.into_owned()));
         }
     }
-    for (name, text) in &mint.token_params {
+    // Scopes that the customer names stand for those of the file.
+    let scopes = inputs.get(SCOPES).ok();
+    if let Some(scopes) = &scopes {
+        form.append_pair("scope", scopes);
+    }
+    let params = mint.token_params.iter();
+    for (name, text) in params.filter(|(name, _)| scopes.is_none() || *name != "scope") {
         form.append_pair(name, &inputs.fill(text)?);
     }
     let wire = WireRequest {

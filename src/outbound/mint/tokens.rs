@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{MintError, Minted, answer, ask};
 use crate::clock::Clock;
-use crate::connectors::{Connector, Mint, Refusal, Scheme};
+use crate::connectors::{Connector, Mint, Refusal};
 use crate::outbound::client::Outbound;
 use crate::outbound::credentials::Credentials;
 use crate::outbound::inputs::Inputs;
@@ -144,9 +144,7 @@ impl Outbound {
         refused: Option<&Token>,
         clock: &dyn Clock,
     ) -> Result<Option<Token>, MintError> {
-        let (Scheme::Mint(mint), Credentials::Custom { .. }) =
-            (&connector.auth().scheme, account.credentials)
-        else {
+        let (Some(mint), Credentials::Custom { .. }) = (connector.auth().mint(), account.credentials) else {
             return Ok(None);
         };
         let mut rest = DefaultHasher::new();

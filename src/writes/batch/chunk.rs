@@ -421,9 +421,24 @@ impl Writes {
             pause: quota_exhausted(&response, now).map(|(hint, class)| (hint.wait(now), class)),
             ..turn
         };
+        let note = |index: usize, outcome: &Outcome| {
+            if let Some(job) = batch.jobs.get(index) {
+                self.note_description(job, outcome);
+            }
+        };
         match read(&response) {
-            BatchOutcome::Whole(outcome) => Ok(whole(outcome, turn)),
+            BatchOutcome::Whole(outcome) => {
+                carried
+                    .first()
+                    .into_iter()
+                    .for_each(|index| note(*index, &outcome));
+                Ok(whole(outcome, turn))
+            }
             BatchOutcome::Each(mut outcomes) => {
+                carried
+                    .iter()
+                    .zip(&outcomes)
+                    .for_each(|(index, outcome)| note(*index, outcome));
                 outcomes
                     .iter_mut()
                     .for_each(|outcome| make_presentable(outcome, &secrets));

@@ -617,7 +617,7 @@ async fn if_empty_reads_all_records_at_once_and_protects_each(kind: Kind) {
             .expect(200);
         assert_eq!(
             answer.header("amp-warnings"),
-            format!("skipped_not_empty: {field}")
+            format!("skipped_not_empty: {field}, nothing_sent")
         );
         assert_eq!(answer.json()["successCount"], 3, "{}", answer.body);
         let calls = service.reached();

@@ -1,5 +1,6 @@
 //! The HTTP API, as an app sees it.
 
+mod allowed;
 mod answers;
 mod batches;
 mod examples;
@@ -12,8 +13,11 @@ mod openapi;
 mod operations;
 mod platform;
 mod preview;
+mod preview_findings;
 mod preview_property;
 mod providers;
 mod rules;
 mod steer;
+mod strict_json;
+mod ui;
 mod writes;

@@ -388,9 +388,7 @@ async fn a_frontend_key_does_not_see_records(kind: Kind) {
     let mut browser = service.client.clone();
     browser.key = key["key"].as_str().unwrap().to_owned();
     let path = format!("/operations/{}", answer["operationId"].as_str().unwrap());
-    let operation = browser.get(&path).await.expect(200).json();
-    assert!(operation["metadata"].get("request").is_none());
-    assert!(!operation.to_string().contains("cell-of-a-person"));
+    browser.get(&path).await.problem(403);
     browser
         .post("/integrations/hs/objects/people?preview=true", &body)
         .await

@@ -20,6 +20,7 @@ on_both_stores!(
     rule_9_unknown_request_fields_are_ignored_and_write_answers_carry_nothing_extra,
     a_missing_or_wrong_key_is_401_and_another_projects_key_is_403,
     a_frontend_key_reads_but_does_not_write,
+    a_verb_that_is_not_served_is_no_part_of_an_id,
     what_is_not_served_says_so,
 );
 
@@ -377,6 +378,37 @@ async fn a_frontend_key_reads_but_does_not_write(kind: Kind) {
     browser.get("/installations").await.expect(200);
     browser.write("hs", "companies", create()).await.problem(403);
     browser.get("/api-keys").await.problem(403);
+    // What was written, and for whom, is for the app's backend.
+    let written = client.write("hs", "companies", create()).await.expect(200).json();
+    let operation = format!("/operations/{}", written["operationId"].as_str().unwrap());
+    let installation = browser
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]["id"]
+        .clone();
+    for path in [
+        operation.clone(),
+        format!("{operation}/logs"),
+        format!(
+            "/integrations/hs/installations/{}/operations",
+            installation.as_str().unwrap()
+        ),
+        "/operations".to_owned(),
+        "/operations:watch".to_owned(),
+    ] {
+        browser.get(&path).await.problem(403);
+    }
+    for verb in ["replay", "resolve", "cancel", "release"] {
+        browser
+            .post(&format!("{operation}:{verb}"), "{}")
+            .await
+            .problem(403);
+    }
+    browser
+        .post("/integrations/hs/operations:replay", "{}")
+        .await
+        .problem(403);
     browser
         .post("/api-keys", json!({"label": "more"}))
         .await
@@ -385,7 +417,60 @@ async fn a_frontend_key_reads_but_does_not_write(kind: Kind) {
         .put("/integrations:batch", json!({"sourceYaml": ""}))
         .await
         .problem(403);
-    assert_eq!(service.created(), 0);
+    assert_eq!(service.created(), 1, "only what the backend wrote");
+    // The official UI's "Remove connection".
+    let spare = service.connect("spare", "hubspot", "test-spare").await;
+    let path = format!("/connections/{}", spare["id"].as_str().unwrap());
+    browser.delete(&path).await.expect(204);
+    browser.get(&path).await.problem(404);
+}
+
+async fn a_verb_that_is_not_served_is_no_part_of_an_id(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let written = client.write("hs", "companies", create()).await.expect(200).json();
+    let operation = written["operationId"].as_str().unwrap().to_owned();
+    let installation = client
+        .get("/integrations/hs/installations")
+        .await
+        .expect(200)
+        .json()[0]
+        .clone();
+    let connection = installation["connection"]["id"].as_str().unwrap();
+    let installation = installation["id"].as_str().unwrap();
+    for (method, path) in [
+        (Method::PATCH, format!("/connections/{connection}:oauth-update")),
+        (Method::POST, format!("/connections/{connection}:refresh")),
+        (Method::GET, format!("/operations/{operation}:rerun")),
+        (Method::POST, format!("/operations/{operation}:rerun")),
+        (
+            Method::DELETE,
+            format!("/integrations/hs/installations/{installation}:pause"),
+        ),
+        (
+            Method::PATCH,
+            format!("/integrations/hs/installations/{installation}:pause"),
+        ),
+        (Method::GET, "/integrations/hs:export".to_owned()),
+        (Method::DELETE, "/api-keys/1:rotate".to_owned()),
+        (Method::GET, "/integrations/hs/revisions/1:diff".to_owned()),
+    ] {
+        // With and without a body: the verb comes first.
+        let bare = client
+            .send(client.request(method.clone(), &client.path(&path)))
+            .await;
+        for answer in [bare, client.call(method.clone(), &path, "{}").await] {
+            let problem = answer.problem(404);
+            assert_eq!(
+                problem["type"], "urn:amp-write:problem:not-served",
+                "{method} {path}: {problem}"
+            );
+        }
+    }
+    client
+        .get(&format!("/connections/{connection}"))
+        .await
+        .expect(200);
 }
 
 async fn what_is_not_served_says_so(kind: Kind) {

@@ -417,7 +417,8 @@ async fn bad_requests_are_400_and_nothing_is_stored_or_sent(kind: Kind) {
     assert!(service.reached().is_empty(), "nothing is sent");
 
     // A delete must be enabled by the customer.
-    let change = json!({"updateMask": ["config.content.write.objects"], "installation": {"config": {"content": {"write": {"objects": {}}}}}});
+    let change = json!({"updateMask": ["config.content.write.objects"], "installation": {"config": {"content": {"write": {"objects":
+        {"companies": {"objectName": "companies"}}}}}}});
     client
         .patch(
             &format!(

@@ -28,6 +28,7 @@ on_both_stores!(
     tokens_and_assertions_are_never_shown,
     a_token_without_a_life_is_used_once,
     every_kind_of_grant_gets_a_token,
+    a_customers_own_app_mints_tokens_that_are_kept_and_renewed,
     a_write_is_sent_once_more_only_with_leave,
 );
 
@@ -145,7 +146,7 @@ async fn a_token_that_has_ended_is_replaced_once_and_the_write_sent_once_more(ki
     assert_eq!(provider.minted().len(), 2);
     let bodies: Vec<_> = provider.writes().into_iter().map(|write| write.body).collect();
     assert_eq!(bodies[1], bodies[2], "the same write");
-    assert_eq!(service.client.get(&path).await.json()["status"], "created");
+    assert_eq!(service.client.get(&path).await.json()["status"], "working");
     // The same in the queue.
     provider.revoke();
     let operation = accept(&service).await;
@@ -246,7 +247,7 @@ async fn a_token_endpoint_that_fails_for_a_while_delays_writes_and_applies_none(
     let taken = provider.writes().len();
     write(&service).await.expect(200);
     assert_eq!(provider.writes().len(), taken + 1);
-    assert_eq!(service.client.get(&path).await.json()["status"], "created");
+    assert_eq!(service.client.get(&path).await.json()["status"], "working");
 }
 
 async fn a_preview_mints_nothing(kind: Kind) {
@@ -381,6 +382,77 @@ async fn every_kind_of_grant_gets_a_token(kind: Kind) {
             "Bearer t0ken-number-1",
             "{name}"
         );
+    }
+}
+
+async fn a_customers_own_app_mints_tokens_that_are_kept_and_renewed(kind: Kind) {
+    for (name, object, workspace) in [
+        ("marketo", "leads", "123-ABC-456"),
+        ("helpScoutMailbox", "customers", ""),
+    ] {
+        let provider = Provider::start().await;
+        let service = service(kind, &provider, name, object).await;
+        let client = &service.client;
+        let own = json!({"clientId": "the-app", "clientSecret": "s3cr3t-of-the-app", "scopes": ["s1", "s2"]});
+        let more = json!({"providerWorkspaceRef": workspace, "oauth2ClientCredentials": own});
+        let path = connect(&service, name, more).await;
+        let made = client.get(&path).await.expect(200);
+        assert_eq!(made.json()["authScheme"], "oauth2/clientCredentials");
+        assert!(!made.body.contains("s3cr3t"), "{}", made.body);
+        for _ in 0..2 {
+            client.write("i", object, create(json!({"a": 1}))).await;
+        }
+        let minted = provider.minted();
+        assert_eq!(minted.len(), 1, "{name}: it is kept");
+        for (field, value) in [
+            ("grant_type", "client_credentials"),
+            ("client_id", "the-app"),
+            ("client_secret", "s3cr3t-of-the-app"),
+            ("scope", "s1 s2"),
+        ] {
+            assert_eq!(minted[0].field(field), value, "{name}: {field}");
+        }
+        // It ends: another one is fetched, and the write sent once more.
+        provider.revoke();
+        client.write("i", object, create(json!({"a": 1}))).await;
+        let tokens: Vec<String> = provider
+            .writes()
+            .iter()
+            .map(|write| write.header("authorization").to_owned())
+            .collect();
+        let (old, new) = ("Bearer t0ken-number-1", "Bearer t0ken-number-2");
+        assert_eq!(tokens, [old, old, old, new], "{name}");
+        // New credentials, new token.
+        let patch = json!({"updateMask": ["oauth2ClientCredentials"], "connection": {"oauth2ClientCredentials": {"clientId": "b", "clientSecret": "c"}}});
+        client.patch(&path, patch).await.expect(200);
+        client.write("i", object, create(json!({"a": 1}))).await;
+        let last = provider.minted().pop().unwrap();
+        assert_eq!(
+            (last.field("client_id"), last.field("scope")),
+            ("b".to_owned(), String::new()),
+            "{name}"
+        );
+    }
+    let service = Service::start(kind).await;
+    for (provider, credentials, field) in [
+        (
+            "marketo",
+            json!({"clientId": "a", "clientSecret": ""}),
+            "oauth2ClientCredentials.clientSecret",
+        ),
+        (
+            "hubspot",
+            json!({"clientId": "a", "clientSecret": "b"}),
+            "oauth2ClientCredentials",
+        ),
+    ] {
+        let more = json!({"providerWorkspaceRef": "w", "oauth2ClientCredentials": credentials});
+        let problem = service
+            .client
+            .post("/connections:generate", super::connection(provider, more))
+            .await
+            .problem(400);
+        assert_eq!(problem["issues"][0]["name"], field, "{problem}");
     }
 }
 

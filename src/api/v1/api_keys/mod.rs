@@ -95,13 +95,14 @@ pub fn join_scopes(scopes: &[String], field: &str) -> Result<String, Problem> {
 /// # Errors
 /// 400 when it is empty or too long.
 pub fn check_label(label: &str, field: &str) -> Result<(), Problem> {
-    if label.trim().is_empty() || label.chars().count() > MAX_LABEL || label.contains('\0') {
-        return Err(Problem::invalid(
-            field,
-            format!("must have 1 to {MAX_LABEL} characters"),
-        ));
-    }
-    Ok(())
+    let fault = if label.contains('\0') {
+        "holds a NUL character".to_owned()
+    } else if label.trim().is_empty() || label.chars().count() > MAX_LABEL {
+        format!("must have 1 to {MAX_LABEL} characters")
+    } else {
+        return Ok(());
+    };
+    Err(Problem::invalid(field, fault))
 }
 
 /// A key in a path: its id, or the key itself.

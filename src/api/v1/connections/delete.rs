@@ -21,7 +21,6 @@ pub async fn delete_connection(
     segments: Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, connection)) = segments;
-    scope.require_full()?;
     let connection = id(&connection, "Connection not found for the given connection ID.")?;
     let gone = app
         .store

@@ -79,7 +79,7 @@ pub async fn generate_connection(
     if auth_scheme == "none" {
         return Err(Problem::invalid(
             "apiKey",
-            "is missing: send one of apiKey, basicAuth, oauth2AuthorizationCode and customAuth",
+            "is missing: send one of apiKey, basicAuth, oauth2AuthorizationCode, oauth2ClientCredentials and customAuth",
         ));
     }
     let metadata = request

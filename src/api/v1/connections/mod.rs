@@ -10,16 +10,20 @@ pub mod update;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::api::problem::Problem;
 use crate::clock::Time;
-use crate::connectors::Connector;
+use crate::connectors::{CLIENT_ID, CLIENT_SECRET, Connector, SCOPES};
 use crate::outbound::{CredentialError, Credentials, check};
 use crate::store;
 use crate::vault::Secret;
+use crate::writes::request::text_fault;
 pub use custom::CustomAuth;
+
+/// The auth scheme of a customer's own app.
+const CLIENT_CREDENTIALS: &str = "oauth2/clientCredentials";
 
 /// The longest reference or name, in bytes.
 const MAX_REF_BYTES: usize = 512;
@@ -90,7 +94,7 @@ pub struct Connection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub provider_metadata: Option<Value>,
-    /// `apiKey`, `basic`, `oauth2/authorizationCode`, `custom` or `none`.
+    /// `apiKey`, `basic`, `oauth2/authorizationCode`, `oauth2/clientCredentials`, `custom` or `none`.
     pub auth_scheme: String,
     /// `created`, `working`, or `bad_credentials` once the provider has refused them.
     pub status: String,
@@ -120,13 +124,32 @@ impl From<&store::Connection> for Connection {
             provider_metadata: row
                 .provider_metadata
                 .as_deref()
-                .and_then(|text| serde_json::from_str(text).ok()),
+                .and_then(|text| serde_json::from_str(text).ok())
+                .map(spec_metadata),
             auth_scheme: row.auth_scheme.clone(),
             status: row.status.clone(),
             create_time: row.create_time,
             update_time: row.update_time,
         }
     }
+}
+
+/// `providerMetadata` as the contract has it: each value with its source. A plain text is one that was put in.
+fn spec_metadata(metadata: Value) -> Value {
+    let Value::Object(metadata) = metadata else {
+        return metadata;
+    };
+    let whole = |(name, value): (String, Value)| {
+        let value = match value {
+            Value::Object(mut known) => {
+                known.entry("source").or_insert_with(|| "input".into());
+                Value::Object(known)
+            }
+            plain => json!({ "value": plain, "source": "input" }),
+        };
+        (name, value)
+    };
+    Value::Object(metadata.into_iter().map(whole).collect())
 }
 
 /// The part of a request that holds credentials: one block, by auth scheme.
@@ -140,9 +163,8 @@ pub struct CredentialBlocks {
     pub basic_auth: Option<BasicAuth>,
     /// Tokens of an OAuth2 grant.
     pub oauth2_authorization_code: Option<OAuth2Tokens>,
-    /// Not served by this version.
-    #[schema(value_type = Option<Object>)]
-    pub oauth2_client_credentials: Option<Map<String, Value>>,
+    /// The id and secret of the customer's own app at the provider; this server fetches tokens with them.
+    pub oauth2_client_credentials: Option<ClientCredentials>,
     /// Not served by this version.
     #[schema(value_type = Option<Object>)]
     pub oauth2_password_credentials: Option<Map<String, Value>>,
@@ -159,6 +181,19 @@ pub struct BasicAuth {
     /// The password.
     #[schema(value_type = String)]
     pub password: Secret,
+}
+
+/// The id and secret of an app.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCredentials {
+    /// The id.
+    pub client_id: String,
+    /// The secret.
+    #[schema(value_type = String)]
+    pub client_secret: Secret,
+    /// The scopes of the tokens; those of the provider's connector when absent.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// Tokens of an OAuth2 grant.
@@ -192,20 +227,9 @@ impl CredentialBlocks {
     /// 400 when there are several, one is not served, or a secret is empty or too long.
     pub fn read(self, prefix: &str) -> Result<Option<(&'static str, Credentials)>, Problem> {
         let field = |name: &str| format!("{prefix}{name}");
-        for (name, given) in [
-            (
-                "oauth2ClientCredentials",
-                self.oauth2_client_credentials.is_some(),
-            ),
-            (
-                "oauth2PasswordCredentials",
-                self.oauth2_password_credentials.is_some(),
-            ),
-        ] {
-            if given {
-                let detail = "is not served by this version: it takes apiKey, basicAuth, oauth2AuthorizationCode and customAuth";
-                return Err(Problem::invalid(field(name), detail));
-            }
+        if self.oauth2_password_credentials.is_some() {
+            let detail = "is not served by this version: it takes apiKey, basicAuth, oauth2AuthorizationCode, oauth2ClientCredentials and customAuth";
+            return Err(Problem::invalid(field("oauth2PasswordCredentials"), detail));
         }
         let mut found = Vec::new();
         if let Some(key) = self.api_key {
@@ -232,6 +256,22 @@ impl CredentialBlocks {
             };
             found.push(("oauth2/authorizationCode", credentials));
         }
+        if let Some(client) = self.oauth2_client_credentials {
+            let place = |name: &str| field(&format!("oauth2ClientCredentials.{name}"));
+            let (id, scopes) = (Secret::new(client.client_id), client.scopes.unwrap_or_default());
+            let scopes = Secret::new(scopes.join(" "));
+            check_secret(&id, &place(CLIENT_ID))?;
+            check_secret(&client.client_secret, &place(CLIENT_SECRET))?;
+            let mut values = BTreeMap::from([
+                (CLIENT_ID.to_owned(), id),
+                (CLIENT_SECRET.to_owned(), client.client_secret),
+            ]);
+            if !scopes.expose().is_empty() {
+                check_secret(&scopes, &place(SCOPES))?;
+                values.insert(SCOPES.to_owned(), scopes);
+            }
+            found.push((CLIENT_CREDENTIALS, Credentials::Custom { values }));
+        }
         if let Some(custom) = self.custom_auth {
             found.push(("custom", custom.read(&field("customAuth"))?));
         }
@@ -247,13 +287,14 @@ impl CredentialBlocks {
 
 fn check_secret(secret: &Secret, field: &str) -> Result<(), Problem> {
     let text = secret.expose();
-    if text.is_empty() || text.len() > MAX_SECRET_BYTES || text.chars().any(char::is_control) {
-        return Err(Problem::invalid(
-            field,
-            format!("must have 1 to {MAX_SECRET_BYTES} bytes and no control characters"),
-        ));
+    let fault = text_fault(text, MAX_SECRET_BYTES).or_else(|| {
+        let odd = text.chars().any(char::is_control);
+        odd.then(|| "holds a control character, such as a line break".to_owned())
+    });
+    match fault {
+        Some(fault) => Err(Problem::invalid(field, fault)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks a reference or a name.
@@ -261,19 +302,23 @@ fn check_secret(secret: &Secret, field: &str) -> Result<(), Problem> {
 /// # Errors
 /// 400.
 pub fn check_ref(text: &str, field: &str) -> Result<(), Problem> {
-    if text.is_empty() || text.len() > MAX_REF_BYTES || text.contains('\0') {
-        return Err(Problem::invalid(
-            field,
-            format!("must have 1 to {MAX_REF_BYTES} bytes"),
-        ));
+    match text_fault(text, MAX_REF_BYTES) {
+        Some(fault) => Err(Problem::invalid(field, fault)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks `providerMetadata`: texts, or objects with a text in `value`.
 fn check_metadata(metadata: &Map<String, Value>, field: &str) -> Result<(), Problem> {
     for (name, value) in metadata {
-        if value.get("value").unwrap_or(value).as_str().is_none() {
+        let text = value.get("value").unwrap_or(value).as_str();
+        if text.is_some_and(|text| text.contains('\0')) {
+            return Err(Problem::invalid(
+                format!("{field}.{name}"),
+                "holds a NUL character",
+            ));
+        }
+        if text.is_none() {
             return Err(Problem::invalid(
                 format!("{field}.{name}"),
                 "must be {\"value\": \"…\", \"source\": \"input\"}",
@@ -293,6 +338,7 @@ fn check_credentials(
 ) -> Result<(), Problem> {
     check(connector, credentials, vars).map_err(|error| {
         let field = match &error {
+            _ if scheme == CLIENT_CREDENTIALS => "oauth2ClientCredentials".to_owned(),
             CredentialError::MissingInput { input, .. } | CredentialError::BadInput { input, .. } => {
                 format!("customAuth.{input}")
             }

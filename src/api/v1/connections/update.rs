@@ -20,7 +20,8 @@ use crate::writes::route::connection_vars;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateConnectionRequest {
-    /// Any of `providerWorkspaceRef`, `providerMetadata`, `apiKey`, `basicAuth`, `oauth2AuthorizationCode`, `customAuth`.
+    /// Any of `providerWorkspaceRef`, `providerMetadata`, `apiKey`, `basicAuth`, `oauth2AuthorizationCode`, `oauth2ClientCredentials`,
+    /// `customAuth`.
     pub update_mask: Vec<String>,
     /// The new values of what the mask names.
     pub connection: ConnectionPatch,
@@ -42,13 +43,14 @@ pub struct ConnectionPatch {
     pub basic_auth: Option<super::BasicAuth>,
     /// Tokens of an OAuth2 grant.
     pub oauth2_authorization_code: Option<super::OAuth2Tokens>,
+    /// The id and secret of the customer's own app.
+    pub oauth2_client_credentials: Option<super::ClientCredentials>,
     /// The provider's own inputs, all of them.
     #[schema(value_type = Option<Object>)]
     pub custom_auth: Option<super::CustomAuth>,
 }
 
-const ALLOWED: &str =
-    "providerWorkspaceRef, providerMetadata, apiKey, basicAuth, oauth2AuthorizationCode, customAuth";
+const ALLOWED: &str = "providerWorkspaceRef, providerMetadata, apiKey, basicAuth, oauth2AuthorizationCode, oauth2ClientCredentials, customAuth";
 
 /// Update a connection
 ///
@@ -93,6 +95,10 @@ pub async fn update_connection(
             "oauth2AuthorizationCode" => {
                 blocks.oauth2_authorization_code =
                     Some(patch.oauth2_authorization_code.take().ok_or_else(missing)?);
+            }
+            "oauth2ClientCredentials" => {
+                blocks.oauth2_client_credentials =
+                    Some(patch.oauth2_client_credentials.take().ok_or_else(missing)?);
             }
             "customAuth" => blocks.custom_auth = Some(patch.custom_auth.take().ok_or_else(missing)?),
             _ => {

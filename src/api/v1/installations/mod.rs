@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use axum::Json;
 use http::HeaderMap;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -104,10 +104,33 @@ impl Installation {
                 revision_id: row.revision_id.to_string(),
                 create_time: row.config_create_time,
                 created_by: row.config_created_by,
-                content: serde_json::from_str(&row.config_content).unwrap_or_default(),
+                content: whole(serde_json::from_str(&row.config_content).unwrap_or_default()),
             },
         }
     }
+}
+
+/// A config with what the contract insists on for each read object: configs may leave it out.
+fn whole(mut content: Value) -> Value {
+    let objects = content
+        .pointer_mut("/read/objects")
+        .and_then(Value::as_object_mut);
+    for (name, object) in objects.into_iter().flatten() {
+        let Some(object) = object.as_object_mut() else {
+            continue;
+        };
+        for (key, absent) in [
+            ("objectName", Value::from(name.as_str())),
+            ("selectedFields", json!({})),
+            ("selectedFieldMappings", json!({})),
+        ] {
+            let value = object.entry(key).or_insert(Value::Null);
+            if value.is_null() {
+                *value = absent;
+            }
+        }
+    }
+    content
 }
 
 /// Adds each installation's connection.

@@ -10,7 +10,7 @@ use super::{Found, NOT_FOUND, Operation, find, not_found};
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments, id};
 use crate::api::problem::Problem;
-use crate::api::v1::writes::preview::{OutboundRequest, TraceEntry};
+use crate::api::v1::writes::preview::{OutboundRequest, cut};
 use crate::app::{App, AppState};
 
 /// The longest wait, in seconds.
@@ -36,6 +36,7 @@ pub async fn get_operation(
     segments: Segments<(String, String)>,
     Params(Wait { wait }): Params<Wait>,
 ) -> Result<Json<Operation>, Problem> {
+    scope.require_full()?;
     let Segments((_, operation)) = segments;
     let project_id = scope.project().id;
     let operation = id(&operation, NOT_FOUND)?;
@@ -53,7 +54,7 @@ pub async fn get_operation(
         .flatten();
     let found = find(&app, project_id, operation).await?.ok_or_else(not_found)?;
     let Some(waiting) = waiting.filter(|_| found.operation.status == "in_progress") else {
-        return explained(&app, &scope, found).await;
+        return explained(&app, found).await;
     };
     // Nothing is held meanwhile but a place in the list of those who wait.
     tokio::select! {
@@ -64,11 +65,11 @@ pub async fn get_operation(
     }
     drop(waiting);
     let found = find(&app, project_id, operation).await?.unwrap_or(found);
-    explained(&app, &scope, found).await
+    explained(&app, found).await
 }
 
 /// Adds what was decided for each field, and the request.
-async fn explained(app: &App, scope: &Scope, found: Found) -> Result<Json<Operation>, Problem> {
+async fn explained(app: &App, found: Found) -> Result<Json<Operation>, Problem> {
     let Found {
         mut operation,
         row,
@@ -79,12 +80,9 @@ async fn explained(app: &App, scope: &Scope, found: Found) -> Result<Json<Operat
     let expired = derived.is_none() && app.store.get_request(row.project_id, row.id).await?.is_none();
     operation.metadata.payload_expired = expired.then_some(true);
     if let Some(derived) = derived {
-        operation.metadata.name_records(derived.client_refs);
-        operation.metadata.trace = derived.trace.into_iter().map(TraceEntry::from).collect();
-        // The request holds the record, which is for the app's backend alone.
-        if scope.caller.has_scope("full") {
-            operation.metadata.request = derived.request.map(OutboundRequest::from);
-        }
+        operation.metadata.name_records(derived.named);
+        (operation.metadata.trace, operation.metadata.trace_left_out) = cut(derived.trace);
+        operation.metadata.request = derived.request.map(OutboundRequest::from);
     }
     Ok(Json(operation))
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -18,6 +19,9 @@ use crate::store::OperationFilter;
 const DEFAULT_PAGE: usize = 200;
 /// Operations on a page at most.
 const MAX_PAGE: usize = 1_000;
+
+/// So many operations that have not ended are looked at at the same time.
+const AT_ONCE: usize = 8;
 
 /// Which page.
 #[derive(Debug, Deserialize)]
@@ -77,15 +81,22 @@ pub(super) fn page(
     })
 }
 
-/// Reads a page.
+/// Reads a page. Of what has not ended only what stands in `state`, when one is given.
 pub(super) async fn read(
     app: &App,
     project_id: Uuid,
     filter: &OperationFilter,
+    state: Option<&str>,
 ) -> Result<Json<OperationPage>, Problem> {
     let page = app.store.list_operations(project_id, filter).await?;
+    let rows = page.rows.into_iter().map(|row| super::listed(app, row));
+    let mut results: Vec<Operation> = futures_util::stream::iter(rows)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    results.retain(|operation| state.is_none_or(|state| operation.metadata.state == state));
     Ok(Json(OperationPage {
-        results: page.rows.into_iter().map(Operation::listed).collect(),
+        results,
         pagination: Pagination {
             done: page.next.is_none(),
             next_page_token: page.next.map(|id| id.to_string()),
@@ -108,6 +119,7 @@ pub async fn list_operations(
     segments: Segments<(String, String, String)>,
     Params(asked): Params<Page>,
 ) -> Result<Json<OperationPage>, Problem> {
+    scope.require_full()?;
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
     let filter = page(
@@ -138,6 +150,7 @@ pub async fn list_operations(
             installations,
             ..filter
         },
+        None,
     )
     .await
 }

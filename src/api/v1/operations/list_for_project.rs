@@ -32,6 +32,9 @@ pub struct Filter {
     page_token: Option<String>,
 }
 
+/// Where an operation may stand that has not ended, but `queued`: that means anything of the kind.
+const STANDINGS: [&str; 4] = ["accumulating", "held", "running", "waiting"];
+
 /// What a filter of states may say, and what it means.
 pub(super) fn state_filter(
     status: Option<&str>,
@@ -99,7 +102,7 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<Time>, Problem> {
 #[utoipa::path(get, path = "/v1/projects/{project}/operations", tag = "Operation", operation_id = "listProjectOperations",
     params(("project" = String, Path, description = "The project's id or name."),
            ("status" = Option<String>, Query, description = "`success`, `failure` or `in_progress`."),
-           ("state" = Option<String>, Query, description = "In place of status: `queued` (anything that has not ended), `succeeded`, `failed`, `cancelled` or `needs_review`."),
+           ("state" = Option<String>, Query, description = "In place of status: `queued` (anything that has not ended), `accumulating`, `held`, `running`, `waiting` (of that, what stands so now), `succeeded`, `failed`, `cancelled` or `needs_review`."),
            ("object" = Option<String>, Query, description = "The object's name in the manifest."),
            ("groupRef" = Option<String>, Query, description = "The customer; of installations that still exist."),
            ("integration" = Option<String>, Query, description = "The integration's id or name."),
@@ -115,9 +118,19 @@ pub async fn list_project_operations(
     scope: Scope,
     Params(asked): Params<Filter>,
 ) -> Result<Json<OperationPage>, Problem> {
+    scope.require_full()?;
     let project_id = scope.project().id;
-    let state = state_filter(asked.status.as_deref(), asked.state.as_deref())
-        .map_err(|(name, detail)| Problem::query(name, detail))?;
+    // Where an operation stands that has not ended is seen one by one.
+    let standing = asked.state.as_deref().filter(|state| STANDINGS.contains(state));
+    let state = standing.map_or(asked.state.as_deref(), |_| Some("queued"));
+    let state = state_filter(asked.status.as_deref(), state).map_err(|(name, detail)| {
+        let more = if detail.starts_with("must be queued") {
+            format!("{detail}; of what has not ended also {}", STANDINGS.join(", "))
+        } else {
+            detail
+        };
+        Problem::query(name, more)
+    })?;
     let holds_record = match asked.holds_record.as_deref() {
         None => false,
         Some("true") => true,
@@ -139,5 +152,5 @@ pub async fn list_project_operations(
     if let Some(group_ref) = asked.group_ref.as_deref() {
         filter.installations = Some(installations_of(&app, project_id, filter.integration, group_ref).await?);
     }
-    read(&app, project_id, &filter).await
+    read(&app, project_id, &filter, standing).await
 }

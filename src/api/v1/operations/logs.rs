@@ -52,6 +52,7 @@ pub async fn list_operation_logs(
     scope: Scope,
     segments: Segments<(String, String)>,
 ) -> Result<Json<Vec<Log>>, Problem> {
+    scope.require_full()?;
     let Segments((_, operation)) = segments;
     let operation = id(&operation, NOT_FOUND)?;
     let found = read(&app, scope.project().id, operation)

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::store;
 use crate::writes::batch::{Note, NoteState, Progress, read_notes};
+use crate::writes::derive::Named;
 use standing::Standing;
 
 /// What an operation that is not there is answered with.
@@ -118,7 +119,10 @@ pub struct Metadata {
     /// What was decided for each field; only where one operation is asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<TraceEntry>,
-    /// The request to the provider, its secrets hidden; only where one operation is asked for, with a full key.
+    /// How many more decisions there are than `trace` shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_left_out: Option<usize>,
+    /// The request to the provider, its secrets hidden; only where one operation is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<OutboundRequest>,
 }
@@ -228,7 +232,7 @@ fn merge(rows: Vec<store::Attempt>) -> Vec<Attempt> {
 }
 
 impl Operation {
-    /// As it stands in a list: what has not ended is `queued`.
+    /// Without a look at where it stands: what has not ended is `queued`.
     #[must_use]
     pub fn listed(row: store::Operation) -> Self {
         Self::new(row, Vec::new(), Standing::default())
@@ -299,6 +303,7 @@ impl Operation {
                 replayed_as: Vec::new(),
                 attempts,
                 trace: Vec::new(),
+                trace_left_out: None,
                 request: None,
             },
             resource: row.object,
@@ -344,14 +349,24 @@ impl Metadata {
     }
 
     /// Completes the records of a batch with what the request says of them.
-    fn name_records(&mut self, client_refs: Vec<Option<String>>) {
-        for (index, client_ref) in client_refs.into_iter().enumerate() {
+    fn name_records(&mut self, named: Vec<Named>) {
+        for (
+            index,
+            Named {
+                client_ref,
+                record_id,
+            },
+        ) in named.into_iter().enumerate()
+        {
             match self.records.iter_mut().find(|record| record.index == index) {
-                Some(record) => record.client_ref = client_ref,
+                Some(record) => {
+                    record.client_ref = client_ref.or_else(|| record.client_ref.take());
+                    record.record_id = record.record_id.take().or(record_id);
+                }
                 None => self.records.push(Record {
                     index,
                     client_ref,
-                    record_id: None,
+                    record_id,
                     state: self.state.clone(),
                     errors: Vec::new(),
                 }),
@@ -401,6 +416,20 @@ async fn find(app: &App, project_id: uuid::Uuid, operation_id: uuid::Uuid) -> Re
         row,
         attempts: rows,
     }))
+}
+
+/// An operation of a list, in the state that it has when it is asked for alone.
+async fn listed(app: &App, row: store::Operation) -> Result<Operation, Problem> {
+    if row.state.is_some() {
+        return Ok(Operation::listed(row));
+    }
+    // Without one it has ended between the two looks: the next list tells.
+    let Some(live) = app.store.get_live(row.project_id, row.id).await? else {
+        return Ok(Operation::listed(row));
+    };
+    let attempts = merge(app.store.list_attempts(row.project_id, row.id).await?);
+    let standing = standing::of(&row, &live, attempts.last());
+    Ok(Operation::new(row, Vec::new(), standing))
 }
 
 /// One operation, as the wire knows it; `None` when there is none.

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::store::{self, EndState, NewResult};
 use crate::writes::batch::{Note, NoteState, Progress, read_notes, result_of};
 use crate::writes::replay::Mapping;
+use crate::writes::request::text_fault;
 
 /// The longest record id, in bytes.
 const MAX_RECORD_ID: usize = 512;
@@ -177,10 +178,12 @@ fn read_one(
     record_id: Option<String>,
 ) -> Result<Resolved, Problem> {
     let needs_id = outcome == Some("succeeded") && operation.action == "create";
-    let is_good = |id: &String| !id.is_empty() && id.len() <= MAX_RECORD_ID && !id.contains('\0');
-    if record_id.as_ref().map_or(needs_id, |id| !is_good(id)) {
-        let detail = format!("must be the provider's id of the record, up to {MAX_RECORD_ID} bytes");
-        return Err(Problem::invalid(format!("{path}recordId"), detail));
+    let fault = match &record_id {
+        Some(id) => text_fault(id, MAX_RECORD_ID),
+        None => needs_id.then(|| "is required: the provider's id of the record".to_owned()),
+    };
+    if let Some(fault) = fault {
+        return Err(Problem::invalid(format!("{path}recordId"), fault));
     }
     let (state, text) = match outcome {
         Some("succeeded") => (EndState::Succeeded, "resolved as succeeded"),

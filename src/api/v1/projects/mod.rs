@@ -30,6 +30,24 @@ pub struct Project {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub update_time: Option<Time>,
+    /// What the project may do, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entitlements: Option<Entitlements>,
+}
+
+/// What a project may do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Entitlements {
+    /// Whether the UI may leave out whose it is: always, this server is your own.
+    pub branding_removal: Entitlement,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entitlement {
+    /// Whether it may.
+    pub value: bool,
 }
 
 impl From<&store::Project> for Project {
@@ -41,6 +59,7 @@ impl From<&store::Project> for Project {
             org_id: row.org_id.to_string(),
             create_time: row.create_time,
             update_time: row.update_time,
+            entitlements: None,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct ProviderInfo {
     /// Whether something has to be found out after authorisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub post_auth_info_needed: Option<bool>,
+    /// Always empty; older clients insist on it.
+    pub provider_opts: BTreeMap<String, String>,
     /// The parts of the provider.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, ModuleInfo>,
@@ -197,6 +199,7 @@ impl ProviderInfo {
             support: Support::of(main),
             auth_health_check: auth::health(main),
             post_auth_info_needed: (!main.discoveries().is_empty()).then_some(true),
+            provider_opts: BTreeMap::new(),
             modules: modules.collect(),
             metadata: Metadata::of(summary, main),
         })

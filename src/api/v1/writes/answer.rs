@@ -297,6 +297,8 @@ pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
         WriteError::Route(RouteError::Unusable(_) | RouteError::Gone) => Problem::new(Code::Unusable, text),
         WriteError::Plan(PlanError::ObjectNotInManifest { .. }) => Problem::new(Code::InvalidRequest, text)
             .remedy("Add the object to the integration's write.objects in amp.yaml and deploy."),
+        WriteError::Plan(PlanError::NotEnabled { .. }) => Problem::new(Code::InvalidRequest, text)
+            .remedy("The customer decides: have them allow writes of the object, which adds it to write.objects of the installation's config."),
         WriteError::Plan(_) => {
             Problem::new(Code::InvalidRequest, text).remedy("Mend the manifest or the installation's config.")
         }

@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 use super::answer::{self, WriteAnswer};
 use super::preview::PreviewResponse;
 use crate::api::auth::Scope;
-use crate::api::extract::{Body, Params, Segments};
+use crate::api::extract::{Body, Params, Segments, header_once};
 use crate::api::layer::RequestId;
 use crate::api::problem::{Code, Problem};
+use crate::api::v1::object_metadata::{aged, wanted};
 use crate::app::AppState;
 use crate::writes::WriteError;
 use crate::writes::idempotency::{MAX_KEY, is_valid_key, key_of};
@@ -79,7 +80,7 @@ pub struct Options {
 ///
 /// Creates, updates or deletes a record in the customer's SaaS under the customer's own mapping. Synchronous writes answer with the provider's result, asynchronous ones with an operation to poll. What was dropped or skipped stands in the header `Amp-Warnings`. With `autoBatchPolicy` several writes are answered with one operation; the header `Amp-Batch-Index` says which of its `metadata.records` is yours.
 ///
-/// With `preview=true` nothing is written and nothing stored: the answer is a `PreviewResponse` with the exact request to the provider, its secrets hidden, what was decided for each field, and what the provider's own description of the object says against the record.
+/// With `preview=true` nothing is written and nothing stored: the answer is a `PreviewResponse` with the exact request to the provider, its secrets hidden, what was decided for each field, and what the provider's own description of the object says against the record. The description is remembered for five minutes; before something is told against a record the provider is asked once more, and `Cache-Control: no-cache` asks in any case.
 #[utoipa::path(post, path = "/v1/projects/{project}/integrations/{integration}/objects/{object}", tag = "Write", operation_id = "writeRecords",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
            ("object" = String, Path, description = "The object's name in the manifest."),
@@ -114,10 +115,21 @@ pub async fn write_records(
     if options.preview {
         let preview = app
             .writes
-            .preview(scope.project().id, &integration, &object, request)
+            .preview(
+                scope.project().id,
+                &integration,
+                &object,
+                request,
+                wanted(&headers),
+            )
             .await
             .map_err(answer::of_error)?;
-        return Ok(Json(PreviewResponse::new(object, action, mode, preview)).into_response());
+        let age = preview.described_ago;
+        let body = PreviewResponse::new(object, action, mode, preview);
+        return Ok(match age {
+            Some(age) => aged(age, body),
+            None => Json(body).into_response(),
+        });
     }
     let project_id = scope.project().id;
     let result = if mode == Mode::Asynchronous {
@@ -176,15 +188,14 @@ pub async fn write_records(
 
 /// The key of the request, when it carries one.
 pub(in crate::api::v1) fn idempotency_key(headers: &http::HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else {
+    let Some(value) = header_once(headers, IDEMPOTENCY_KEY, "Idempotency-Key")? else {
         return Ok(None);
     };
     match value.to_str() {
-        Ok(key) if is_valid_key(key) && values.next().is_none() => Ok(Some(key.to_owned())),
+        Ok(key) if is_valid_key(key) => Ok(Some(key.to_owned())),
         _ => Err(Problem::header(
             "Idempotency-Key",
-            format!("must be sent once, with 1 to {MAX_KEY} visible ASCII characters"),
+            format!("must have 1 to {MAX_KEY} visible ASCII characters"),
         )),
     }
 }

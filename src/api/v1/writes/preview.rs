@@ -18,10 +18,11 @@ use crate::writes::request::Mode;
 pub struct PreviewResponse {
     /// Always true.
     pub preview: bool,
-    /// `send`: the last request would be sent. `nothing_to_send`: the rules leave nothing to write, so the write succeeds
-    /// without a request. `fail`: it would fail before it is sent; see `error`.
+    /// `send`: the last request would be sent. `send_with_findings`: it would, and the provider will probably refuse it; see
+    /// `findings`. `nothing_to_send`: the rules leave nothing to write, so the write succeeds without a request. `fail`: it would
+    /// fail before it is sent; see `error`. `refused`: its address is not one that this server calls; see `error`.
     pub verdict: &'static str,
-    /// Why it would fail.
+    /// Why it would fail or is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// `create`, `update` or `delete`.
@@ -41,12 +42,21 @@ pub struct PreviewResponse {
     pub requests: Vec<PreviewRequest>,
     /// What was decided for each field.
     pub trace: Vec<TraceEntry>,
+    /// How many more decisions there are than `trace` shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_left_out: Option<usize>,
     /// What the header `Amp-Warnings` of the write would say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// What the provider's own description of the object says against the record. Absent when there is no description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
+    /// How many more findings there are than `findings` shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings_left_out: Option<usize>,
+    /// The age of that description, in seconds; also in the header `Age`. With `Cache-Control: no-cache` it is asked for anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings_age_seconds: Option<u64>,
     /// Why there are no findings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings_unavailable: Option<String>,
@@ -150,6 +160,16 @@ impl From<(Option<usize>, connectors::Finding)> for Finding {
     }
 }
 
+/// So many decisions, and so many findings, one answer shows: a record with very many fields must not make a far larger answer.
+const MOST_ENTRIES: usize = 1000;
+
+/// The first of the entries, and how many more there are.
+pub(in crate::api::v1) fn cut<T, U: From<T>>(entries: Vec<T>) -> (Vec<U>, Option<usize>) {
+    let more = entries.len().saturating_sub(MOST_ENTRIES);
+    let shown = entries.into_iter().take(MOST_ENTRIES).map(U::from).collect();
+    (shown, (more > 0).then_some(more))
+}
+
 impl PreviewResponse {
     /// The answer for a preview.
     pub(super) fn new(
@@ -159,15 +179,23 @@ impl PreviewResponse {
         preview: preview::Preview,
     ) -> Self {
         let warnings = warnings(&preview.decisions());
+        let has_findings = preview.findings.as_ref().is_ok_and(|found| !found.is_empty());
         let (verdict, error) = match preview.verdict {
+            Verdict::Send if has_findings => ("send_with_findings", None),
             Verdict::Send => ("send", None),
+            Verdict::Refused(error) => ("refused", Some(error)),
             Verdict::NothingToSend => ("nothing_to_send", None),
             Verdict::Fail(error) => ("fail", Some(error)),
         };
         let (findings, findings_unavailable) = match preview.findings {
-            Ok(findings) => (Some(findings.into_iter().map(Finding::from).collect()), None),
+            Ok(findings) => (Some(findings), None),
             Err(why) => (None, Some(why)),
         };
+        let (findings, findings_left_out) = findings.map_or((None, None), |findings| {
+            let (shown, left_out) = cut(findings);
+            (Some(shown), left_out)
+        });
+        let (trace, trace_left_out) = cut(preview.trace);
         Self {
             preview: true,
             verdict,
@@ -187,8 +215,11 @@ impl PreviewResponse {
                 })
                 .collect(),
             warnings,
-            trace: preview.trace.into_iter().map(TraceEntry::from).collect(),
+            trace,
+            trace_left_out,
             findings,
+            findings_left_out,
+            findings_age_seconds: preview.described_ago.map(|age| age.as_secs()),
             findings_unavailable,
         }
     }
