@@ -226,12 +226,17 @@ impl Plan {
 
     /// Why a write of an object that the customer's config does not list is refused.
     #[must_use]
-    pub fn not_enabled(integration: &Integration, config: &ConfigContent, object: &str) -> PlanError {
+    pub fn not_enabled(
+        rules: &RecordRules,
+        integration: &Integration,
+        config: &ConfigContent,
+        object: &str,
+    ) -> PlanError {
         let enabled = integration
             .write
             .iter()
             .flatten()
-            .map(|write| Sources::of(integration, config, write))
+            .map(|write| Sources::of(integration, config, write, rules))
             .filter(|sources| config.enables(sources.write_config))
             .map(|sources| sources.posted_name())
             .collect();

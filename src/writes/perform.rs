@@ -254,6 +254,7 @@ impl<'a> Job<'a> {
                 source: None,
                 target: None,
                 decision: Decision::NothingSent,
+                sent_as: None,
             });
         }
     }

@@ -197,7 +197,12 @@ impl Route {
         if plan.enabled() {
             return Ok(plan);
         }
-        Err(Plan::not_enabled(&self.integration, &self.config, object))
+        Err(Plan::not_enabled(
+            self.connector.record_rules(),
+            &self.integration,
+            &self.config,
+            object,
+        ))
     }
 
     /// The compiled plan of an object, compiled once per route.
