@@ -42,6 +42,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod outbound;
 pub mod queue;
+pub mod record_rules;
 pub mod sandbox;
 pub mod settings;
 pub mod store;

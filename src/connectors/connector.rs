@@ -1,6 +1,7 @@
 //! A provider's connector: the file behind it, compiled, and what callers ask of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Map;
@@ -17,6 +18,7 @@ use super::declarative::scope::Scope;
 use super::declarative::text::Text;
 use super::declarative::url::{base_into, moved, rebased};
 use crate::action::Action;
+use crate::record_rules::RecordRules;
 
 /// A variable of a connection that the user is asked for.
 #[derive(Debug, Clone)]
@@ -94,6 +96,12 @@ impl Connector {
     #[must_use]
     pub fn module_display_name(&self) -> Option<&str> {
         self.module.display_name.as_deref().or(self.module())
+    }
+
+    /// Which names and ids mean one field, object or record to the provider.
+    #[must_use]
+    pub const fn record_rules(&self) -> &Arc<RecordRules> {
+        &self.module.records
     }
 
     /// A link to the provider's documentation.
@@ -359,6 +367,11 @@ impl Connector {
     /// # Errors
     /// When the command does not fit this connector; nothing was sent.
     pub fn prepare(&self, command: &Command<'_>, looked_up: &[ProviderResponse]) -> Result<Step, Refusal> {
+        let record = self.module.records.as_sent(command.record);
+        let command = &Command {
+            record: &record,
+            ..*command
+        };
         prepare(&self.surroundings(), command, looked_up, IdKeys::Added)
     }
 

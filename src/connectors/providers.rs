@@ -1,8 +1,11 @@
 //! What the rules of a manifest ask about providers.
 
+use std::sync::Arc;
+
 use super::{Catalog, SharedCatalog};
 use crate::action::Action;
 use crate::manifest::Providers;
+use crate::record_rules::RecordRules;
 
 impl Providers for Catalog {
     fn knows(&self, provider: &str) -> bool {
@@ -28,6 +31,11 @@ impl Providers for Catalog {
                 .any(|action| connector.supports(action, object))
         })
     }
+
+    fn record_rules(&self, provider: &str, module: Option<&str>) -> Arc<RecordRules> {
+        let connector = self.get_module(provider, module);
+        connector.map_or_else(Arc::default, |connector| Arc::clone(connector.record_rules()))
+    }
 }
 
 impl Providers for SharedCatalog {
@@ -45,5 +53,9 @@ impl Providers for SharedCatalog {
 
     fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool {
         self.current().supports_object(provider, module, object)
+    }
+
+    fn record_rules(&self, provider: &str, module: Option<&str>) -> Arc<RecordRules> {
+        self.current().record_rules(provider, module)
     }
 }

@@ -8,11 +8,13 @@ use super::model::Integration;
 use super::node::{Problems, Step, Trail, member};
 use crate::mapping::fields::{Fields, FieldsError};
 use crate::mapping::{FieldPath, PathError};
+use crate::record_rules::RecordRules;
 
 /// Checks every write object of one integration; `map` is the integration as it was deployed, `at` its place.
 pub(super) fn check(
     integration: &Integration,
     map: &Map<String, Value>,
+    rules: &RecordRules,
     at: &Trail<'_>,
     problems: &mut Problems,
 ) {
@@ -35,7 +37,11 @@ pub(super) fn check(
             }
             continue;
         }
-        let Some(read) = integration.read_object(name) else {
+        let found = integration.read_object(name).or_else(|| {
+            let mut reads = integration.read.iter();
+            reads.find(|read| rules.is_same_object(&read.object_name, name))
+        });
+        let Some(read) = found else {
             let detail = format!("inheritMapping has nothing to inherit: read.objects has no `{name}`.");
             problems.warning_at(place("write", name), detail);
             continue;
@@ -46,17 +52,17 @@ pub(super) fn check(
             let detail = format!(
                 "Writes to `{alias}` could mean `{name}` or `{other}`. Give `{name}` another mapToName."
             );
-            problems.error_at(place("read", name), detail);
+            problems.error_at(place("read", &read.object_name), detail);
         }
-        for error in Fields::of_manifest(read).errors {
+        for error in Fields::of_manifest(read, &rules.names).errors {
             // What cannot be read at all was told where it stands.
             if let FieldsError::Path { error, .. } = &error
                 && !matches!(error, PathError::NotWritable(_))
             {
                 continue;
             }
-            let mut steps = place("read", name);
-            steps.extend(field_steps(map, name, &error));
+            let mut steps = place("read", &read.object_name);
+            steps.extend(field_steps(map, &read.object_name, &error));
             let detail = format!("The mapping that writes of `{name}` inherit cannot be used: {error}.");
             problems.error_at(steps, detail);
         }

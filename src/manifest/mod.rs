@@ -17,14 +17,20 @@ mod render;
 mod rules;
 mod yaml;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 
-pub use config::{ConfigContent, ConfigLimits, ConfigRate, check_against, json_patch, mask, misplaced};
+pub use config::{
+    ConfigContent, ConfigLimits, ConfigRate, check_against, check_for, json_patch, mask, misplaced,
+};
 pub use model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
 pub use render::{render, render_warnings};
 
 use node::{Problem, Problems, Trail};
+
+use crate::record_rules::RecordRules;
 
 /// The only manifest version there is.
 pub const SPEC_VERSION: &str = "1.0.0";
@@ -66,6 +72,10 @@ pub trait Providers {
     /// Whether records of this object can be written. `module` is the integration's `module`, when it names
     /// one.
     fn supports_object(&self, provider: &str, module: Option<&str>, object: &str) -> bool;
+    /// Which names and ids mean one thing to the provider.
+    fn record_rules(&self, _provider: &str, _module: Option<&str>) -> Arc<RecordRules> {
+        Arc::default()
+    }
 }
 
 /// Reads the text of an `amp.yaml` and checks every rule.

@@ -1,6 +1,7 @@
 //! The rules of a manifest, and the typed view of one that keeps them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -8,6 +9,7 @@ use super::model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
 use super::node::{Problems, Trail, flag, list, mapping, member, required_text, text};
 use super::{Providers, SPEC_VERSION, inherit};
 use crate::mapping::FieldPath;
+use crate::record_rules::RecordRules;
 
 /// Reads a whole manifest. `None` when it is too broken for a typed view; the problems then say why.
 pub(crate) fn manifest(
@@ -82,7 +84,11 @@ pub(crate) fn integration(
             "The integration does nothing. Give it one of read, write, subscribe or proxy.",
         );
     }
-    let read = member(map, "read").map(|(key, value)| read_objects(value, &at.key(key), problems));
+    let rules = match (&provider, providers) {
+        (Some(provider), Some(providers)) => providers.record_rules(provider, module.as_deref()),
+        _ => Arc::default(),
+    };
+    let read = member(map, "read").map(|(key, value)| read_objects(value, &at.key(key), &rules, problems));
     let write = member(map, "write").map(|(key, value)| {
         let at = at.key(key);
         let catalogue = provider.as_deref().zip(providers);
@@ -90,6 +96,7 @@ pub(crate) fn integration(
             value,
             &at,
             catalogue.map(|(provider, all)| (provider, module.as_deref(), all)),
+            &rules,
             problems,
         )
     });
@@ -125,7 +132,7 @@ pub(crate) fn integration(
         read: read.unwrap_or_default(),
         write,
     };
-    inherit::check(&integration, map, at, problems);
+    inherit::check(&integration, map, &rules, at, problems);
     complete.then_some(integration)
 }
 
@@ -133,6 +140,7 @@ pub(crate) fn integration(
 fn objects<'v, T>(
     value: &'v Value,
     at: &Trail<'_>,
+    rules: &RecordRules,
     problems: &mut Problems,
     mut each: impl FnMut(&'v Map<String, Value>, &Trail<'_>, &mut Problems) -> Option<T>,
 ) -> Option<Vec<T>> {
@@ -142,7 +150,7 @@ fn objects<'v, T>(
     let at = at.key(key);
     let items = list(found, &at, problems)?;
     let mut objects = Vec::with_capacity(items.len());
-    let mut first_of: HashMap<String, usize> = HashMap::new();
+    let mut first_of: HashMap<String, (usize, &str)> = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         let at = at.index(index);
         let Some(map) = mapping(item, &at, problems) else {
@@ -150,12 +158,18 @@ fn objects<'v, T>(
         };
         same_key_twice(map, &at, problems);
         if let Some((key, Value::String(name))) = member(map, "objectName") {
-            let first = *first_of.entry(name.clone()).or_insert(index);
+            let (first, as_name) = *first_of
+                .entry(rules.object(name).into_owned())
+                .or_insert((index, name.as_str()));
             if first != index {
-                problems.error(
-                    &at.key(key),
-                    format!("The object `{name}` is already listed as objects[{first}]."),
-                );
+                let detail = if as_name == name {
+                    format!("The object `{name}` is already listed as objects[{first}].")
+                } else {
+                    format!(
+                        "`{name}` and `{as_name}` (objects[{first}]) are one object at the provider. List it once."
+                    )
+                };
+                problems.error(&at.key(key), detail);
             }
         }
         objects.extend(each(map, &at, problems));
@@ -167,6 +181,7 @@ fn write_objects(
     value: &Value,
     at: &Trail<'_>,
     catalogue: Option<(&str, Option<&str>, &dyn Providers)>,
+    rules: &RecordRules,
     problems: &mut Problems,
 ) -> Vec<WriteObject> {
     let empty = value.as_object().is_some_and(|map| match member(map, "objects") {
@@ -176,7 +191,7 @@ fn write_objects(
     if empty {
         problems.error(&at.key("objects"), "write.objects must list at least one object.");
     }
-    let objects = objects(value, at, problems, |map, at, problems| {
+    let objects = objects(value, at, rules, problems, |map, at, problems| {
         let object_name = required_text(map, "objectName", at, problems);
         if let Some((name, (provider, module, providers))) = object_name.as_deref().zip(catalogue)
             && providers.can_write(provider)
@@ -206,8 +221,13 @@ fn write_objects(
     objects.unwrap_or_default()
 }
 
-fn read_objects(value: &Value, at: &Trail<'_>, problems: &mut Problems) -> Vec<ReadObject> {
-    let objects = objects(value, at, problems, |map, at, problems| {
+fn read_objects(
+    value: &Value,
+    at: &Trail<'_>,
+    rules: &RecordRules,
+    problems: &mut Problems,
+) -> Vec<ReadObject> {
+    let objects = objects(value, at, rules, problems, |map, at, problems| {
         let object_name = required_text(map, "objectName", at, problems);
         required_text(map, "destination", at, problems);
         required_text(map, "schedule", at, problems);

@@ -1,5 +1,6 @@
 //! Applying a plan to one record.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -35,8 +36,10 @@ pub struct Applied {
 /// A field with `writeOnUpdate: ifEmpty` that has a value to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfEmptyField {
-    /// The field in the provider's record.
+    /// The field in the provider's record, as the record spells it.
     pub path: FieldPath,
+    /// Whether the provider may spell it in another case.
+    pub any_case: bool,
 }
 
 impl IfEmptyField {
@@ -72,8 +75,17 @@ impl Plan {
             out: Map::with_capacity(size),
             trace: Vec::with_capacity(size),
             if_empty: Vec::new(),
+            spelled: HashMap::new(),
         };
+        let id_in_any_case = record_id.is_some() && self.rules.names.any_case();
         for (key, value) in record {
+            if id_in_any_case && key != "id" && key.eq_ignore_ascii_case("id") {
+                return Err(ApplyError::Conflict {
+                    first: "id".to_owned(),
+                    second: key,
+                    target: "id".to_owned(),
+                });
+            }
             if record_id.is_none() || key != "id" {
                 run.field(key, value)?;
             }
@@ -83,6 +95,7 @@ impl Plan {
         }
         if action != Action::Delete {
             run.settings(action)?;
+            run.empty_nulls();
         }
         Ok(Applied {
             record: run.out,
@@ -118,28 +131,95 @@ pub(super) struct Run<'p> {
     pub(super) out: Map<String, Value>,
     pub(super) trace: Vec<TraceEntry>,
     pub(super) if_empty: Vec<IfEmptyField>,
+    /// How the record spells its fields, by their folded names; empty where names are their spelling.
+    pub(super) spelled: HashMap<String, String>,
 }
 
-impl Run<'_> {
-    /// One field at the top of the record.
-    fn field(&mut self, key: String, value: Value) -> Result<(), ApplyError> {
-        match self.plan.names.get(&key) {
-            None if self.plan.remove_unmapped => {
-                self.note(Some(written(key)), None, Decision::DroppedUnmapped);
-                Ok(())
-            }
-            None => {
-                let name = written(key.clone());
-                self.note(Some(name.clone()), Some(name), Decision::PassedThrough);
-                self.put(key, value)
-            }
-            Some(Name::Field(rule)) => self.mapped(written(key), rule, value),
-            Some(Name::Object(inner)) => self.object(&mut vec![key], inner, value),
+/// The parts of the two trees of names that lie at one place.
+#[derive(Clone, Copy)]
+struct Level<'p> {
+    names: Option<&'p Names>,
+    same: Option<&'p Names>,
+}
+
+/// What a key is by both trees. What the app gave a name goes before what keeps its name.
+enum Found<'p> {
+    Nothing,
+    Field(&'p Rule),
+    Object(Level<'p>),
+}
+
+impl<'p> Level<'p> {
+    fn find(self, plan: &Plan, key: &str, top: bool) -> Found<'p> {
+        let own = self.names.and_then(|names| names.get(key));
+        let same = self
+            .same
+            .and_then(|same| same.get(plan.rules.names.fold(key, top).as_ref()));
+        match (own, same) {
+            (None, None) => Found::Nothing,
+            (Some(Name::Field(rule)), _) | (None, Some(Name::Field(rule))) => Found::Field(rule),
+            (Some(Name::Object(names)), Some(Name::Object(same))) => Found::Object(Self {
+                names: Some(names),
+                same: Some(same),
+            }),
+            (Some(Name::Object(names)), _) => Found::Object(Self {
+                names: Some(names),
+                same: None,
+            }),
+            (None, Some(Name::Object(same))) => Found::Object(Self {
+                names: None,
+                same: Some(same),
+            }),
         }
     }
 
-    /// A field of the mapping is written where it leads.
-    fn mapped(&mut self, source: String, rule: &Rule, value: Value) -> Result<(), ApplyError> {
+    /// A field of the mapping that lies here, for messages.
+    fn first(self) -> Option<String> {
+        let keys = [self.names, self.same]
+            .into_iter()
+            .flatten()
+            .flat_map(|names| names.keys());
+        keys.min().cloned()
+    }
+}
+
+impl<'p> Run<'p> {
+    /// One field at the top of the record.
+    fn field(&mut self, key: String, value: Value) -> Result<(), ApplyError> {
+        let level = Level {
+            names: Some(&self.plan.names),
+            same: self.plan.same_names.as_ref(),
+        };
+        match level.find(self.plan, &key, true) {
+            Found::Nothing if self.plan.remove_unmapped => {
+                self.note(Some(written(key)), None, Decision::DroppedUnmapped);
+                Ok(())
+            }
+            Found::Nothing => {
+                let sent = match self.plan.rules.names.sent(&key, true) {
+                    Cow::Borrowed(_) => key.clone(),
+                    Cow::Owned(sent) => sent,
+                };
+                let target = written(sent.clone());
+                self.note(Some(written(key)), Some(target), Decision::PassedThrough);
+                self.put(sent, value)
+            }
+            Found::Field(rule) => {
+                let given = rule.as_given.then(|| self.sent(std::slice::from_ref(&key)));
+                self.mapped(written(key), given, rule, value)
+            }
+            Found::Object(inner) => self.object(&mut vec![key], inner, value),
+        }
+    }
+
+    /// A field of the mapping is written where it leads, or where it was given.
+    fn mapped(
+        &mut self,
+        source: String,
+        given: Option<FieldPath>,
+        rule: &Rule,
+        value: Value,
+    ) -> Result<(), ApplyError> {
         let Some(target) = &rule.target else {
             self.note(Some(source), None, Decision::DroppedNotChosen);
             return Ok(());
@@ -152,16 +232,22 @@ impl Run<'_> {
                 Translation::NotNeeded => (value, Decision::Mapped),
             },
         };
+        let target = given.as_ref().unwrap_or(target);
         self.note(Some(source), Some(target.as_str().to_owned()), decision);
         self.put_at(target.keys(), value)
     }
 
+    /// A place of the app's record as the provider gets it.
+    fn sent(&self, keys: &[String]) -> FieldPath {
+        FieldPath::of(keys.to_vec()).sent(&self.plan.rules.names)
+    }
+
     /// An object with mapped fields in it is taken apart: what is mapped goes where it leads, the rest stays
     /// where it is. An empty object has nothing to take out, and is a value like any other.
-    fn object(&mut self, keys: &mut Vec<String>, names: &Names, value: Value) -> Result<(), ApplyError> {
+    fn object(&mut self, keys: &mut Vec<String>, level: Level<'p>, value: Value) -> Result<(), ApplyError> {
         let Value::Object(map) = value else {
             let mut field = keys.clone();
-            field.extend(names.keys().min().cloned());
+            field.extend(level.first());
             return Err(ApplyError::NotAnObject {
                 path: render(keys),
                 field: render(&field),
@@ -172,12 +258,15 @@ impl Run<'_> {
             return self.unmapped_inside(keys, Value::Object(map));
         }
         for (key, value) in map {
-            let name = names.get(&key);
+            let name = level.find(self.plan, &key, false);
             keys.push(key);
             match name {
-                None => self.unmapped_inside(keys, value)?,
-                Some(Name::Field(rule)) => self.mapped(render(keys), rule, value)?,
-                Some(Name::Object(inner)) => self.object(keys, inner, value)?,
+                Found::Nothing => self.unmapped_inside(keys, value)?,
+                Found::Field(rule) => {
+                    let given = rule.as_given.then(|| self.sent(keys));
+                    self.mapped(render(keys), given, rule, value)?;
+                }
+                Found::Object(inner) => self.object(keys, inner, value)?,
             }
             keys.pop();
         }
@@ -191,8 +280,32 @@ impl Run<'_> {
             self.note(Some(place), None, Decision::DroppedUnmapped);
             return Ok(());
         }
-        self.note(Some(place.clone()), Some(place), Decision::PassedThrough);
-        self.put_at(keys, value)
+        if self.plan.rules.names.is_exact() {
+            self.note(Some(place.clone()), Some(place), Decision::PassedThrough);
+            return self.put_at(keys, value);
+        }
+        let sent = self.sent(keys);
+        self.note(
+            Some(place),
+            Some(sent.as_str().to_owned()),
+            Decision::PassedThrough,
+        );
+        self.put_at(sent.keys(), value)
+    }
+
+    /// `null` at the top of the record becomes the text that empties a field, where the provider wants one.
+    fn empty_nulls(&mut self) {
+        let Some(text) = &self.plan.rules.null_as else {
+            return;
+        };
+        for (key, value) in self.out.iter_mut().filter(|(_, value)| value.is_null()) {
+            *value = Value::from(text.as_str());
+            let place = written(key.clone());
+            let entries = self.trace.iter_mut();
+            for entry in entries.filter(|entry| entry.target.as_deref() == Some(place.as_str())) {
+                entry.sent_as = Some(text.clone());
+            }
+        }
     }
 
     fn refuse_drops(&self) -> Result<(), ApplyError> {
@@ -210,6 +323,7 @@ impl Run<'_> {
             source,
             target,
             decision,
+            sent_as: None,
         });
     }
 }

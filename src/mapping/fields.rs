@@ -1,10 +1,12 @@
 //! The field mapping in force for one object: the manifest's part and the customer's part as one list.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::path::{FieldPath, PathError};
 use crate::manifest::ReadObject;
 use crate::manifest::config::ReadConfig;
+use crate::record_rules::Names;
 
 /// One field of the mapping: the name that the app writes, and where the value goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +92,13 @@ impl FieldsError {
 
 impl Fields {
     /// What the manifest alone says.
-    pub(crate) fn of_manifest(read: &ReadObject) -> Self {
-        Self::of(Some(read), None)
+    pub(crate) fn of_manifest(read: &ReadObject, names: &Names) -> Self {
+        Self::of(Some(read), None, names)
     }
 
-    /// What the manifest and the customer's config say together.
-    pub(crate) fn of(read: Option<&ReadObject>, config: Option<&ReadConfig>) -> Self {
+    /// What the manifest and the customer's config say together. The app's names are the app's own, and compared as they
+    /// are; those of the provider are compared as the provider does.
+    pub(crate) fn of(read: Option<&ReadObject>, config: Option<&ReadConfig>, names: &Names) -> Self {
         let empty = ReadConfig::default();
         let config = config.unwrap_or(&empty);
         let chosen: HashMap<&str, Option<&str>> = config
@@ -109,7 +112,14 @@ impl Fields {
             .filter(|(_, on)| !on)
             .map(|(name, _)| name.as_str())
             .collect();
-        let mut build = Build::default();
+        let deselected_fields: HashSet<Cow<'_, str>> =
+            deselected.iter().map(|name| names.fold(name, true)).collect();
+        let mut build = Build {
+            provider_names: names,
+            list: Vec::new(),
+            errors: Vec::new(),
+            names: HashSet::new(),
+        };
         let mut same_names: Vec<(&str, bool)> = Vec::new();
         for field in read.into_iter().flat_map(|read| &read.fields) {
             let field_name = field.field_name.as_deref();
@@ -118,7 +128,8 @@ impl Fields {
                 continue;
             };
             let refused = !field.required
-                && (deselected.contains(name) || field_name.is_some_and(|field| deselected.contains(field)));
+                && (deselected.contains(name)
+                    || field_name.is_some_and(|field| deselected_fields.contains(&names.fold(field, true))));
             let given = field_name.filter(|_| !refused);
             build.mapping(name, chosen.get(name).copied().flatten().or(given));
         }
@@ -136,8 +147,8 @@ impl Fields {
     }
 }
 
-#[derive(Default)]
 struct Build<'n> {
+    provider_names: &'n Names,
     list: Vec<Field>,
     errors: Vec<FieldsError>,
     names: HashSet<&'n str>,
@@ -201,19 +212,27 @@ impl<'n> Build<'n> {
     /// what lies inside it.
     fn same_names(&mut self, same: Vec<(&str, FieldPath)>) {
         let mapped: Vec<FieldPath> = self.list.iter().map(|field| field.source.clone()).collect();
-        let mut by_root: HashMap<&str, Vec<&FieldPath>> = HashMap::new();
+        let root = |path: &FieldPath| self.provider_names.fold(path.root(), true).into_owned();
+        let mut by_root: HashMap<String, Vec<&FieldPath>> = HashMap::new();
         if !same.is_empty() {
             for source in &mapped {
-                by_root.entry(source.root()).or_default().push(source);
+                by_root.entry(root(source)).or_default().push(source);
             }
         }
-        let whole: HashSet<FieldPath> = same.iter().map(|(_, source)| source.clone()).collect();
+        let folded = |path: &FieldPath| path.folded(self.provider_names);
+        let whole: HashSet<FieldPath> = same.iter().map(|(_, source)| folded(source)).collect();
         let mut taken = HashSet::new();
         for (name, source) in same {
-            let mut near = by_root.get(source.root()).into_iter().flatten();
-            let spoken_for = near.any(|other| other.contains(&source) || source.contains(other));
-            let inside = source.outer().any(|outer| whole.contains(&outer));
-            if !spoken_for && !inside && taken.insert(source.clone()) {
+            let place = source.folded(self.provider_names);
+            let mut near = by_root.get(place.root()).into_iter().flatten();
+            let spoken_for = near.any(|other| {
+                let theirs = other.folded(self.provider_names);
+                // A name of the app's that is this one in another case is another name.
+                let apart = theirs == place && *other != &source;
+                !apart && (theirs.contains(&place) || place.contains(&theirs))
+            });
+            let inside = place.outer().any(|outer| whole.contains(&outer));
+            if !spoken_for && !inside && taken.insert(place) {
                 let name = name.to_owned();
                 self.list.push(Field {
                     name,
@@ -240,8 +259,12 @@ impl<'n> Build<'n> {
 
     fn overlapping_targets(&mut self) {
         let fields = self.list.iter().enumerate();
-        let mut targets: Vec<(&FieldPath, usize, &str)> = fields
-            .filter_map(|(place, field)| Some((field.target()?, place, field.name.as_str())))
+        let mut targets: Vec<(FieldPath, usize, &str, &FieldPath)> = fields
+            .filter_map(|(place, field)| {
+                let target = field.target()?;
+                let folded = target.folded(self.provider_names);
+                Some((folded, place, field.name.as_str(), target))
+            })
             .collect();
         targets.sort_unstable();
         let errors = overlaps(&targets, |(target, ..)| target).map(|(a, b)| {
@@ -249,7 +272,7 @@ impl<'n> Build<'n> {
             FieldsError::SameTarget {
                 first: first.to_owned(),
                 second: second.to_owned(),
-                target: b.0.to_string(),
+                target: b.3.to_string(),
             }
         });
         self.errors.extend(errors);

@@ -1,7 +1,10 @@
 //! Field names that are paths: `$['userInfo']['email']`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use crate::record_rules::Names;
 
 /// A field's place in a record: one key, or several for a field inside an object. Cheap to clone.
 ///
@@ -114,9 +117,38 @@ impl FieldPath {
     }
 
     /// Tells of a path's text whether it is this path or leads further inside it.
-    pub(crate) fn holds(&self) -> impl Fn(&str) -> bool + '_ {
+    pub(crate) fn holds(&self, any_case: bool) -> impl Fn(&str) -> bool + '_ {
         let inside = format!("{}[", bracketed(self.keys()));
-        move |text| text == self.as_str() || text.starts_with(&inside)
+        move |text| {
+            if any_case {
+                let start = text.as_bytes().get(..inside.len());
+                text.eq_ignore_ascii_case(self.as_str())
+                    || start.is_some_and(|start| start.eq_ignore_ascii_case(inside.as_bytes()))
+            } else {
+                text == self.as_str() || text.starts_with(&inside)
+            }
+        }
+    }
+
+    /// The same path for all paths that mean one place at a provider with such names.
+    pub(crate) fn folded(&self, names: &Names) -> Self {
+        self.renamed(names.is_exact(), |key, top| names.fold(key, top))
+    }
+
+    /// The path as the provider gets it.
+    pub(crate) fn sent(&self, names: &Names) -> Self {
+        self.renamed(names.is_exact(), |key, top| names.sent(key, top))
+    }
+
+    fn renamed<'k>(&'k self, stays: bool, name: impl Fn(&'k str, bool) -> Cow<'k, str>) -> Self {
+        if stays {
+            return self.clone();
+        }
+        let keys = self.keys().iter().enumerate();
+        Self::of(
+            keys.map(|(depth, key)| name(key, depth == 0).into_owned())
+                .collect(),
+        )
     }
 
     /// Whether the path leads into an object.

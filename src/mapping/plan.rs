@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::path::{FieldPath, PathError};
 use super::sources::Sources;
 use crate::manifest::Integration;
 use crate::manifest::config::{ConfigContent, FieldSetting};
+use crate::record_rules::{Names as NameRules, RecordRules};
 
 /// How records of one object are written for one customer: compiled once for a revision and a config, then
 /// applied to every record. It holds no reference to either.
@@ -18,7 +20,13 @@ pub struct Plan {
     provider_object: String,
     delete_enabled: bool,
     pub(super) remove_unmapped: bool,
+    /// What the provider takes for one field.
+    pub(super) rules: Arc<RecordRules>,
     pub(super) names: Names,
+    /// Where names of the provider are not just their spelling: the fields that keep their name, under
+    /// [folded](NameRules::fold) keys. Elsewhere these are among `names`.
+    pub(super) same_names: Option<Names>,
+    /// Its keys are folded.
     pub(super) targets: Targets,
     pub(super) settings: Vec<Setting>,
 }
@@ -122,6 +130,8 @@ pub(super) enum Name {
 pub(super) struct Rule {
     /// `None`: the customer chose no field.
     pub(super) target: Option<FieldPath>,
+    /// The field keeps the spelling that the app gives it; `target` is only one of several.
+    pub(super) as_given: bool,
     /// The provider's values by the app's values.
     pub(super) values: Option<HashMap<String, Value>>,
 }
@@ -156,14 +166,27 @@ pub(super) struct Setting {
 }
 
 impl Plan {
-    /// Compiles the plan for an object.
+    /// Compiles the plan for an object, for a provider to which names are their spelling.
+    ///
+    /// # Errors
+    /// See [`Plan::compile_for`].
+    pub fn compile(
+        integration: &Integration,
+        config: &ConfigContent,
+        object: &str,
+    ) -> Result<Self, PlanError> {
+        Self::compile_for(&Arc::default(), integration, config, object)
+    }
+
+    /// Compiles the plan for an object. `rules` are the provider's.
     ///
     /// `object` is the name in the URL, percent-decoded: the manifest's `objectName`, or the `mapToName` of
     /// the read object when the write inherits its mapping.
     ///
     /// # Errors
     /// When the manifest has no such write object, or manifest and config contradict each other.
-    pub fn compile(
+    pub fn compile_for(
+        rules: &Arc<RecordRules>,
         integration: &Integration,
         config: &ConfigContent,
         object: &str,
@@ -172,7 +195,7 @@ impl Plan {
             .write
             .iter()
             .flatten()
-            .map(|write| Sources::of(integration, config, write))
+            .map(|write| Sources::of(integration, config, write, rules))
             .collect();
         let found = objects
             .iter()
@@ -187,10 +210,10 @@ impl Plan {
                 known,
             });
         };
-        Self::of(sources)
+        Self::of(sources, rules)
     }
 
-    fn of(sources: &Sources<'_>) -> Result<Self, PlanError> {
+    fn of(sources: &Sources<'_>, rules: &Arc<RecordRules>) -> Result<Self, PlanError> {
         let object = &sources.write.object_name;
         let mut fields = sources.fields();
         if !fields.errors.is_empty() {
@@ -204,12 +227,15 @@ impl Plan {
         let config = sources.write_config;
         let wants_removal = sources.write.remove_unmapped_fields
             || config.is_some_and(|config| config.remove_unmapped_fields);
+        let (names, same_names) = compile_names(sources, &fields);
         Ok(Self {
             provider_object: object.clone(),
             delete_enabled: config.is_some_and(|config| config.deletion_enabled),
             remove_unmapped: sources.inherits && wants_removal,
-            names: compile_names(sources, &fields),
-            targets: compile_targets(&fields),
+            rules: Arc::clone(rules),
+            names,
+            same_names,
+            targets: compile_targets(&fields, &rules.names),
             settings,
         })
     }
@@ -227,7 +253,9 @@ impl Plan {
     }
 }
 
-fn compile_names(sources: &Sources<'_>, fields: &Fields) -> Names {
+/// The trees of the app's names, and of those that the provider reads by rules of its own.
+fn compile_names(sources: &Sources<'_>, fields: &Fields) -> (Names, Option<Names>) {
+    let rules = &sources.rules.names;
     let mut values: Vec<(FieldPath, &HashMap<String, Value>)> = Vec::new();
     if sources.inherits {
         let all = sources
@@ -239,30 +267,56 @@ fn compile_names(sources: &Sources<'_>, fields: &Fields) -> Names {
     }
     let by_path: HashMap<&FieldPath, &HashMap<String, Value>> =
         values.iter().rev().map(|(path, map)| (path, *map)).collect();
-    let mut spoken_for: HashSet<&FieldPath> = HashSet::new();
+    let by_field: HashMap<FieldPath, &HashMap<String, Value>> = values
+        .iter()
+        .rev()
+        .map(|(path, map)| (path.folded(rules), *map))
+        .collect();
+    let mut named: HashSet<&FieldPath> = HashSet::new();
+    let mut written: HashSet<FieldPath> = HashSet::new();
     let mut names = Names::with_capacity_and_hasher(fields.list.len(), Hashing::default());
+    let mut same_names = (!rules.is_exact()).then(Names::default);
     for field in &fields.list {
         let target = field.target();
-        spoken_for.extend([Some(&field.source), target].into_iter().flatten());
+        let place_of_field = target.map(|target| target.folded(rules));
+        named.insert(&field.source);
         // The app's name decides; the provider's own name also matches.
-        let found = by_path.get(&field.source).or_else(|| by_path.get(target?));
+        let found = by_path
+            .get(&field.source)
+            .or_else(|| by_field.get(place_of_field.as_ref()?));
         let rule = Rule {
-            target: target.cloned(),
+            target: target.map(|target| target.sent(rules)),
+            as_given: false,
             values: found.map(|map| (*map).clone()),
         };
-        place(&mut names, field.source.keys(), rule);
+        let keeps_name = place_of_field.as_ref() == Some(&field.source.folded(rules));
+        if let (Some(same_names), Some(at)) =
+            (&mut same_names, place_of_field.as_ref().filter(|_| keeps_name))
+        {
+            let as_given = Rule {
+                as_given: true,
+                ..rule.clone()
+            };
+            place(same_names, at.keys(), as_given);
+        }
+        if same_names.is_none() || !matches!(field.to, Destination::SameName) {
+            place(&mut names, field.source.keys(), rule);
+        }
+        written.extend(place_of_field);
     }
     // A value mapping alone makes a field part of the mapping, under its own name.
     for (path, map) in &values {
-        if !spoken_for.contains(path) {
+        let at = path.folded(rules);
+        if !named.contains(path) && !written.contains(&at) {
             let rule = Rule {
                 target: Some(path.clone()),
+                as_given: same_names.is_some(),
                 values: Some((*map).clone()),
             };
-            place(&mut names, path.keys(), rule);
+            place(same_names.as_mut().unwrap_or(&mut names), at.keys(), rule);
         }
     }
-    names
+    (names, same_names)
 }
 
 /// Puts a rule into the tree. What is there already stays: overlapping mappings were refused before.
@@ -283,11 +337,11 @@ fn place(names: &mut Names, keys: &[String], rule: Rule) {
     }
 }
 
-fn compile_targets(fields: &Fields) -> Targets {
+fn compile_targets(fields: &Fields, rules: &NameRules) -> Targets {
     let mut targets = Targets::default();
     for field in &fields.list {
         if let Destination::Mapped(target) = &field.to {
-            claim(&mut targets, target.keys());
+            claim(&mut targets, target.folded(rules).keys());
         }
     }
     targets
@@ -326,8 +380,9 @@ fn compile_settings(sources: &Sources<'_>, fields: &Fields) -> Result<Vec<Settin
             target: overlap.target.to_string(),
         });
     }
+    let names = &sources.rules.names;
     let setting = |(_, rule, target): (_, &FieldSetting, FieldPath)| Setting {
-        target,
+        target: target.sent(names),
         rule: rule.clone(),
     };
     Ok(settings.list.into_iter().map(setting).collect())

@@ -20,14 +20,17 @@ impl Run<'_> {
         }
         for setting in &self.plan.settings {
             let (write, skipped) = setting.rule_for(action);
-            let target = &setting.target;
-            if write == WriteRule::Always || value_at(&self.out, target.keys()).is_none() {
+            if write == WriteRule::Always {
                 continue;
             }
+            let Some(path) = self.as_spelled(&setting.target) else {
+                continue;
+            };
+            let any_case = self.plan.rules.names.any_case();
             if write == WriteRule::Never {
-                take_out(&mut self.out, &mut self.trace, target, skipped);
+                take_out(&mut self.out, &mut self.trace, &path, skipped, any_case);
             } else {
-                self.if_empty.push(IfEmptyField { path: target.clone() });
+                self.if_empty.push(IfEmptyField { path, any_case });
             }
         }
         Ok(())
@@ -40,7 +43,7 @@ impl Run<'_> {
         };
         let applies = action == Action::Create || setting.rule.default_on_update;
         let target = &setting.target;
-        if !applies || value_at(&self.out, target.keys()).is_some() {
+        if !applies || self.as_spelled(target).is_some() {
             return Ok(());
         }
         let (write, skipped) = setting.rule_for(action);
@@ -49,7 +52,23 @@ impl Run<'_> {
             return Ok(());
         }
         self.note(None, Some(target.as_str().to_owned()), Decision::Defaulted);
-        insert(&mut self.out, target, default.clone())
+        if !self.plan.rules.names.any_case() {
+            return insert(&mut self.out, target, default.clone());
+        }
+        // The objects around it may be there under another case.
+        let target = FieldPath::of(self.spelling(target.keys()));
+        self.spell(target.root());
+        insert(&mut self.out, &target, default.clone())
+    }
+
+    /// The place as the record spells it, when it has a value there.
+    fn as_spelled(&self, target: &FieldPath) -> Option<FieldPath> {
+        if !self.plan.rules.names.any_case() {
+            return value_at(&self.out, target.keys(), false).map(|_| target.clone());
+        }
+        let keys = self.spelling(target.keys());
+        value_at(&self.out, &keys, false)?;
+        Some(FieldPath::of(keys))
     }
 }
 
@@ -75,7 +94,7 @@ impl Applied {
     /// The `ifEmpty` fields, as paths, for which the provider has a value.
     #[must_use]
     pub fn filled(&self, current: &Map<String, Value>) -> Vec<String> {
-        let is_filled = |field: &&IfEmptyField| match value_at(current, field.path.keys()) {
+        let is_filled = |field: &&IfEmptyField| match value_at(current, field.path.keys(), field.any_case) {
             None | Some(Value::Null) => false,
             Some(Value::String(text)) => !text.is_empty(),
             Some(_) => true,
@@ -94,6 +113,7 @@ impl Applied {
                     &mut self.trace,
                     &field.path,
                     Decision::SkippedNotEmpty,
+                    field.any_case,
                 );
             }
         }
@@ -109,10 +129,14 @@ fn take_out(
     trace: &mut Vec<TraceEntry>,
     target: &FieldPath,
     decision: Decision,
+    any_case: bool,
 ) {
     let staying = remove(record, target.keys());
     let gone: Vec<FieldPath> = target.outer().skip(staying).collect();
-    let holds = target.holds();
+    let holds = target.holds(any_case);
+    let is = |outer: &FieldPath, place: &str| {
+        outer.as_str() == place || any_case && outer.as_str().eq_ignore_ascii_case(place)
+    };
     let mut found = false;
     for entry in trace.iter_mut() {
         let Some(place) = entry.target.as_deref() else {
@@ -121,7 +145,7 @@ fn take_out(
         if holds(place) {
             entry.decision = decision;
             found = true;
-        } else if gone.iter().any(|outer| outer.as_str() == place) {
+        } else if gone.iter().any(|outer| is(outer, place)) {
             entry.decision = decision;
         }
     }
@@ -131,6 +155,7 @@ fn take_out(
             source: Some(place.clone()),
             target: Some(place),
             decision,
+            sent_as: None,
         });
     }
 }

@@ -6,9 +6,11 @@ use super::fields::{Fields, overlaps};
 use super::path::{FieldPath, PathError};
 use crate::manifest::config::{ConfigContent, FieldSetting, ReadConfig, WriteConfig};
 use crate::manifest::{Integration, ReadObject, WriteObject};
+use crate::record_rules::RecordRules;
 
 /// The parts of manifest and config that speak about one object.
 pub(crate) struct Sources<'s> {
+    pub(crate) rules: &'s RecordRules,
     pub(crate) write: &'s WriteObject,
     pub(crate) read: Option<&'s ReadObject>,
     pub(crate) read_config: Option<&'s ReadConfig>,
@@ -41,13 +43,23 @@ impl<'s> Sources<'s> {
         integration: &'s Integration,
         config: &'s ConfigContent,
         write: &'s WriteObject,
+        rules: &'s RecordRules,
     ) -> Self {
-        let read = integration.read_object(&write.object_name);
+        let is_it = |name: &str| rules.is_same_object(name, &write.object_name);
+        let read = integration
+            .read_object(&write.object_name)
+            .or_else(|| integration.read.iter().find(|read| is_it(&read.object_name)));
         let alias = read.and_then(|read| read.map_to_name.as_deref());
-        let read_config = config.read_object(&write.object_name, alias);
-        let write_config = config.write_object(&write.object_name, alias);
+        // An entry under the object's very name goes before one under another name of the same object.
+        let read_config = config
+            .read_object(&write.object_name, alias)
+            .or_else(|| config.read.iter().find(|object| is_it(&object.object_name)));
+        let write_config = config
+            .write_object(&write.object_name, alias)
+            .or_else(|| config.write.iter().find(|object| is_it(&object.object_name)));
         let inherits = write.inherit_mapping || write_config.is_some_and(|config| config.inherit_mapping);
         Self {
+            rules,
             write,
             read,
             read_config,
@@ -65,7 +77,7 @@ impl<'s> Sources<'s> {
 
     pub(crate) fn fields(&self) -> Fields {
         if self.inherits {
-            Fields::of(self.read, self.read_config)
+            Fields::of(self.read, self.read_config, &self.rules.names)
         } else {
             Fields::default()
         }
@@ -93,11 +105,11 @@ impl<'s> Sources<'s> {
                 },
             }
         }
-        let mut sorted: Vec<(&FieldPath, usize, &'s str)> = settings
+        let mut sorted: Vec<(FieldPath, usize, &'s str)> = settings
             .list
             .iter()
             .enumerate()
-            .map(|(place, (name, _, target))| (target, place, *name))
+            .map(|(place, (name, _, target))| (target.folded(&self.rules.names), place, *name))
             .collect();
         sorted.sort_unstable();
         let overlaps = overlaps(&sorted, |(target, ..)| target).map(|(a, b)| {
@@ -105,7 +117,7 @@ impl<'s> Sources<'s> {
             Overlap {
                 first,
                 second,
-                target: b.0.clone(),
+                target: settings.list[b.1].2.clone(),
             }
         });
         settings.overlaps = overlaps.collect();

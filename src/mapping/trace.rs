@@ -17,6 +17,9 @@ pub struct TraceEntry {
     pub target: Option<String>,
     /// What was decided.
     pub decision: Decision,
+    /// What leaves in the place of `null`, at a provider where another value empties a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
 }
 
 /// The decisions. A field has one: the last that was made about it.

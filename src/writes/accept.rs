@@ -391,10 +391,16 @@ pub(super) fn check_supported(
 
 /// Writes with the same key run singly, in the order they were accepted: those of one record, and creates of what the app
 /// calls by one name. A create without such a name has no record yet, so none waits for it.
+///
+/// However a record is spelled, it has one key: the connector says which ids and objects are one. The keys of writes that
+/// an earlier version has accepted were made of the spelling. They stay as they are: such a write keeps its order among
+/// those of its time, and the keys are the same wherever the spelling is the canonical one, as at every provider without
+/// rules of its own. Making them anew would mean to read every stored request; the queue is empty of them soon.
 pub(super) fn record_key(job: &Job<'_>, installation_id: Uuid, client_ref: Option<&str>) -> Option<i64> {
-    let object = job.plan.provider_object();
+    let rules = job.route.connector.record_rules();
+    let object = rules.object(job.plan.provider_object());
     let text = match (job.applied.record_id.as_deref(), client_ref) {
-        (Some(id), _) => format!("{object}\n{id}"),
+        (Some(id), _) => format!("{object}\n{}", rules.ids.canonical(id)),
         (None, Some(name)) => format!("{object}\n{installation_id}\n{name}"),
         (None, None) => return None,
     };

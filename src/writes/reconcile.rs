@@ -12,6 +12,7 @@ use super::Writes;
 use super::perform::Job;
 use crate::clock::Time;
 use crate::connectors::{self, ErrorClass, Outcome, ProviderError, RetryClass};
+use crate::record_rules::find_key;
 
 /// How far a provider's clock may be behind ours for a record still to count as made by the attempt in doubt.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -46,11 +47,10 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
     let object = job.plan.provider_object();
     let vars = &job.route.connection.vars;
     for field in connector.unique_fields(object) {
-        let Some(value) = job
-            .applied
-            .record
-            .get(field)
-            .and_then(Value::as_str)
+        let record = &job.applied.record;
+        let any_case = connector.record_rules().names.any_case();
+        let Some(value) = find_key(record, field, any_case)
+            .and_then(|field| record.get(field)?.as_str())
             .filter(|value| !value.is_empty())
         else {
             continue;
@@ -99,7 +99,9 @@ async fn compare(writes: &Writes, job: &Job<'_>, record_id: String) -> Found {
         Err(failure) => return not_now(failure.before_write()),
     };
     match connector.interpret_current(object, vars, &response, writes.clock.now().to_timestamp()) {
-        Ok(current) if holds(&current, sent) => Found::Ours { record_id },
+        Ok(current) if holds(&current, sent, connector.record_rules().names.any_case()) => {
+            Found::Ours { record_id }
+        }
         Ok(_) | Err(Outcome::Rejected(_)) => Found::Candidate { record_id },
         Err(outcome) => not_now(outcome),
     }
@@ -134,9 +136,9 @@ fn of_error(error: ProviderError) -> Outcome {
 }
 
 /// Whether a record holds what was sent. What was cleared, is nested or is not shown says nothing either way.
-fn holds(current: &Map<String, Value>, sent: &Map<String, Value>) -> bool {
+fn holds(current: &Map<String, Value>, sent: &Map<String, Value>, any_case: bool) -> bool {
     sent.iter().all(|(field, value)| {
-        let there = match current.get(field) {
+        let there = match find_key(current, field, any_case).and_then(|key| current.get(key)) {
             Some(Value::String(text)) => text.clone(),
             Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
             _ => return true,

@@ -177,7 +177,12 @@ impl Route {
             return Ok(Arc::clone(plan));
         }
         // Only objects of the manifest get here, so the map cannot be filled up from outside.
-        let plan = Arc::new(Plan::compile(&self.integration, &self.config, object)?);
+        let plan = Arc::new(Plan::compile_for(
+            self.connector.record_rules(),
+            &self.integration,
+            &self.config,
+            object,
+        )?);
         plans().insert(object.to_owned(), Arc::clone(&plan));
         Ok(plan)
     }

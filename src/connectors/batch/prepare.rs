@@ -1,10 +1,11 @@
 //! The request of a batch.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
-use super::{BatchCommand, hubspot, salesforce};
+use super::{BatchCommand, BatchItem, hubspot, salesforce};
 use crate::action::Action;
 use crate::connectors::connector::Connector;
 use crate::connectors::contract::{ProviderRequest, Refusal, RefusalKind};
@@ -33,6 +34,22 @@ impl Connector {
             ));
         };
         self.check_items(command)?;
+        let rules = self.record_rules();
+        let records: Vec<Cow<'_, Map<String, Value>>> = command
+            .items
+            .iter()
+            .map(|item| rules.as_sent(item.record))
+            .collect();
+        let items: Vec<BatchItem<'_>> = command
+            .items
+            .iter()
+            .zip(&records)
+            .map(|(item, record)| BatchItem { record, ..*item })
+            .collect();
+        let command = &BatchCommand {
+            items: &items,
+            ..*command
+        };
         let scope = Scope::of(plan, &self.var_defaults, &single, &[]);
         let (method, body) = match batch.form {
             BatchForm::Hubspot => (http::Method::POST, hubspot::body(command)?),

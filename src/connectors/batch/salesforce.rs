@@ -12,6 +12,7 @@ use crate::connectors::contract::{Outcome, Refusal, RefusalKind};
 use crate::connectors::declarative::escape::push_segment;
 use crate::connectors::declarative::interpret::parse;
 use crate::connectors::declarative::json_path::scalar;
+use crate::record_rules::Ids;
 
 /// The paths of create, update and read.
 pub(super) const PATHS: [&str; 3] = [
@@ -76,10 +77,9 @@ fn record(command: &BatchCommand<'_>, at: usize, item: &BatchItem<'_>) -> Result
     Ok(Value::Object(out))
 }
 
-/// Whether two ids name the same record: the last three of 18 characters only repeat the case of the first 15.
+/// Whether two ids name the same record.
 fn same_id(a: &str, b: &str) -> bool {
-    let short = |id: &str| matches!(id.len(), 15 | 18) && id.bytes().all(|c| c.is_ascii_alphanumeric());
-    a == b || (short(a) && short(b) && a.len() != b.len() && a.get(..15) == b.get(..15))
+    Ids::Salesforce.canonical(a) == Ids::Salesforce.canonical(b)
 }
 
 /// What an answer says about each record.

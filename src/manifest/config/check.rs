@@ -5,6 +5,7 @@ use super::{ConfigContent, ReadConfig};
 use crate::manifest::{Integration, Issue};
 use crate::mapping::fields::FieldsError;
 use crate::mapping::sources::Sources;
+use crate::record_rules::RecordRules;
 
 /// What is wrong with a config for this integration; empty when an installation can have it. Paths start at
 /// `config.content`, in the notation of an update mask.
@@ -12,8 +13,16 @@ use crate::mapping::sources::Sources;
 /// Refused are: another provider than the integration's; a write object that the manifest does not have; a
 /// mapping that cannot be written, or in which two names write one field; two settings for one field. Read
 /// objects that the manifest does not have are ignored: they steer no write.
+///
+/// This is for a provider to which names are their spelling; see [`check_for`].
 #[must_use]
 pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<Issue> {
+    check_for(&RecordRules::default(), config, integration)
+}
+
+/// As [`check_against`], for a provider with these rules of what is one field and one object.
+#[must_use]
+pub fn check_for(rules: &RecordRules, config: &ConfigContent, integration: &Integration) -> Vec<Issue> {
     let mut issues = Vec::new();
     if let Some(provider) = config
         .provider
@@ -30,11 +39,12 @@ pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<I
         .write
         .iter()
         .flatten()
-        .map(|write| Sources::of(integration, config, write))
+        .map(|write| Sources::of(integration, config, write, rules))
         .collect();
+    let same = |a: &str, b: &str| rules.is_same_object(a, b) || same_object(integration, a, b);
     for object in &config.write {
         let path = object_path("write", &object.key);
-        if object.key != object.object_name && !same_object(integration, &object.key, &object.object_name) {
+        if object.key != object.object_name && !same(&object.key, &object.object_name) {
             let detail = format!(
                 "The key `{}` and the objectName `{}` are different objects.",
                 object.key, object.object_name
@@ -55,8 +65,7 @@ pub fn check_against(config: &ConfigContent, integration: &Integration) -> Vec<I
             .iter()
             .filter_map(|sources| sources.write_config)
             .find(|first| {
-                first.object_name == object.object_name
-                    || same_object(integration, &first.object_name, &object.object_name)
+                first.object_name == object.object_name || same(&first.object_name, &object.object_name)
             });
         let detail = match first {
             Some(first) => {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub use check::check_against;
+pub use check::{check_against, check_for};
 pub use limits::{ConfigLimits, ConfigRate};
 pub use misplaced::misplaced;
 

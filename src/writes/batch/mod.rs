@@ -226,6 +226,7 @@ fn written_twice(jobs: &[Job<'_>]) -> Vec<Invalid> {
         let Some(id) = job.applied.record_id.as_deref() else {
             continue;
         };
+        let id = job.route.connector.record_rules().ids.canonical(id);
         if let Some(first) = seen.insert(id, index) {
             let detail = format!("names the record of batch[{first}] again; send each record once");
             problems.push(Invalid::new(format!("batch[{index}].record.id"), detail));

@@ -5,6 +5,7 @@ mod examples;
 mod gathered;
 mod idempotency;
 mod metadata;
+mod names;
 mod openapi;
 mod operations;
 mod platform;

@@ -2,6 +2,7 @@
 
 mod examples;
 pub mod generate;
+mod names;
 mod paths;
 mod property;
 mod reference;

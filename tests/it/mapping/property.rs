@@ -3,8 +3,9 @@
 //! `AMP_PROPERTY_CASES` sets how many (10,000 when unset), `AMP_PROPERTY_SEED` where to start. A failure
 //! names the seed of its case: run it alone with `AMP_PROPERTY_SEED=… AMP_PROPERTY_CASES=1`.
 
-use amp_write::manifest::{ConfigContent, Integration, check_against};
+use amp_write::manifest::{ConfigContent, Integration, check_against, check_for};
 use amp_write::mapping::{Applied, ApplyError, ApplyOptions, Plan};
+use amp_write::record_rules::{Names, RecordRules};
 use serde_json::{Map, Value};
 
 use super::generate::{Case, case};
@@ -308,4 +309,140 @@ fn spoil(value: &mut Value, rng: &mut fastrand::Rng) {
         "{\"op\":\"add\"}",
     ];
     *value = serde_json::from_str(junk[rng.usize(..junk.len())]).expect("JSON");
+}
+
+/// A text in another case, at random.
+fn respelled(rng: &mut fastrand::Rng, text: &str) -> String {
+    let letters = text.chars();
+    letters
+        .map(|c| if rng.bool() { c.to_ascii_uppercase() } else { c })
+        .collect()
+}
+
+/// Respells the keys of an object for which `own` does not hold.
+fn respell_keys(rng: &mut fastrand::Rng, value: &mut Value, deep: bool, own: &dyn Fn(&str) -> bool) {
+    let Value::Object(map) = value else { return };
+    let mut out = Map::new();
+    for (key, mut inner) in std::mem::take(map) {
+        if deep {
+            respell_keys(rng, &mut inner, true, own);
+        }
+        let key = if own(&key) { key } else { respelled(rng, &key) };
+        out.insert(key, inner);
+    }
+    *map = out;
+}
+
+/// A case in which the provider's names are spelled otherwise each time; the app's own names stay.
+fn respell(case: &Case, rng: &mut fastrand::Rng) -> Case {
+    let (mut content, mut config) = (case.content.clone(), case.config.clone());
+    let mut own: Vec<String> = Vec::new();
+    let mut field = |rng: &mut fastrand::Rng, field: &mut Value| {
+        own.extend(field["mapToName"].as_str().map(str::to_owned));
+        if let Some(name) = field["fieldName"].as_str().map(str::to_owned) {
+            field["fieldName"] = Value::from(respelled(rng, &name));
+        }
+    };
+    let read = &mut content["read"]["objects"][0];
+    for list in ["requiredFields", "optionalFields"] {
+        let found = read.get_mut(list).and_then(Value::as_array_mut);
+        found.into_iter().flatten().for_each(|item| field(rng, item));
+    }
+    let read = &mut config["read"]["objects"]["obj"];
+    let dynamic = read.get_mut("dynamicMappingsInput").and_then(Value::as_array_mut);
+    dynamic.into_iter().flatten().for_each(|item| field(rng, item));
+    let chosen = read
+        .get_mut("selectedFieldMappings")
+        .and_then(Value::as_object_mut);
+    for (name, to) in chosen.into_iter().flatten() {
+        own.push(name.clone());
+        if let Some(text) = to.as_str().map(str::to_owned) {
+            *to = Value::from(respelled(rng, &text));
+        }
+    }
+    let paths: Vec<Vec<String>> = own.iter().map(|name| keys(name)).collect();
+    let is_own = |name: &str| paths.contains(&keys(name));
+    for map in ["selectedFields", "selectedValueMappings"] {
+        if let Some(found) = read.get_mut(map) {
+            respell_keys(rng, found, false, &is_own);
+        }
+    }
+    if let Some(settings) = config["write"]["objects"]["obj"].get_mut("selectedFieldSettings") {
+        respell_keys(rng, settings, false, &is_own);
+    }
+    let roots: Vec<&str> = paths
+        .iter()
+        .filter_map(|path| path.first().map(String::as_str))
+        .collect();
+    let mut record = Value::Object(case.record.clone());
+    respell_keys(rng, &mut record, false, &|key| {
+        key == "id" || roots.contains(&key)
+    });
+    for (key, inner) in record.as_object_mut().expect("a map") {
+        if !roots.contains(&key.as_str()) {
+            respell_keys(rng, inner, true, &|_| false);
+        }
+    }
+    let mut current = Value::Object(case.current.clone());
+    respell_keys(rng, &mut current, true, &|_| false);
+    let map = |value: Value| value.as_object().cloned().expect("a map");
+    Case {
+        content,
+        config,
+        record: map(record),
+        current: map(current),
+        action: case.action,
+        strict: case.strict,
+    }
+}
+
+/// What comes of a case, in small letters.
+fn outcome(case: &Case, rules: &std::sync::Arc<RecordRules>) -> String {
+    let integration = Integration::from_content(&case.content).expect("names spelled otherwise are no clash");
+    let config = ConfigContent::parse(&case.config).expect("the generator writes readable configs");
+    let issues = check_for(rules, &config, &integration);
+    let plan = Plan::compile_for(rules, &integration, &config, "obj");
+    assert_eq!(issues.is_empty(), plan.is_ok(), "{issues:?}, {plan:?}");
+    let Ok(plan) = plan else {
+        return "config refused".to_owned();
+    };
+    let options = ApplyOptions { strict: case.strict };
+    match plan.apply(case.record.clone(), case.action, options) {
+        Err(error) => kind(&error).to_owned(),
+        Ok(applied) => {
+            let decided = applied.decide_if_empty(&case.current);
+            let record = Value::Object(decided.record);
+            format!("{record} {:?} {:?}", decided.record_id, decided.trace).to_ascii_lowercase()
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_reads_names_in_any_case_gets_the_same_however_they_are_spelled() {
+    let cases = setting("AMP_PROPERTY_CASES").unwrap_or(10_000);
+    let first = setting("AMP_PROPERTY_SEED").unwrap_or_else(|| fastrand::u64(..1 << 48));
+    println!("AMP_PROPERTY_SEED={first} AMP_PROPERTY_CASES={cases}");
+    let any_case = std::sync::Arc::new(RecordRules {
+        names: Names::AnyCase,
+        ..RecordRules::default()
+    });
+    for seed in first..first + cases {
+        let case = case(seed);
+        // A manifest is read before its provider is known; what it refuses is another matter.
+        if Integration::from_content(&case.content).is_err() {
+            continue;
+        }
+        let other = respell(&case, &mut fastrand::Rng::with_seed(seed));
+        let (a, b) = (outcome(&case, &any_case), outcome(&other, &any_case));
+        assert_eq!(
+            a, b,
+            "AMP_PROPERTY_SEED={seed} AMP_PROPERTY_CASES=1\n{case:#?}\n{other:#?}"
+        );
+        // Names that are spelled alike are the same to every provider.
+        let exact = outcome(&case, &std::sync::Arc::default());
+        assert_eq!(
+            a, exact,
+            "AMP_PROPERTY_SEED={seed} AMP_PROPERTY_CASES=1\n{case:#?}"
+        );
+    }
 }

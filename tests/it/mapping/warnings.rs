@@ -8,6 +8,7 @@ fn entry(source: Option<&str>, decision: Decision) -> TraceEntry {
         source: source.map(str::to_owned),
         target: None,
         decision,
+        sent_as: None,
     }
 }
 
@@ -61,6 +62,7 @@ fn a_trace_entry_is_written_with_what_it_has() {
         source: Some("a".into()),
         target: None,
         decision: Decision::DroppedNotChosen,
+        sent_as: None,
     };
     assert_eq!(
         serde_json::to_value(&entry).unwrap(),

@@ -60,7 +60,7 @@ pub async fn create_installation(
     let project_id = scope.project().id;
     let integration = integrations::find(&app, project_id, &integration).await?;
     connections::check_ref(&request.group_ref, "groupRef")?;
-    check_config(&integration, &request.config.content)?;
+    check_config(&app, &integration, &request.config.content)?;
     check_limits(&scope, &Value::Null, &request.config.content)?;
     let connection = find_connection(
         &app,

@@ -23,7 +23,9 @@ use crate::api::extract::id;
 use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::clock::Time;
-use crate::manifest::{ConfigContent, ConfigLimits, Integration, Issue, check_against, misplaced};
+use crate::manifest::{
+    ConfigContent, ConfigLimits, Integration, Issue, Providers as _, check_for, misplaced,
+};
 use crate::store::{self, ConnectionFilter};
 
 /// An installation.
@@ -196,7 +198,7 @@ async fn find(
 }
 
 /// Checks a config against the integration.
-fn check_config(integration: &store::Integration, content: &Value) -> Result<(), Problem> {
+fn check_config(app: &App, integration: &store::Integration, content: &Value) -> Result<(), Problem> {
     let broken = |issues: Vec<Issue>| {
         Problem::issues(
             Code::InvalidRequest,
@@ -208,7 +210,10 @@ fn check_config(integration: &store::Integration, content: &Value) -> Result<(),
     let revision: Value = serde_json::from_str(&integration.content).unwrap_or_default();
     let parsed = Integration::from_content(&revision).map_err(broken)?;
     let config = ConfigContent::parse(content).map_err(broken)?;
-    let mut issues = check_against(&config, &parsed);
+    let rules = app
+        .catalog
+        .record_rules(&parsed.provider, parsed.module.as_deref());
+    let mut issues = check_for(&rules, &config, &parsed);
     issues.extend(ConfigLimits::parse(content).err().unwrap_or_default());
     if issues.is_empty() {
         Ok(())

@@ -88,7 +88,7 @@ pub(super) async fn store_change(
     changed: &Value,
 ) -> Result<store::Installation, Problem> {
     let content = &changed["config"]["content"];
-    check_config(integration, content)?;
+    check_config(app, integration, content)?;
     let created_by = changed["config"]["createdBy"]
         .as_str()
         .unwrap_or(&row.config_created_by);

@@ -101,6 +101,9 @@ pub struct TraceEntry {
     pub target: Option<String>,
     /// `mapped`, `passed_through`, `defaulted`, `dropped_unmapped`, …: see docs/mapping.md.
     pub decision: &'static str,
+    /// What leaves in the place of `null`, at a provider where another value empties a field; else absent.
+    #[serde(rename = "sentAs", skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
 }
 
 impl From<Traced> for TraceEntry {
@@ -110,6 +113,7 @@ impl From<Traced> for TraceEntry {
             source: entry.source,
             target: entry.target,
             decision: entry.decision.as_str(),
+            sent_as: entry.sent_as,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::merge::{merge_errors, merge_ops, merge_result};
 use self::request::Compiler;
-use super::definition::{File, ObjectDef, OpDef, OpSwitch, OpsDef, Settings};
+use super::definition::{File, ObjectDef, OpDef, OpSwitch, OpsDef, RecordsDef, Settings};
 use super::ordered::Ordered;
 use super::plan::{ErrorPlan, Plan};
 use super::text::{Source, Text};
@@ -17,6 +17,7 @@ use crate::action::Action;
 use crate::connectors::batch::Batch;
 use crate::connectors::contract::Limits;
 use crate::connectors::reads::Reads;
+use crate::record_rules::RecordRules;
 
 /// A problem in a file: the path of keys, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Compiled {
     pub associations: Vec<Action>,
     /// What errors mean.
     pub errors: ErrorPlan,
+    /// Which names and ids mean one thing.
+    pub records: Arc<RecordRules>,
     /// Reads.
     pub reads: Option<Reads>,
     /// Batch calls.
@@ -200,6 +203,8 @@ pub fn compile(file: &File, module: Option<(&str, &Settings)>, problems: &mut Ve
         .as_ref()
         .or(file.reads.as_ref())
         .and_then(|reads| cx.reads(reads));
+    let records = own.records.as_ref().or(file.records.as_ref());
+    let records = Arc::new(records.map(RecordsDef::rules).unwrap_or_default());
     let native = own.native.batch.or(file.native.batch);
     let batch = native.map(|form| Batch::of(form, |path| cx.text("native.batch", path)));
     let pick = |own: &[Action], file: &[Action]| {
@@ -221,6 +226,7 @@ pub fn compile(file: &File, module: Option<(&str, &Settings)>, problems: &mut Ve
         headers_passthrough: pick(&own.headers_passthrough, &file.headers_passthrough),
         associations: pick(&own.associations, &file.associations),
         errors,
+        records,
         reads,
         batch,
     }

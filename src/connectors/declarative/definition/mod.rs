@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::ordered::Ordered;
 use crate::action::Action;
 use crate::connectors::auth::AuthDef;
+use crate::record_rules::{Ids, Names, RecordRules};
 
 pub use answer::*;
 pub use example::*;
@@ -66,6 +67,8 @@ pub struct File {
     /// See [`Settings`].
     pub reads: Option<ReadsDef>,
     /// See [`Settings`].
+    pub records: Option<RecordsDef>,
+    /// See [`Settings`].
     pub open: Option<bool>,
     /// See [`Settings`].
     pub slashes: Option<bool>,
@@ -107,6 +110,8 @@ pub struct Settings {
     pub errors: ErrorsDef,
     /// Reads for current values and for looking a record up.
     pub reads: Option<ReadsDef>,
+    /// Which names and ids mean one field, object or record.
+    pub records: Option<RecordsDef>,
     /// Whether objects that are not listed may be written.
     pub open: Option<bool>,
     /// Whether the names of objects that are not listed may hold `/`.
@@ -117,6 +122,68 @@ pub struct Settings {
     pub deny: Vec<String>,
     /// Objects, with what is particular to them.
     pub objects: Ordered<Option<ObjectDef>>,
+}
+
+/// What is one field, one object and one record to the provider, and how a field is emptied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordsDef {
+    /// Names of fields that mean one field, where that is not just equal ones.
+    pub names: Option<NamesDef>,
+    /// With `names: capitalised`: names whose capitals do not follow the rule.
+    pub irregular_names: Vec<String>,
+    /// Ids that mean one record, where that is not just equal ones.
+    pub ids: Option<IdsDef>,
+    /// The text that empties a field where `null` does not.
+    pub null_as: Option<String>,
+    /// Lists of names that the provider has for one object.
+    pub same_objects: Vec<Vec<String>>,
+}
+
+/// How names of fields are compared and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamesDef {
+    /// Case does not count, in names of objects neither.
+    AnyCase,
+    /// Names without a capital are sent as `Last_Name`. Case does not count in names of objects.
+    Capitalised,
+}
+
+/// How ids are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdsDef {
+    /// 15 characters, or 18 of which the last three repeat the case of the others.
+    Salesforce,
+    /// Whole numbers, whatever zeros they start with.
+    Decimal,
+    /// GUIDs in any case, with or without braces.
+    Guid,
+}
+
+impl RecordsDef {
+    /// The rules that it states.
+    #[must_use]
+    pub fn rules(&self) -> RecordRules {
+        RecordRules {
+            names: match self.names {
+                None => Names::Exact,
+                Some(NamesDef::AnyCase) => Names::AnyCase,
+                Some(NamesDef::Capitalised) => Names::Capitalised {
+                    irregular: self.irregular_names.clone(),
+                },
+            },
+            ids: match self.ids {
+                None => Ids::Exact,
+                Some(IdsDef::Salesforce) => Ids::Salesforce,
+                Some(IdsDef::Decimal) => Ids::Decimal,
+                Some(IdsDef::Guid) => Ids::Guid,
+            },
+            null_as: self.null_as.clone(),
+            same_objects: self.same_objects.clone(),
+        }
+    }
 }
 
 /// What a file cannot say, and is built into this server.
