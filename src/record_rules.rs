@@ -27,7 +27,7 @@ pub enum Names {
     /// Those that differ in the case of ASCII letters only, at any depth; names of objects too. They are sent as given.
     AnyCase,
     /// Names are capitalised, `Last_Name`. One without any capital is sent so; every other one is taken to be right. Only
-    /// at the top of a record.
+    /// at the top of a record. Names of objects are the same in any case.
     Capitalised {
         /// Names whose capitals do not follow the rule, such as `SIC_Code`.
         irregular: Vec<String>,
@@ -203,8 +203,8 @@ impl RecordRules {
             .and_then(|names| names.first());
         match first {
             Some(first) => Cow::Borrowed(first.as_str()),
-            None if self.names.any_case() => Cow::Owned(object.to_ascii_lowercase()),
-            None => Cow::Borrowed(object),
+            None if self.names.is_exact() => Cow::Borrowed(object),
+            None => Cow::Owned(object.to_ascii_lowercase()),
         }
     }
 

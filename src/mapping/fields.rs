@@ -212,19 +212,25 @@ impl<'n> Build<'n> {
     /// what lies inside it.
     fn same_names(&mut self, same: Vec<(&str, FieldPath)>) {
         let mapped: Vec<FieldPath> = self.list.iter().map(|field| field.source.clone()).collect();
-        let mut by_root: HashMap<&str, Vec<&FieldPath>> = HashMap::new();
+        let root = |path: &FieldPath| self.provider_names.fold(path.root(), true).into_owned();
+        let mut by_root: HashMap<String, Vec<&FieldPath>> = HashMap::new();
         if !same.is_empty() {
             for source in &mapped {
-                by_root.entry(source.root()).or_default().push(source);
+                by_root.entry(root(source)).or_default().push(source);
             }
         }
         let folded = |path: &FieldPath| path.folded(self.provider_names);
         let whole: HashSet<FieldPath> = same.iter().map(|(_, source)| folded(source)).collect();
         let mut taken = HashSet::new();
         for (name, source) in same {
-            let mut near = by_root.get(source.root()).into_iter().flatten();
-            let spoken_for = near.any(|other| other.contains(&source) || source.contains(other));
             let place = source.folded(self.provider_names);
+            let mut near = by_root.get(place.root()).into_iter().flatten();
+            let spoken_for = near.any(|other| {
+                let theirs = other.folded(self.provider_names);
+                // A name of the app's that is this one in another case is another name.
+                let apart = theirs == place && *other != &source;
+                !apart && (theirs.contains(&place) || place.contains(&theirs))
+            });
             let inside = place.outer().any(|outer| whole.contains(&outer));
             if !spoken_for && !inside && taken.insert(place) {
                 let name = name.to_owned();

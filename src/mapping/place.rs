@@ -33,8 +33,10 @@ impl Run<'_> {
             }
             Entry::Occupied(mut entry) => {
                 let mut keys = vec![entry.key().clone()];
-                let folded = self.plan.rules.names.fold(entry.key(), true);
-                let target = self.plan.targets.get(folded.as_ref());
+                let target = {
+                    let folded = self.plan.rules.names.fold(entry.key(), true);
+                    self.plan.targets.get(folded.as_ref())
+                };
                 merge(entry.get_mut(), value, target, &mut keys, any_case)
                     .map_err(|clash| clash.error(&keys, &self.trace, any_case))
             }

@@ -211,7 +211,7 @@ async fn defaults_fill_what_is_missing(kind: Kind) {
     service.client.write("hs", "lead", write).await;
     assert_eq!(
         last(&service).2,
-        r#"{"properties":{"email":"a@b.co","amount":null,"source":"myApp","automated":true}}"#
+        r#"{"properties":{"email":"a@b.co","amount":"","source":"myApp","automated":true}}"#
     );
     let write =
         json!({"groupRef": GROUP, "type": "create", "record": {"email": "a@b.co", "source": "theirs"}});

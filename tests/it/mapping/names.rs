@@ -174,11 +174,7 @@ fn capitalised_names_are_one_field_with_their_small_ones_and_sent_with_their_cap
         "sic_code": {"default": {"integerValue": 7}},
     });
     let fields = json!([{"fieldName": "first_name", "mapToName": "given"}]);
-    let mut parts = parts(json!({}), fields, json!({}), settings);
-    // Names of objects are told apart here.
-    parts.1.write[0].object_name = "Account".to_owned();
-    parts.1.write[0].key = "Account".to_owned();
-    parts.0.read[0].object_name = "Account".to_owned();
+    let parts = parts(json!({}), fields, json!({}), settings);
     let plan = plan(capitalised(), parts);
     let record = json!({"Last_Name": "Holt", "given": "M", "lead_source": "Web", "company": "N", "id": "1", "Sub": {"a_b": 1}});
     let applied = apply(&plan, Action::Create, record).unwrap();

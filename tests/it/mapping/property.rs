@@ -337,48 +337,49 @@ fn respell_keys(rng: &mut fastrand::Rng, value: &mut Value, deep: bool, own: &dy
 fn respell(case: &Case, rng: &mut fastrand::Rng) -> Case {
     let (mut content, mut config) = (case.content.clone(), case.config.clone());
     let mut own: Vec<String> = Vec::new();
+    let mut field = |rng: &mut fastrand::Rng, field: &mut Value| {
+        own.extend(field["mapToName"].as_str().map(str::to_owned));
+        if let Some(name) = field["fieldName"].as_str().map(str::to_owned) {
+            field["fieldName"] = Value::from(respelled(rng, &name));
+        }
+    };
     let read = &mut content["read"]["objects"][0];
     for list in ["requiredFields", "optionalFields"] {
-        for field in read[list].as_array_mut().into_iter().flatten() {
-            own.extend(field["mapToName"].as_str().map(str::to_owned));
-            if let Some(name) = field["fieldName"].as_str() {
-                field["fieldName"] = Value::from(respelled(rng, name));
-            }
-        }
+        let found = read.get_mut(list).and_then(Value::as_array_mut);
+        found.into_iter().flatten().for_each(|item| field(rng, item));
     }
     let read = &mut config["read"]["objects"]["obj"];
-    for entry in read["dynamicMappingsInput"].as_array_mut().into_iter().flatten() {
-        own.extend(entry["mapToName"].as_str().map(str::to_owned));
-        if let Some(name) = entry["fieldName"].as_str() {
-            entry["fieldName"] = Value::from(respelled(rng, name));
-        }
-    }
-    for (name, field) in read["selectedFieldMappings"]
-        .as_object_mut()
-        .into_iter()
-        .flatten()
-    {
+    let dynamic = read.get_mut("dynamicMappingsInput").and_then(Value::as_array_mut);
+    dynamic.into_iter().flatten().for_each(|item| field(rng, item));
+    let chosen = read
+        .get_mut("selectedFieldMappings")
+        .and_then(Value::as_object_mut);
+    for (name, to) in chosen.into_iter().flatten() {
         own.push(name.clone());
-        if let Some(to) = field.as_str() {
-            *field = Value::from(respelled(rng, to));
+        if let Some(text) = to.as_str().map(str::to_owned) {
+            *to = Value::from(respelled(rng, &text));
         }
     }
     let paths: Vec<Vec<String>> = own.iter().map(|name| keys(name)).collect();
     let is_own = |name: &str| paths.contains(&keys(name));
     for map in ["selectedFields", "selectedValueMappings"] {
-        if !read[map].is_null() {
-            respell_keys(rng, &mut read[map], false, &is_own);
+        if let Some(found) = read.get_mut(map) {
+            respell_keys(rng, found, false, &is_own);
         }
     }
-    let settings = &mut config["write"]["objects"]["obj"]["selectedFieldSettings"];
-    respell_keys(rng, settings, false, &is_own);
-    let roots: Vec<&String> = paths.iter().filter_map(|path| path.first()).collect();
+    if let Some(settings) = config["write"]["objects"]["obj"].get_mut("selectedFieldSettings") {
+        respell_keys(rng, settings, false, &is_own);
+    }
+    let roots: Vec<&str> = paths
+        .iter()
+        .filter_map(|path| path.first().map(String::as_str))
+        .collect();
     let mut record = Value::Object(case.record.clone());
     respell_keys(rng, &mut record, false, &|key| {
-        key == "id" || roots.iter().any(|root| *root == key)
+        key == "id" || roots.contains(&key)
     });
     for (key, inner) in record.as_object_mut().expect("a map") {
-        if !roots.iter().any(|root| *root == key) {
+        if !roots.contains(&key.as_str()) {
             respell_keys(rng, inner, true, &|_| false);
         }
     }

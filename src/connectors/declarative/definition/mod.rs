@@ -146,7 +146,7 @@ pub struct RecordsDef {
 pub enum NamesDef {
     /// Case does not count, in names of objects neither.
     AnyCase,
-    /// Names without a capital are sent as `Last_Name`.
+    /// Names without a capital are sent as `Last_Name`. Case does not count in names of objects.
     Capitalised,
 }
 
