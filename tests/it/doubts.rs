@@ -405,11 +405,13 @@ async fn an_attempt_of_a_change_without_an_answer_says_so(kind: Kind) {
         let ids = [
             made(&service, "hs", "companies", json!({"name": "A"})).await,
             made(&service, "hs", "companies", json!({"name": "B"})).await,
+            made(&service, "hs", "companies", json!({"name": "C"})).await,
         ];
         let record = |id: &str| json!({"record": {"id": id, "city": "X"}});
         let mut single = record(&ids[0]);
         single["type"] = json!("update");
-        let batch = json!({"type": "update", "batch": [record(&ids[0]), record(&ids[1])]});
+        // Of other records: those wait while the first request may still take effect.
+        let batch = json!({"type": "update", "batch": [record(&ids[1]), record(&ids[2])]});
         for body in [single, batch] {
             let name = lost.fault.name();
             fault(&service, lost.clone().action("update").once());

@@ -418,7 +418,7 @@ async fn a_batch_of_which_a_read_does_not_show_every_record_is_not_written(kind:
             .expect(200);
         assert_eq!(
             answer.header("amp-warnings"),
-            format!("skipped_not_empty: {field}")
+            format!("skipped_not_empty: {field}, nothing_sent")
         );
     }
 }

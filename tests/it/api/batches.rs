@@ -951,7 +951,7 @@ async fn a_preview_of_a_batch_is_what_reaches_the_provider(kind: Kind) {
         calls.iter().all(|(method, ..)| method == "GET"),
         "nothing is written: {calls:?}"
     );
-    assert_eq!(preview["verdict"], "send");
+    assert_eq!(preview["verdict"], "send_with_findings");
     let write = preview["requests"].as_array().unwrap().last().unwrap();
     assert_eq!(write["headers"]["authorization"], "Bearer ***");
     assert_eq!(preview["trace"][2]["record"], 1);

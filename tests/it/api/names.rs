@@ -117,7 +117,10 @@ async fn if_empty_knows_a_field_under_another_case_and_overwrites_nothing(kind: 
     // The same for several at once.
     let batch = json!({"groupRef": GROUP, "type": "update", "batch": [{"record": {"id": id, "pHoNe": "3"}}]});
     let answer = client.write("sf", "account", batch).await.expect(200);
-    assert_eq!(answer.header("amp-warnings"), "skipped_not_empty: pHoNe");
+    assert_eq!(
+        answer.header("amp-warnings"),
+        "skipped_not_empty: pHoNe, nothing_sent"
+    );
 }
 
 async fn a_default_does_not_beat_a_value_given_under_another_case(kind: Kind) {
@@ -147,7 +150,7 @@ async fn a_rule_acts_on_its_field_in_any_case(kind: Kind) {
         .expect(200);
     assert_eq!(
         answer.header("amp-warnings"),
-        "skipped_write_on_update: Phone, skipped_write_on_update: WebSite"
+        "skipped_write_on_update: Phone, skipped_write_on_update: WebSite, nothing_sent"
     );
     assert_eq!(sent(&service), [json!({"name": "N"})]);
 }
@@ -370,7 +373,12 @@ async fn objects_that_are_one_at_the_provider_are_listed_once(kind: Kind) {
             "{problem}"
         );
         let detail = format!("`{b}` and `{a}` (objects[0]) are one object at the provider. List it once.");
-        assert_eq!(issue["detail"], json!(detail));
+        assert!(
+            issue["detail"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(&detail)),
+            "{problem}"
+        );
     }
 }
 
@@ -403,8 +411,13 @@ async fn null_empties_a_property_at_hubspot(kind: Kind) {
         .write("hs", "contacts", body("update", update))
         .await
         .expect(200);
-    let batch =
-        json!({"groupRef": GROUP, "type": "update", "batch": [{"record": {"id": id, "phone": null}}]});
+    let other = client
+        .write("hs", "contacts", body("create", json!({"email": "o@x.example"})))
+        .await
+        .expect(200)
+        .json();
+    let batch = json!({"groupRef": GROUP, "type": "update", "batch": [
+        {"record": {"id": id, "phone": null}}, {"record": {"id": other["result"]["recordId"], "phone": "1"}}]});
     client.write("hs", "contacts", batch).await.expect(200);
     let sent = sent(&service);
     assert_eq!(
@@ -412,7 +425,8 @@ async fn null_empties_a_property_at_hubspot(kind: Kind) {
         json!({"email": "n@x.example", "jobtitle": ""})
     );
     assert_eq!(sent[1]["properties"], json!({"jobtitle": "", "city": "Ulm"}));
-    assert_eq!(sent[2]["inputs"][0]["properties"], json!({"phone": ""}));
+    assert_eq!(sent[3]["inputs"][0]["properties"], json!({"phone": ""}));
+    assert_eq!(sent[3]["inputs"][1]["properties"], json!({"phone": "1"}));
     // Salesforce empties a field with `null`.
     let made = client
         .write(
@@ -422,5 +436,5 @@ async fn null_empties_a_property_at_hubspot(kind: Kind) {
         )
         .await;
     made.expect(200);
-    assert_eq!(self::sent(&service)[3], json!({"name": "N", "phone": null}));
+    assert_eq!(self::sent(&service)[4], json!({"name": "N", "phone": null}));
 }

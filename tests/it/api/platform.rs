@@ -469,7 +469,7 @@ async fn bad_connections_are_refused_by_field(kind: Kind) {
         (json!({"basicAuth": {"username": "u", "password": "p"}}), "apiKey"),
         (
             json!({"oauth2ClientCredentials": {"clientId": "a", "clientSecret": "s3cr3t"}}),
-            "oauth2ClientCredentials",
+            "apiKey",
         ),
         (json!({"providerMetadata": {"a": 5}}), "providerMetadata.a"),
     ] {

@@ -66,7 +66,7 @@ async fn a_preview_shows_the_request_and_sends_nothing(kind: Kind) {
         json!({"email": "a@b.co", "cell": "555", "notes": "x", "n": serde_json::from_str::<Value>("1.50").unwrap()}),
     );
     let shown = preview(&service, "hs", "people", &body).await;
-    assert_eq!(shown["verdict"], "send");
+    assert_eq!(shown["verdict"], "send_with_findings");
     assert_eq!(shown["providerObject"], "contacts");
     let request = &shown["requests"][0];
     assert_eq!(shown["requests"].as_array().unwrap().len(), 1);

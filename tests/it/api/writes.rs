@@ -634,7 +634,10 @@ async fn an_update_that_the_rules_leave_empty_is_not_sent(kind: Kind) {
         )
         .await
         .expect(200);
-    assert_eq!(answer.header("amp-warnings"), "dropped_not_chosen: notes");
+    assert_eq!(
+        answer.header("amp-warnings"),
+        "dropped_not_chosen: notes, nothing_sent"
+    );
     assert_eq!(answer.json()["result"], json!({"success": true, "recordId": "7"}));
     assert!(service.reached().is_empty());
 }
