@@ -159,10 +159,15 @@ async fn a_note_before_sending_whose_commit_got_no_answer_leaves_no_doubt() {
     ] {
         let sending = served.client.write("hs", "companies", &request);
         let answer = cut_at(&gate, Commit::Begin, side, sending).await;
-        let done = served
-            .client
-            .ended(&operation_of(&answer.expect(200).json()))
-            .await;
+        let operation = operation_of(&answer.expect(200).json());
+        // The cut has taken other connections, too: for a moment the store may count as down.
+        let path = format!("/operations/{operation}");
+        let started = std::time::Instant::now();
+        while served.client.get(&path).await.status == 503 {
+            assert!(started.elapsed() < PATIENCE, "the store is back");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let done = served.client.ended(&operation).await;
         assert_eq!(done["status"], "success", "{side:?}: {done}");
         assert_eq!(created(&sandbox), count, "{side:?}");
     }

@@ -73,6 +73,8 @@ pub fn tuning(sandbox: &Sandbox) -> TuningArgs {
         // Tests of a few hundred writes shall not take minutes.
         provider_limits: false,
         retry_base_ms: 20,
+        // For so long the next write to a record waits after one that got no answer.
+        provider_timeout_seconds: 8,
         lease_seconds: 3,
         shutdown_seconds: 5,
         ..TuningArgs::defaults()

@@ -1062,7 +1062,9 @@ async fn a_shard_that_was_not_given_back_is_unsettled_as_long_as_calls_of_its_ow
     let first = world.store.lease_shards(dead, SHORT, CALLS).await.unwrap();
     assert!(first.unsettled.is_empty(), "nobody had them before");
     let taken = loop {
-        let taken = world.store.lease_shards(softly, LEASE, SHORT).await.unwrap();
+        // A worker that was not seen for the length of this lease counts as dead.
+        let brief = Duration::from_millis(200);
+        let taken = world.store.lease_shards(softly, brief, SHORT).await.unwrap();
         if taken.held.len() == 64 {
             break taken;
         }
