@@ -116,7 +116,7 @@ impl AuthDef {
                 mint,
                 ..oauth2.clone()
             };
-            (Scheme::OAuth2(oauth2), vec![attach])
+            (Scheme::OAuth2(Box::new(oauth2)), vec![attach])
         } else if let Some(key) = &self.api_key {
             let value = format!("{}{{api_key}}", key.prefix);
             let place = key.place.place();

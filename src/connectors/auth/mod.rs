@@ -25,7 +25,7 @@ pub struct Auth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
     /// OAuth 2. The secret `access_token` is attached.
-    OAuth2(OAuth2),
+    OAuth2(Box<OAuth2>),
     /// One key. The secret `api_key` is attached.
     ApiKey,
     /// User name and password: the secrets `username` and `password`.
