@@ -148,6 +148,7 @@ async fn every_provider_has_the_shape_of_the_specification() {
         "/../shared/openapi/catalog/catalog.yaml"
     );
     let Ok(text) = std::fs::read_to_string(file) else {
+        println!("the specification of the catalogue is not beside the checkout: not compared");
         return;
     };
     let root: Value = serde_yaml::from_str(&text).unwrap();
@@ -155,6 +156,12 @@ async fn every_provider_has_the_shape_of_the_specification() {
     let service = Service::empty(Kind::Sqlite).await;
     let all = get(&service, "/v1/providers").await.expect(200).json();
     let mut found = check(&root, schema, &all, "$");
+    // The schema has dropped `providerOpts`; its examples and the clients made from older versions still require it.
+    let mut all = all;
+    for (name, provider) in all.as_object_mut().unwrap() {
+        let opts = provider.as_object_mut().unwrap().remove("providerOpts");
+        assert_eq!(opts, Some(json!({})), "{name}");
+    }
     strangers(&root, schema, &all, "$", &mut found);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
