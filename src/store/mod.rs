@@ -1,7 +1,15 @@
-//! The store: every use case is one method and one transaction, implemented twice, mirrored file by file.
+//! The store: every use case is one method and one transaction. What both databases understand is written once, in `both/`,
+//! and compiled for each; what they do not has a file on each side.
 //!
 //! [`postgres`] is for production and any number of processes; [`sqlite`] is embedded, one file, one process.
 //! One contract suite (`tests/it/store_contract`) runs on both. No method is ever held open across a call to a provider.
+
+/// A statement of pieces: texts, and macros for what differs between the databases or stands once for several statements.
+macro_rules! sql {
+    ($($text:literal $($name:ident!($($argument:literal)?))?)+) => {
+        concat!($($text, $($name!($($argument)?),)?)+)
+    };
+}
 
 pub mod batcher;
 mod claim;
@@ -206,6 +214,7 @@ pub trait Store:
     + ConnectionStore
     + InstallationStore
     + OperationStore
+    + LookupStore
     + SteeringStore
     + QueueStore
     + RetentionStore
@@ -395,7 +404,7 @@ pub trait InstallationStore: Send + Sync {
     ) -> Result<Option<RouteRow>>;
 }
 
-/// Operations: accepted, performed, looked up.
+/// Operations: accepted and performed.
 #[async_trait]
 pub trait OperationStore: Send + Sync {
     /// Accepts writes: each operation with its queue item and its idempotency key, all or none. Answers for each, in order,
@@ -406,13 +415,18 @@ pub trait OperationStore: Send + Sync {
     /// Ends synchronous writes that were accepted before they were sent. True for each that took effect; false when its
     /// queue item has been taken over. Attempts are kept in any case.
     async fn finish_operations(&self, finishes: &[FinishOperation]) -> Result<Vec<bool>>;
+    /// Records synchronous writes that have been performed, all or none.
+    async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
+}
+
+/// Operations, looked up: by id, by idempotency key, in pages.
+#[async_trait]
+pub trait LookupStore: Send + Sync {
     /// What an idempotency key was used for; `None` when it is free.
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>>;
     /// Forgets keys, and the answers kept for them, that are older than [`KEY_LIFE`]: at most `limit` of each. Answers how many
     /// rows went. (One statement for all projects, like every clean-up.)
     async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64>;
-    /// Records synchronous writes that have been performed, all or none.
-    async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()>;
     /// One operation.
     async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>>;
     /// What was stored of an operation's request when it came, with the records that it has gathered so far: JSON text.

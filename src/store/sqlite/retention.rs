@@ -18,7 +18,7 @@ const BATCH: i64 = 500;
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn expire_history(&self, retention: Retention) -> Result<Expired> {
-        let now: Time = sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+        let now: Time = sqlx::query_scalar(sql!("SELECT " now!()))
             .fetch_one(&self.readers)
             .await?;
         let before = |keep: Duration| {
