@@ -1,10 +1,9 @@
-//! Writes that failed and hold the later writes to their record: what both stores do about them, and the statements that read
-//! the same on both.
+//! Writes that failed and hold the later writes to their record: what both stores do about them.
 
 use uuid::Uuid;
 
 use super::EndState;
-use super::model::row;
+use super::rows::row;
 
 row! {
     /// An item that has left the queue.
@@ -49,17 +48,6 @@ impl LeftItem {
         }
     }
 }
-
-/// Holds end whose operation is older than $1 and behind which nothing waits: nothing keeps the operation any more.
-pub(super) const EXPIRE_HOLDS: &str = "DELETE FROM record_holds AS h WHERE h.operation_id < $1
-       AND NOT EXISTS (SELECT 1 FROM queue_items q
-                       WHERE q.lane_id = h.lane_id AND q.record_key = h.record_key AND q.seq > h.seq)
-       AND NOT EXISTS (SELECT 1 FROM queue_records q
-                       WHERE q.lane_id = h.lane_id AND q.record_key = h.record_key AND q.seq > h.seq)";
-
-/// Whether something that is queued, or holds a record, is older than $1 and may need its config and revision.
-pub(super) const NEEDS_DEFINITIONS: &str = "SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)
-         OR EXISTS (SELECT 1 FROM record_holds WHERE operation_id < $1)";
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,9 @@ use super::holds::{leave_held, note_ends};
 use super::operations::{free_records, insert_results, micros};
 use super::{ThisStore, in_background};
 use crate::clock::Time;
-use crate::store::upkeep::first_id_of;
-use crate::store::{BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, shard_of};
+use crate::store::{
+    BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, first_id_of, shard_of,
+};
 
 #[async_trait]
 impl BacklogStore for ThisStore {

@@ -1,5 +1,7 @@
 //! Operations, looked up: by id, by idempotency key, in pages.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -7,10 +9,22 @@ use uuid::Uuid;
 use super::gather::REST;
 use super::operations::{among, micros};
 use super::{Db, ThisStore};
+use crate::clock::Time;
 use crate::store::{
-    Attempt, IdempotencyUse, KEY_LIFE, LookupStore, Operation, OperationFilter, OperationPage, Result, SCAN,
-    StateFilter, filter_needs_scan, first_id_near,
+    Attempt, IdempotencyUse, KEY_LIFE, LookupStore, Operation, OperationFilter, OperationPage, Result,
+    StateFilter, first_id_of,
 };
+
+/// So many operations are looked at for one page of a list whose filter no index serves.
+const SCAN: i64 = 20_000;
+/// How far the clocks of nodes may differ from the store's: ids carry the time of the one, rows that of the other.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
+/// An id that none of an operation accepted since then is below.
+fn first_id_near(time: Time) -> Uuid {
+    let apart = i64::try_from(CLOCKS_DIFFER.as_micros()).unwrap_or(0);
+    first_id_of(Time::from_micros(time.as_micros().saturating_sub(apart)))
+}
 
 /// The columns of an operation, and what follows.
 macro_rules! select {
@@ -103,7 +117,7 @@ impl LookupStore for ThisStore {
     }
 
     async fn list_operations(&self, project_id: Uuid, filter: &OperationFilter) -> Result<OperationPage> {
-        let scanned = match filter_needs_scan(filter) {
+        let scanned = match filter.needs_scan() {
             false => None,
             // So far back this page looks.
             true => sqlx::query_scalar(

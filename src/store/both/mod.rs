@@ -12,6 +12,7 @@ mod installations;
 mod integrations;
 mod lookups;
 mod projects;
+mod retention;
 mod steering;
 
 use super::{
