@@ -12,6 +12,8 @@ macro_rules! sql {
 }
 
 pub mod batcher;
+#[macro_use]
+mod blocked;
 mod claim;
 mod commit;
 mod connect;

@@ -89,14 +89,9 @@ impl BacklogStore for ThisStore {
                 break;
             }
             let items: Vec<LongHeld> = sqlx::query_as(
-                "SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.attempt, o.object, o.action,
+                sql!("SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.attempt, o.object, o.action,
                         c.provider, COALESCE(l.hold_began, l.held_from) AS since,
-                        EXISTS (SELECT 1 FROM attempts s
-                                WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id AND s.state IN ('sent', 'unanswered')
-                                  AND NOT EXISTS (SELECT 1 FROM attempts a
-                                                  WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                                    AND a.id = s.id AND a.state = 'answered'
-                                                    AND (a.class IS DISTINCT FROM 'success' OR a.records IS NOT NULL))) AS in_doubt,
+                        EXISTS (SELECT 1 " in_doubt!() ") AS in_doubt,
                         EXISTS (SELECT 1 FROM attempts s
                                 WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
                                   AND s.records IS NOT NULL) AS has_records
@@ -105,7 +100,7 @@ impl BacklogStore for ThisStore {
                  JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
                  LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
                  WHERE q.project_id = $1 AND q.shard = $2 AND q.lane_id = $3 AND q.operation_id < $4
-                 ORDER BY q.run_at, q.operation_id LIMIT $5",
+                 ORDER BY q.run_at, q.operation_id LIMIT $5"),
             )
             .bind(project_id)
             .bind(shard_of(lane_id))

@@ -29,17 +29,10 @@ impl SteeringStore for ThisStore {
     async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
         Ok(sqlx::query_as(
             sql!("SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
-                    (q.record_key IS NOT NULL AND (EXISTS (
-                         SELECT 1 FROM queue_items e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
-                         SELECT 1 FROM queue_records e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
-                         SELECT 1 FROM stragglers g
-                         WHERE g.lane_id = q.lane_id AND g.record_key = q.record_key AND g.seq < q.seq
-                           AND g.until > " now!() "))) AS behind,
+                    (q.record_key IS NOT NULL
+                     AND (" behind_item!() " OR " behind_batch!() " OR " straggles_until!() " IS NOT NULL)) AS behind,
                     -- Of several tries of one write the last.
-                    (SELECT h.operation_id FROM record_holds h
-                     WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
+                    (SELECT h.operation_id FROM record_holds h WHERE " earlier!("h") "
                      ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
                     EXISTS (SELECT 1 FROM auto_batches a
                             WHERE a.project_id = q.project_id AND a.operation_id = q.operation_id) AS gathering,

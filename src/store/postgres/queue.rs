@@ -113,33 +113,24 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
         return Ok(Vec::new());
     }
     Ok(sqlx::query_as(
-        "SELECT * FROM (
-             SELECT i.shard, i.lane_id, i.run_at, i.operation_id, i.project_id, i.seq, i.record_key, i.behind, i.attempt,
+        sql!("SELECT * FROM (
+             SELECT q.shard, q.lane_id, q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.behind, q.attempt,
                     c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
                     o.deadline, lanes.held_from, lanes.held_until,
-                    -- A request that left and got no usable answer, or none that was stored.
-                    (SELECT min(s.start_time) FROM attempts s
-                     WHERE s.project_id = i.project_id AND s.operation_id = i.operation_id AND s.state IN ('sent', 'unanswered')
-                       AND NOT EXISTS (SELECT 1 FROM attempts a
-                                       WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                         AND a.id = s.id AND a.state = 'answered'
-                                        -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND (a.class IS DISTINCT FROM 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
-                    (SELECT g.until FROM stragglers g
-                     WHERE g.lane_id = i.lane_id AND g.record_key = i.record_key AND g.seq < i.seq AND g.until > now())
-                        AS straggles_until,
-                    now() AS store_now, i.position,
+                    (SELECT min(s.start_time) " in_doubt!() ") AS in_doubt_since,
+                    " straggles_until!() " AS straggles_until,
+                    now() AS store_now, q.position,
                     -- The length is known without reading a long request.
-                    sum(octet_length(o.request)) OVER (ORDER BY i.position) AS bytes
+                    sum(octet_length(o.request)) OVER (ORDER BY q.position) AS bytes
              FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[],
                          $8::boolean[], $9::int[]) WITH ORDINALITY
-                  AS i (shard, lane_id, run_at, operation_id, project_id, seq, record_key, behind, attempt, position)
-             JOIN operations o ON o.project_id = i.project_id AND o.id = i.operation_id
-             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = i.lane_id LIMIT 1) AS lanes ON true
+                  AS q (shard, lane_id, run_at, operation_id, project_id, seq, record_key, behind, attempt, position)
+             JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
+             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = q.lane_id LIMIT 1) AS lanes ON true
              LEFT JOIN LATERAL (SELECT k.provider FROM connections k
-                                WHERE k.project_id = i.project_id AND k.id = i.lane_id LIMIT 1) AS c ON true) AS found
+                                WHERE k.project_id = q.project_id AND k.id = q.lane_id LIMIT 1) AS c ON true) AS found
          WHERE found.bytes <= $10 OR found.position = 1
-         ORDER BY found.position",
+         ORDER BY found.position"),
     )
     .bind(chosen.iter().map(|item| item.shard).collect::<Vec<_>>())
     .bind(chosen.iter().map(|item| item.lane_id).collect::<Vec<_>>())
@@ -321,21 +312,10 @@ impl QueueStore for PostgresStore {
         let mut connection = self.pool.acquire().await?;
         // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
         let looked: Vec<Looked> = sqlx::query_as(
-            "SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
+            sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                    -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
-                    -- before is the one that is found soonest.
-                    q.record_key IS NOT NULL AND q.run_at <= now() AND
-                    ((SELECT e.seq FROM queue_items e
-                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
-                     OR (SELECT e.seq FROM queue_records e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
-                     -- Or one that failed holds them.
-                     OR (SELECT h.seq FROM record_holds h
-                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
-                         ORDER BY h.seq LIMIT 1) IS NOT NULL) AS blocked
+                    -- Writes to one record run singly, in the order they were accepted.
+                    q.record_key IS NOT NULL AND q.run_at <= now() AND " blocked!() " AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
                   AS ask (shard, lane_id, after_run_at, after_id, scan, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
@@ -344,7 +324,7 @@ impl QueueStore for PostgresStore {
                  WHERE i.shard = ask.shard AND i.lane_id = ask.lane_id
                    AND (i.run_at, i.operation_id) > (ask.after_run_at, ask.after_id)
                  ORDER BY i.run_at, i.operation_id LIMIT ask.scan) AS q ON true
-             ORDER BY ask.position, q.run_at, q.operation_id",
+             ORDER BY ask.position, q.run_at, q.operation_id"),
         )
         .bind(asks.iter().map(|ask| ask.shard).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.lane_id).collect::<Vec<_>>())
@@ -361,11 +341,9 @@ impl QueueStore for PostgresStore {
             Vec::new()
         } else {
             sqlx::query_as(
-                "SELECT ended.position, NULL::text AS hold_reason, NULL::timestamptz AS paused_until, now() AS store_now,
+                sql!("SELECT ended.position, NULL::text AS hold_reason, NULL::timestamptz AS paused_until, now() AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                        (SELECT h.seq FROM record_holds h
-                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
-                         ORDER BY h.seq LIMIT 1) IS NOT NULL AS blocked
+                        " held!() " AS blocked
                  FROM UNNEST($1::bigint[], $2::smallint[], $3::uuid[], $4::bigint[], $5::bigint[])
                       AS ended (position, shard, lane_id, record_key, seq)
                  CROSS JOIN LATERAL (
@@ -376,8 +354,7 @@ impl QueueStore for PostgresStore {
                        AND i.seq > ended.seq - 100000
                      ORDER BY i.seq LIMIT 1) AS q
                  -- A batch that was accepted before it has its turn first.
-                 WHERE NOT EXISTS (SELECT 1 FROM queue_records e
-                                   WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)",
+                 WHERE NOT (" behind_batch!() ")"),
             )
             .bind(ended.iter().map(|(position, ..)| *position).collect::<Vec<_>>())
             .bind(ended.iter().map(|(_, ask, _)| ask.shard).collect::<Vec<_>>())
@@ -404,19 +381,9 @@ impl QueueStore for PostgresStore {
         }
         let mut connection = self.pool.acquire().await?;
         let looked: Vec<Looked> = sqlx::query_as(
-            "SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
+            sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                    q.record_key IS NOT NULL AND
-                    ((SELECT e.seq FROM queue_items e
-                      WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                      ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
-                     OR (SELECT e.seq FROM queue_records e
-                         WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq
-                         ORDER BY e.seq DESC LIMIT 1) IS NOT NULL
-                     -- Or one that failed holds them.
-                     OR (SELECT h.seq FROM record_holds h
-                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
-                         ORDER BY h.seq LIMIT 1) IS NOT NULL) AS blocked
+                    q.record_key IS NOT NULL AND " blocked!() " AS blocked
              FROM UNNEST($1::smallint[], $2::uuid[]) WITH ORDINALITY AS ask (shard, lane_id, position)
              LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = ask.lane_id LIMIT 1) AS lanes ON true
              CROSS JOIN LATERAL (
@@ -429,7 +396,7 @@ impl QueueStore for PostgresStore {
                -- While the lane was held the clock stood still, for work that was accepted before.
                AND q.deadline + COALESCE(GREATEST(lanes.held_until - GREATEST(lanes.held_from, o.accept_time), INTERVAL '0'),
                                          INTERVAL '0') <= now()
-             ORDER BY ask.position, q.deadline",
+             ORDER BY ask.position, q.deadline"),
         )
         .bind(asks.iter().map(|ask| ask.shard).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.lane_id).collect::<Vec<_>>())
@@ -446,12 +413,9 @@ impl QueueStore for PostgresStore {
             return Ok(Vec::new());
         }
         Ok(sqlx::query_scalar(
-            "SELECT k.key FROM UNNEST($3::bigint[]) AS k (key)
-             WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.key AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.key AND h.seq < $2)
-                OR EXISTS (SELECT 1 FROM stragglers g
-                           WHERE g.lane_id = $1 AND g.record_key = k.key AND g.seq < $2 AND g.until > now())",
+            sql!("SELECT q.record_key
+             FROM (SELECT $1::uuid AS lane_id, $2::bigint AS seq, k.key AS record_key FROM UNNEST($3::bigint[]) AS k (key)) AS q
+             WHERE " blocked!() " OR " straggles_until!() " IS NOT NULL"),
         )
         .bind(lane_id)
         .bind(seq)

@@ -42,27 +42,17 @@ async fn load(
     let mut bytes = 0;
     for item in chosen {
         let found: Option<Claimed> = sqlx::query_as(
-            sql!("SELECT $1 AS shard, $2 AS lane_id, $3 AS run_at, $4 AS operation_id, $5 AS project_id, $6 AS seq,
-                    $7 AS record_key, $8 AS behind, $9 AS attempt,
-                    c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
-                    o.deadline, lanes.held_from, lanes.held_until,
-                    -- A request that left and got no usable answer, or none that was stored.
-                    (SELECT min(s.start_time) FROM attempts s
-                     WHERE s.project_id = $5 AND s.operation_id = $4 AND s.state IN ('sent', 'unanswered')
-                       AND NOT EXISTS (SELECT 1 FROM attempts a
-                                       WHERE a.project_id = s.project_id AND a.operation_id = s.operation_id
-                                         AND a.id = s.id AND a.state = 'answered'
-                                        -- A success that lies here beside its item came from a worker that had lost it.
-                                        AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
-                    (SELECT g.until FROM stragglers g
-                     WHERE g.lane_id = $2 AND g.record_key = $7 AND g.seq < $6
-                       AND g.until > " now!() ") AS straggles_until,
-                    " now!() " AS store_now
-             FROM operations o
-             LEFT JOIN lanes ON lanes.lane_id = $2
-             LEFT JOIN connections c ON c.project_id = $5 AND c.id = $2
-             -- The length is known without reading a long request.
-             WHERE o.project_id = $5 AND o.id = $4 AND (octet_length(o.request) <= $10 OR $11)"),
+            sql!("SELECT q.*, c.provider, lanes.held_from, lanes.held_until,
+                    (SELECT min(s.start_time) " in_doubt!() ") AS in_doubt_since,
+                    " straggles_until!() " AS straggles_until, " now!() " AS store_now
+             FROM (SELECT $1 AS shard, $2 AS lane_id, $3 AS run_at, o.id AS operation_id, o.project_id, $6 AS seq,
+                          $7 AS record_key, $8 AS behind, $9 AS attempt, o.installation_id, o.config_id, o.revision_id,
+                          o.object, o.action, o.request, o.accept_time, o.deadline
+                   FROM operations o
+                   -- The length is known without reading a long request.
+                   WHERE o.project_id = $5 AND o.id = $4 AND (octet_length(o.request) <= $10 OR $11)) AS q
+             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
+             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id"),
         )
         .bind(item.shard)
         .bind(item.lane_id)
@@ -217,17 +207,8 @@ impl QueueStore for SqliteStore {
             let rows: Vec<Looked> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                        -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
-                        -- before is the one that is found soonest.
-                        CASE WHEN q.record_key IS NULL OR q.run_at > clock.now THEN 0 ELSE
-                             EXISTS (SELECT 1 FROM queue_items e
-                                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
-                             OR EXISTS (SELECT 1 FROM queue_records e
-                                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
-                             -- Or one that failed holds them.
-                             OR EXISTS (SELECT 1 FROM record_holds h
-                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
-                        END AS blocked
+                        -- Writes to one record run singly, in the order they were accepted.
+                        CASE WHEN q.record_key IS NULL OR q.run_at > clock.now THEN 0 ELSE " blocked!() " END AS blocked
                  FROM (SELECT " now!() " AS now) AS clock
                  LEFT JOIN lanes ON lanes.lane_id = $3
                  LEFT JOIN (SELECT i.* FROM queue_items i
@@ -249,14 +230,12 @@ impl QueueStore for SqliteStore {
                     sql!("SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             " now!() " AS store_now,
                             q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                            EXISTS (SELECT 1 FROM record_holds h
-                                    WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq) AS blocked
+                            " held!() " AS blocked
                      FROM (SELECT i.* FROM queue_items i
                            WHERE i.shard = $2 AND i.lane_id = $3 AND i.record_key = $4 AND i.seq > $5 - 100000
                            ORDER BY i.seq LIMIT 1) AS q
                      -- A batch that was accepted before it has its turn first.
-                     WHERE NOT EXISTS (SELECT 1 FROM queue_records e
-                                       WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)"),
+                     WHERE NOT (" behind_batch!() ")"),
                 )
                 .bind(position)
                 .bind(ask.shard)
@@ -287,15 +266,7 @@ impl QueueStore for SqliteStore {
             let rows: Vec<Looked> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
-                        CASE WHEN q.record_key IS NULL THEN 0 ELSE
-                             EXISTS (SELECT 1 FROM queue_items e
-                                     WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
-                             OR EXISTS (SELECT 1 FROM queue_records e
-                                        WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)
-                             -- Or one that failed holds them.
-                             OR EXISTS (SELECT 1 FROM record_holds h
-                                        WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
-                        END AS blocked
+                        CASE WHEN q.record_key IS NULL THEN 0 ELSE " blocked!() " END AS blocked
                  FROM (SELECT " now!() " AS now) AS clock
                  JOIN (SELECT i.* FROM queue_items i
                        WHERE i.shard = $2 AND i.lane_id = $3
@@ -325,15 +296,9 @@ impl QueueStore for SqliteStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(sqlx::query_scalar(
-            sql!("SELECT k.value FROM json_each($3) AS k
-             WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
-                OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.value AND h.seq < $2)
-                OR EXISTS (SELECT 1 FROM stragglers g
-                           WHERE g.lane_id = $1 AND g.record_key = k.value AND g.seq < $2
-                             AND g.until > " now!() ")"),
-        )
+        Ok(sqlx::query_scalar(sql!("SELECT q.record_key
+             FROM (SELECT $1 AS lane_id, $2 AS seq, k.value AS record_key FROM json_each($3) AS k) AS q
+             WHERE " blocked!() " OR " straggles_until!() " IS NOT NULL"))
         .bind(lane_id)
         .bind(seq)
         .bind(json_list(keys))
