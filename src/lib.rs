@@ -22,7 +22,7 @@
 //! * [`writes`] — accept, perform, reconcile; the routes in memory
 //! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
-//! * [`store`] — Postgres and SQLite, mirrored, behind one trait; group commit
+//! * [`store`] — Postgres and SQLite behind one trait, mirrored where they differ; group commit
 //! * [`vault`], [`clock`], [`json`], [`redact`], [`settings`], [`telemetry`], [`metrics`], [`listen`], [`lifecycle`] — what
 //!   everything stands on
 //!

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::model::row;
+use super::rows::row;
 use super::{Claimed, ExpireAsk, LaneAsk, LaneRead, Place};
 use crate::clock::Time;
 

@@ -1,10 +1,9 @@
-//! Writes that failed and hold the later writes to their record: what both stores do about them, and the statements that read
-//! the same on both.
+//! Writes that failed and hold the later writes to their record: what both stores do about them.
 
 use uuid::Uuid;
 
 use super::EndState;
-use super::model::row;
+use super::rows::row;
 
 row! {
     /// An item that has left the queue.
@@ -49,35 +48,6 @@ impl LeftItem {
         }
     }
 }
-
-/// The hold of operation $2 of project $1 ends, with those of all that repeat it or that it repeats.
-pub(super) const END_HOLD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key, seq) IN (
-         SELECT f.lane_id, f.record_key, f.seq FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2)";
-
-/// All holds of a record end: the record of operation $2 of project $1, which holds it or waits.
-pub(super) const RELEASE_RECORD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key) IN (
-         SELECT f.lane_id, f.record_key FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2
-         UNION
-         SELECT q.lane_id, q.record_key FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2)
-     RETURNING lane_id";
-
-/// Holds of project $1 end whose connection, or whose installation, is gone.
-pub(super) const DROP_ORPHANED: &str = "DELETE FROM record_holds AS h WHERE h.project_id = $1
-       AND (NOT EXISTS (SELECT 1 FROM connections c WHERE c.project_id = h.project_id AND c.id = h.lane_id)
-            OR NOT EXISTS (SELECT 1 FROM operations o
-                           JOIN installations i ON i.project_id = o.project_id AND i.id = o.installation_id
-                           WHERE o.project_id = h.project_id AND o.id = h.operation_id))";
-
-/// Holds end whose operation is older than $1 and behind which nothing waits: nothing keeps the operation any more.
-pub(super) const EXPIRE_HOLDS: &str = "DELETE FROM record_holds AS h WHERE h.operation_id < $1
-       AND NOT EXISTS (SELECT 1 FROM queue_items q
-                       WHERE q.lane_id = h.lane_id AND q.record_key = h.record_key AND q.seq > h.seq)
-       AND NOT EXISTS (SELECT 1 FROM queue_records q
-                       WHERE q.lane_id = h.lane_id AND q.record_key = h.record_key AND q.seq > h.seq)";
-
-/// Whether something that is queued, or holds a record, is older than $1 and may need its config and revision.
-pub(super) const NEEDS_DEFINITIONS: &str = "SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)
-         OR EXISTS (SELECT 1 FROM record_holds WHERE operation_id < $1)";
 
 #[cfg(test)]
 mod tests {

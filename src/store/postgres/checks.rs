@@ -1,4 +1,4 @@
-//! What says whether the store takes writes, and whether a process has the right encryption key.
+//! Whether the store takes writes.
 
 use sqlx::postgres::PgPool;
 use sqlx::{Connection as _, PgConnection};
@@ -46,32 +46,4 @@ async fn write(pool: &PgPool, process: Uuid, bytes: usize) -> Result<()> {
     .await?;
     // Without a limit of its own: the one who asks waits as long as it likes, and does not ask twice meanwhile.
     transaction.commit().await.map_err(StoreError::Undecided)
-}
-
-pub(super) async fn latest_key(pool: &PgPool) -> Result<Option<(i64, Vec<u8>)>> {
-    Ok(
-        sqlx::query_as("SELECT number, sealed FROM key_checks ORDER BY number DESC LIMIT 1")
-            .fetch_optional(pool)
-            .await?,
-    )
-}
-
-pub(super) async fn add_key(pool: &PgPool, number: i64, sealed: &[u8]) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO key_checks (number, sealed, time) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING",
-    )
-    .bind(number)
-    .bind(sealed)
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn last_sealed(pool: &PgPool) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
-    // Once in the life of a database: it may look at every connection.
-    Ok(sqlx::query_as(
-        "SELECT project_id, id, credentials FROM connections ORDER BY COALESCE(update_time, create_time) DESC LIMIT 1",
-    )
-    .fetch_optional(pool)
-    .await?)
 }

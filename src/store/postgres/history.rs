@@ -4,8 +4,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::Result;
-use crate::store::upkeep::first_id_of;
+use crate::store::{Result, first_id_of};
 
 /// So many days are made ahead; the default partition catches what is still beyond.
 const DAYS_AHEAD: i64 = 3;

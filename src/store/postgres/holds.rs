@@ -1,10 +1,9 @@
-//! Writes that failed and hold the later writes to their record.
+//! What holds, and what is held.
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use crate::store::holds::{DROP_ORPHANED, Effect, LeftItem};
-use crate::store::{EndState, Result};
+use crate::store::holds::{Effect, LeftItem};
+use crate::store::{EndState, LongHeld, NewResult, Result};
 
 /// Takes note of items that have ended, in the transaction that ends them.
 pub(super) async fn note_ends(connection: &mut PgConnection, ends: &[(&LeftItem, EndState)]) -> Result<()> {
@@ -53,11 +52,31 @@ pub(super) async fn note_ends(connection: &mut PgConnection, ends: &[(&LeftItem,
     Ok(())
 }
 
-/// Ends the holds of connections and installations that are gone, in the transaction that removes them.
-pub(super) async fn drop_orphaned(connection: &mut PgConnection, project_id: Uuid) -> Result<()> {
-    sqlx::query(DROP_ORPHANED)
-        .bind(project_id)
-        .execute(connection)
-        .await?;
-    Ok(())
+/// Takes out of the queue those of these items whose lane is still held. `position` counts from 1.
+pub(super) async fn leave_held(
+    connection: &mut PgConnection,
+    ends: &[(LongHeld, NewResult)],
+) -> Result<Vec<LeftItem>> {
+    // The lane's row is locked against a reconnect until the items have ended: then they run, or now they do not.
+    Ok(sqlx::query_as(
+        "WITH held AS MATERIALIZED (
+             SELECT l.lane_id FROM lanes l
+             WHERE (l.project_id, l.lane_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+               AND l.hold_reason = 'authorization'
+             FOR SHARE)
+         DELETE FROM queue_items q
+         USING UNNEST($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::uuid[]) WITH ORDINALITY
+               AS n (project_id, lane_id, shard, run_at, operation_id, position)
+         WHERE q.project_id = n.project_id AND q.shard = n.shard AND q.lane_id = n.lane_id
+           AND q.run_at = n.run_at AND q.operation_id = n.operation_id
+           AND n.lane_id IN (SELECT lane_id FROM held)
+         RETURNING n.position, q.project_id, q.lane_id, q.operation_id, q.record_key, q.seq, q.holds",
+    )
+    .bind(ends.iter().map(|(item, _)| item.project_id).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(item, _)| item.lane_id).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(item, _)| item.shard).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(item, _)| item.run_at).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(item, _)| item.operation_id).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?)
 }

@@ -1,26 +1,76 @@
 //! The store on Postgres: production, any number of processes.
 
-mod backlog;
+/// What differs in the middle of a statement that is otherwise the same on both databases.
+macro_rules! now {
+    () => {
+        "now()"
+    };
+}
+/// So many microseconds, given as a number or a parameter.
+macro_rules! micros {
+    ($number:literal) => {
+        concat!($number, " * INTERVAL '1 microsecond'")
+    };
+}
+/// A lock on what is read.
+macro_rules! lock {
+    ($clause:literal) => {
+        $clause
+    };
+}
+/// The texts of a JSON list, as the column `value`.
+macro_rules! json_texts {
+    ($parameter:literal) => {
+        concat!("json_array_elements_text(", $parameter, "::json)")
+    };
+}
+/// The smallest of some ids.
+macro_rules! min_id {
+    ($column:literal) => {
+        concat!("min(", $column, "::text COLLATE \"C\")::uuid")
+    };
+}
+/// All that carries an earlier time than this can be seen. A row carries the time at which its transaction began, and is seen
+/// once that has ended: what began before the oldest transaction that is still open is complete. The margin covers a
+/// transaction that has just begun and is not listed yet.
+macro_rules! complete_until {
+    () => {
+        "LEAST(now() - INTERVAL '200 milliseconds',
+               (SELECT min(a.xact_start) FROM pg_stat_activity a
+                WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+                  AND a.backend_type = 'client backend' AND a.application_name = 'amp-write'))"
+    };
+}
+/// How many transactions have been open for more than a minute.
+macro_rules! long_transactions {
+    () => {
+        "(SELECT count(*) FROM pg_stat_activity
+          WHERE datname = current_database() AND backend_type <> 'autovacuum worker'
+            AND xact_start < now() - INTERVAL '60 seconds')"
+    };
+}
+
+#[path = "../both/mod.rs"]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "compiled for each database, with its own types"
+)]
+mod both;
 mod checks;
-mod connections;
 mod gather;
 mod history;
 mod holds;
-mod installations;
-mod integrations;
 mod operations;
-mod projects;
 mod queue;
 mod retention;
-mod steering;
 mod whose;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::connect::cause;
@@ -32,6 +82,10 @@ use crate::clock::{SharedClock, Time};
 /// How long a request waits for a connection before the store counts as down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+type Db = Postgres;
+type DbConnection = PgConnection;
+type ThisStore = PostgresStore;
+
 /// See the module.
 #[derive(Debug)]
 pub struct PostgresStore {
@@ -39,6 +93,20 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
+    /// For a statement that only reads.
+    const fn readers(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// For a single statement that writes.
+    const fn writer(&self) -> &PgPool {
+        &self.pool
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
+        Ok(self.pool.begin().await?)
+    }
+
     /// Connects; then, as the opening allows, migrates under Postgres's own advisory lock, and makes room for the history of
     /// the coming days.
     ///
@@ -146,15 +214,15 @@ impl Store for PostgresStore {
     }
 
     async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>> {
-        checks::latest_key(&self.pool).await
+        self.latest_key().await
     }
 
     async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()> {
-        checks::add_key(&self.pool, number, sealed).await
+        self.add_key(number, sealed).await
     }
 
     async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
-        checks::last_sealed(&self.pool).await
+        self.last_sealed_credentials().await
     }
 
     async fn close(&self) {
@@ -177,6 +245,14 @@ impl Store for PostgresStore {
 /// Tells every node that its caches are old. Part of each transaction that changes what a cache may hold.
 async fn bump_config_version(connection: &mut sqlx::PgConnection) -> Result<()> {
     sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A long read that runs beside the requests: one core is enough.
+async fn in_background(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query("SET LOCAL max_parallel_workers_per_gather = 0")
         .execute(connection)
         .await?;
     Ok(())

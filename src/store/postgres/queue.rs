@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use uuid::Uuid;
 
 use super::gather::close;
@@ -16,8 +16,8 @@ use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Lease,
-    Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
+    Lease, Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// Where processes tell each other which lanes have new work.
@@ -152,6 +152,18 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
     .bind(chosen.iter().map(|item| item.attempt).collect::<Vec<_>>())
     .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX))
     .fetch_all(connection)
+    .await?)
+}
+
+pub(super) async fn lane_configs(pool: &PgPool, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
+    // Most say nothing of limits, and need not travel.
+    Ok(sqlx::query_as(
+        "SELECT n.connection_id AS lane_id, c.content FROM installations n
+         JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
+         WHERE n.connection_id = ANY($1) AND c.content ILIKE '%\"limits\"%'",
+    )
+    .bind(lanes)
+    .fetch_all(pool)
     .await?)
 }
 

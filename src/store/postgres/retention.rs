@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::history::{DAY_MICROS, TABLES, bounds_of, name_of};
 use crate::clock::Time;
-use crate::store::holds::{EXPIRE_HOLDS, NEEDS_DEFINITIONS};
-use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
-use crate::store::{Expired, Result, Retention, RetentionStore};
+use crate::store::{Expired, Result, Retention, RetentionStore, first_id_of};
 
 /// One number for all nodes: one of them at a time.
 const ADVISORY_LOCK: i64 = 0x616d_702d_7265_7465;
@@ -50,14 +48,15 @@ impl RetentionStore for PostgresStore {
         if !free {
             return Ok(Expired::default());
         }
-        let expired = expire(&self.pool, now, retention).await;
+        let expired = expire(self, now, retention).await;
         // When it fails the connection is closed without a farewell, which is as good.
         let _ = guard.close().await;
         expired
     }
 }
 
-async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expired> {
+async fn expire(store: &PostgresStore, now: Time, retention: Retention) -> Result<Expired> {
+    let pool = &store.pool;
     let mut expired = Expired::default();
     let before = |keep: Duration| {
         let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
@@ -67,11 +66,7 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
         before(retention.history),
         before(retention.payloads.min(retention.history)),
     );
-    // What holds a record for which something waits is kept as if it were queued; other holds end here.
-    sqlx::query(EXPIRE_HOLDS)
-        .bind(first_id_of(payloads))
-        .execute(pool)
-        .await?;
+    store.expire_holds(first_id_of(payloads)).await?;
     let is_over = |day: i64, limit: Time| (day + 1) * DAY_MICROS <= limit.as_micros();
     for table in TABLES {
         // After the operations, so that none is ever seen without its result.
@@ -130,18 +125,7 @@ async fn expire(pool: &PgPool, now: Time, retention: Retention) -> Result<Expire
     ] {
         in_batches(pool, statement, history).await?;
     }
-    let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
-    let needed: bool = sqlx::query_scalar(NEEDS_DEFINITIONS)
-        .bind(first_id_of(replaced))
-        .fetch_one(pool)
-        .await?;
-    // Work that is older still may need them.
-    if !needed {
-        for statement in EXPIRE_DEFINITIONS {
-            let gone = sqlx::query(statement).bind(replaced).execute(pool).await?;
-            expired.definitions += gone.rows_affected();
-        }
-    }
+    expired.definitions = store.expire_definitions(history).await?;
     Ok(expired)
 }
 

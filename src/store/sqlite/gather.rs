@@ -116,7 +116,7 @@ async fn find(
         })),
         // It has left the queue without being closed, as by a defect: nothing may be added to it.
         Some((operation_id, _, _, None)) => {
-            close(connection, project_id, operation_id).await?;
+            close(connection, &[(project_id, operation_id)]).await?;
             Ok(None)
         }
     }
@@ -191,16 +191,16 @@ async fn takes(
 /// Closes it: it is due at once.
 async fn close_now(connection: &mut SqliteConnection, open: &Open) -> Result<()> {
     run_in(connection, open, Duration::ZERO).await?;
-    close(connection, open.project_id, open.operation_id).await
+    close(connection, &[(open.project_id, open.operation_id)]).await
 }
 
 /// Moves the operation's time forward, and its deadline by as much; never back. What is due already may be in the hands of
 /// its worker and stays as it is.
 async fn run_in(connection: &mut SqliteConnection, open: &Open, delay: Duration) -> Result<()> {
     sqlx::query(
-        "UPDATE queue_items AS q SET run_at = n.run_at, deadline = q.deadline - (q.run_at - n.run_at)
-         FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3 AS run_at) AS n
-         WHERE q.project_id = $1 AND q.operation_id = $2 AND q.run_at > n.run_at",
+        sql!("UPDATE queue_items AS q SET run_at = n.run_at, deadline = q.deadline - (q.run_at - n.run_at)
+         FROM (SELECT " now!() " + $3 AS run_at) AS n
+         WHERE q.project_id = $1 AND q.operation_id = $2 AND q.run_at > n.run_at"),
     )
     .bind(open.project_id)
     .bind(open.operation_id)
@@ -210,39 +210,37 @@ async fn run_in(connection: &mut SqliteConnection, open: &Open, delay: Duration)
     Ok(())
 }
 
-/// Closes an operation, if it is open: its records move into its request.
-pub(super) async fn close(
-    connection: &mut SqliteConnection,
-    project_id: Uuid,
-    operation_id: Uuid,
-) -> Result<()> {
-    let open = sqlx::query("DELETE FROM auto_batches WHERE project_id = $1 AND operation_id = $2")
+/// Closes those of these operations that are open: their records move into their requests.
+pub(super) async fn close(connection: &mut SqliteConnection, operations: &[(Uuid, Uuid)]) -> Result<()> {
+    for (project_id, operation_id) in operations {
+        let open = sqlx::query("DELETE FROM auto_batches WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&mut *connection)
+            .await?;
+        if open.rows_affected() == 0 {
+            continue;
+        }
+        sqlx::query(
+            "UPDATE operations AS o
+             SET request = '{\"batch\":[' || COALESCE((SELECT string_agg(i.item, ',' ORDER BY i.position) FROM batch_items i
+                                                     WHERE i.project_id = $1 AND i.operation_id = $2), '')
+                           || ']' || substr(o.request, $3),
+                 deadline = COALESCE((SELECT q.deadline FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2),
+                                     o.deadline)
+             WHERE o.project_id = $1 AND o.id = $2",
+        )
         .bind(project_id)
         .bind(operation_id)
+        .bind(REST)
         .execute(&mut *connection)
         .await?;
-    if open.rows_affected() == 0 {
-        return Ok(());
+        sqlx::query("DELETE FROM batch_items WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&mut *connection)
+            .await?;
     }
-    sqlx::query(
-        "UPDATE operations AS o
-         SET request = '{\"batch\":[' || COALESCE((SELECT group_concat(i.item, ',' ORDER BY i.position) FROM batch_items i
-                                                 WHERE i.project_id = $1 AND i.operation_id = $2), '')
-                       || ']' || substr(o.request, $3),
-             deadline = COALESCE((SELECT q.deadline FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2),
-                                 o.deadline)
-         WHERE o.project_id = $1 AND o.id = $2",
-    )
-    .bind(project_id)
-    .bind(operation_id)
-    .bind(REST)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("DELETE FROM batch_items WHERE project_id = $1 AND operation_id = $2")
-        .bind(project_id)
-        .bind(operation_id)
-        .execute(connection)
-        .await?;
     Ok(())
 }
 

@@ -1,18 +1,62 @@
 //! The store on SQLite: embedded, one file, one process, every write on one connection.
 
-mod backlog;
+/// What differs in the middle of a statement that is otherwise the same on both databases.
+macro_rules! now {
+    () => {
+        "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+    };
+}
+/// So many microseconds, given as a number or a parameter.
+macro_rules! micros {
+    ($number:literal) => {
+        $number
+    };
+}
+/// A lock on what is read: a transaction that writes has the whole file.
+macro_rules! lock {
+    ($clause:literal) => {
+        ""
+    };
+}
+/// The texts of a JSON list, as the column `value`.
+macro_rules! json_texts {
+    ($parameter:literal) => {
+        concat!("json_each(", $parameter, ")")
+    };
+}
+/// The smallest of some ids.
+macro_rules! min_id {
+    ($column:literal) => {
+        concat!("min(", $column, ")")
+    };
+}
+/// All that carries an earlier time than this can be seen, on the one connection that writes: no transaction is open
+/// meanwhile. The clock counts milliseconds, so what ends within this one is left for the next time.
+macro_rules! complete_until {
+    () => {
+        now!()
+    };
+}
+/// How many transactions have been open for more than a minute. Nobody else has the file, and none of the service lasts.
+macro_rules! long_transactions {
+    () => {
+        "0"
+    };
+}
+
+#[path = "../both/mod.rs"]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "compiled for each database, with its own types"
+)]
+mod both;
 mod checks;
-mod connections;
 mod gather;
 mod holds;
-mod installations;
-mod integrations;
 mod lock;
 mod operations;
-mod projects;
 mod queue;
 mod retention;
-mod steering;
 mod whose;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +79,10 @@ use lock::Lock;
 const READERS: u32 = 4;
 /// How long a request waits for the writer before the store counts as down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Db = Sqlite;
+type DbConnection = SqliteConnection;
+type ThisStore = SqliteStore;
 
 /// See the module.
 #[derive(Debug)]
@@ -109,6 +157,16 @@ impl SqliteStore {
         })
     }
 
+    /// For a statement that only reads.
+    const fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// For a single statement that writes.
+    const fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
     /// A transaction that has the write lock from its first moment: no upgrade can fail half-way.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
@@ -152,15 +210,15 @@ impl Store for SqliteStore {
     }
 
     async fn latest_key_check(&self) -> Result<Option<(i64, Vec<u8>)>> {
-        checks::latest_key(&self.readers).await
+        self.latest_key().await
     }
 
     async fn add_key_check(&self, number: i64, sealed: &[u8]) -> Result<()> {
-        checks::add_key(&self.writer, number, sealed).await
+        self.add_key(number, sealed).await
     }
 
     async fn last_sealed(&self) -> Result<Option<(Uuid, Uuid, Vec<u8>)>> {
-        checks::last_sealed(&self.readers).await
+        self.last_sealed_credentials().await
     }
 
     async fn close(&self) {
@@ -187,5 +245,10 @@ async fn bump_config_version(connection: &mut SqliteConnection) -> Result<()> {
     sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// A long read that runs beside the requests: nothing to do, it has one thread.
+async fn in_background(_connection: &mut SqliteConnection) -> Result<()> {
     Ok(())
 }

@@ -2,34 +2,17 @@
 //! inside one transaction costs microseconds each.
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqlitePool;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::gather::{REST, gather};
+use super::gather::gather;
 use crate::clock::Time;
 use crate::store::{
-    AcceptOperation, Accepted, Attempt, Finish, FinishOperation, IdempotencyUse, KEY_LIFE, NewAnswer,
-    NewAttempt, NewIdempotencyKey, NewOperation, NewResult, Operation, OperationFilter, OperationPage,
-    OperationStore, RecordOperation, Result, SCAN, StateFilter, filter_needs_scan, first_id_near, shard_of,
+    AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, NewAnswer, NewAttempt, NewIdempotencyKey,
+    NewOperation, NewResult, OperationStore, RecordOperation, Result, shard_of,
 };
-
-/// The columns of an operation, and what follows.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.revision_id, o.connection_id, o.object, o.action,
-                 o.mode, o.client_ref, o.replay_of, o.accept_time, o.deadline, r.state, r.summary, r.record_id, r.errors, r.attempts, r.finish_time, r.records,
-                 COALESCE(r.state <> 'succeeded' AND EXISTS (SELECT 1 FROM record_holds h
-                           WHERE h.project_id = o.project_id AND h.operation_id = o.id), 0) AS holds_record
-             FROM operations o
-             LEFT JOIN operation_results r ON r.project_id = o.project_id AND r.operation_id = o.id ",
-            $rest
-        )
-    };
-}
-
-pub(super) use select;
 
 /// A duration as the microseconds that the file counts in.
 pub(super) fn micros(duration: std::time::Duration) -> i64 {
@@ -46,11 +29,11 @@ pub(super) async fn insert_operation(
     deadline_us: Option<i64>,
 ) -> Result<Time> {
     Ok(sqlx::query_scalar(
-        "INSERT INTO operations (project_id, id, integration_id, installation_id, config_id, revision_id, connection_id,
+        sql!("INSERT INTO operations (project_id, id, integration_id, installation_id, config_id, revision_id, connection_id,
              object, action, mode, request, accept_time, deadline, client_ref, replay_of)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CAST(unixepoch('subsec') * 1000000 AS INTEGER),
-                 CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $12, $13, $14)
-         RETURNING accept_time",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, " now!() ",
+                 " now!() " + $12, $13, $14)
+         RETURNING accept_time"),
     )
     .bind(operation.project_id)
     .bind(operation.id)
@@ -129,66 +112,94 @@ pub(super) async fn insert_records(
     Ok(())
 }
 
-pub(super) async fn insert_result(
+pub(super) async fn insert_results(
     connection: &mut SqliteConnection,
-    project_id: Uuid,
-    operation_id: Uuid,
-    result: &NewResult,
+    results: &[(Uuid, Uuid, &NewResult)],
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, records, finish_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
-    )
-    .bind(project_id)
-    .bind(operation_id)
-    .bind(result.state.as_str())
-    .bind(&result.summary)
-    .bind(&result.record_id)
-    .bind(&result.errors)
-    .bind(result.attempts)
-    .bind(&result.records)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn insert_attempt(connection: &mut SqliteConnection, attempt: &NewAttempt) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us, skipped,
-             excerpt, records)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(attempt.project_id)
-    .bind(attempt.operation_id)
-    .bind(attempt.id)
-    .bind(attempt.number)
-    .bind(attempt.state.as_str())
-    .bind(attempt.start_time)
-    .bind(attempt.status)
-    .bind(&attempt.class)
-    .bind(&attempt.message)
-    .bind(attempt.latency_us)
-    .bind(&attempt.skipped)
-    .bind(&attempt.excerpt)
-    .bind(&attempt.records)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Nothing waits any more for the records of a batch that has left the queue.
-pub(super) async fn free_records(
-    connection: &mut SqliteConnection,
-    project_id: Uuid,
-    operation_id: Uuid,
-) -> Result<()> {
-    sqlx::query("DELETE FROM queue_records WHERE project_id = $1 AND operation_id = $2")
+    for (project_id, operation_id, result) in results {
+        sqlx::query(sql!("INSERT INTO operation_results (project_id, operation_id, state, summary, record_id, errors, attempts, records, finish_time)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, " now!() ")"))
         .bind(project_id)
         .bind(operation_id)
-        .execute(connection)
+        .bind(result.state.as_str())
+        .bind(&result.summary)
+        .bind(&result.record_id)
+        .bind(&result.errors)
+        .bind(result.attempts)
+        .bind(&result.records)
+        .execute(&mut *connection)
         .await?;
+    }
     Ok(())
+}
+
+pub(super) async fn insert_attempts(
+    connection: &mut SqliteConnection,
+    attempts: &[&NewAttempt],
+) -> Result<()> {
+    for attempt in attempts {
+        sqlx::query(
+            "INSERT INTO attempts (project_id, operation_id, id, number, state, start_time, status, class, message, latency_us,
+                 skipped, excerpt, records)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(attempt.project_id)
+        .bind(attempt.operation_id)
+        .bind(attempt.id)
+        .bind(attempt.number)
+        .bind(attempt.state.as_str())
+        .bind(attempt.start_time)
+        .bind(attempt.status)
+        .bind(&attempt.class)
+        .bind(&attempt.message)
+        .bind(attempt.latency_us)
+        .bind(&attempt.skipped)
+        .bind(&attempt.excerpt)
+        .bind(&attempt.records)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Nothing waits any more for the records of batches that have left the queue.
+pub(super) async fn free_records(connection: &mut SqliteConnection, batches: &[(Uuid, Uuid)]) -> Result<()> {
+    for (project_id, operation_id) in batches {
+        sqlx::query("DELETE FROM queue_records WHERE project_id = $1 AND operation_id = $2")
+            .bind(project_id)
+            .bind(operation_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// "… is one of these".
+pub(super) fn among(query: &mut QueryBuilder<Sqlite>, ids: &[Uuid]) {
+    query.push("IN (");
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
+    query.push(")");
+}
+
+/// Which of these have a result.
+pub(super) async fn which_ended(readers: &SqlitePool, operations: &[(Uuid, Uuid)]) -> Result<Vec<Uuid>> {
+    let mut connection = readers.acquire().await?;
+    let mut ended = Vec::new();
+    for (project_id, operation_id) in operations {
+        let found: Option<Uuid> = sqlx::query_scalar(
+            "SELECT operation_id FROM operation_results WHERE project_id = $1 AND operation_id = $2",
+        )
+        .bind(project_id)
+        .bind(operation_id)
+        .fetch_optional(&mut *connection)
+        .await?;
+        ended.extend(found);
+    }
+    Ok(ended)
 }
 
 /// Claims an idempotency key; false when it is taken.
@@ -198,15 +209,15 @@ async fn claim_key(
     key: &NewIdempotencyKey,
 ) -> Result<bool> {
     let claimed = sqlx::query(
-        "INSERT INTO idempotency_keys AS k (project_id, key, fingerprint, operation_id, create_time)
-         VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+        sql!("INSERT INTO idempotency_keys AS k (project_id, key, fingerprint, operation_id, create_time)
+         VALUES ($1, $2, $3, $4, " now!() ")
          -- A key that has served its time, or was given back, is as good as a new one.
          ON CONFLICT (project_id, key) DO UPDATE
              SET fingerprint = excluded.fingerprint, operation_id = excluded.operation_id, create_time = excluded.create_time,
                  batch_index = NULL
-             WHERE k.create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $5
+             WHERE k.create_time < " now!() " - $5
                 OR EXISTS (SELECT 1 FROM idempotency_answers a
-                           WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)",
+                           WHERE a.project_id = k.project_id AND a.operation_id = k.operation_id AND a.released)"),
     )
     .bind(operation.project_id)
     .bind(&key.key)
@@ -293,7 +304,7 @@ impl OperationStore for SqliteStore {
             let seq = insert_queue_item(&mut transaction, operation, item).await?;
             insert_records(&mut transaction, operation, operation.id, record_keys, seq).await?;
             if let Some(sent) = performing.as_ref().and_then(|p| p.sent.as_ref()) {
-                insert_attempt(&mut transaction, sent).await?;
+                insert_attempts(&mut transaction, &[sent]).await?;
             }
         }
         crate::store::commit(transaction).await?;
@@ -309,8 +320,8 @@ impl OperationStore for SqliteStore {
                     "DELETE FROM queue_items WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4"
                 }
                 Finish::HandOver => {
-                    "UPDATE queue_items SET run_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                     WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4"
+                    sql!("UPDATE queue_items SET run_at = " now!() "
+                     WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4")
                 }
             };
             let changed = sqlx::query(statement)
@@ -322,10 +333,14 @@ impl OperationStore for SqliteStore {
                 .await?;
             let took_effect = changed.rows_affected() > 0;
             if let (true, Finish::Result(result, answer)) = (took_effect, &finish.ending) {
-                insert_result(&mut transaction, finish.project_id, finish.operation_id, result).await?;
+                insert_results(
+                    &mut transaction,
+                    &[(finish.project_id, finish.operation_id, result)],
+                )
+                .await?;
                 sqlx::query(
-                    "INSERT INTO idempotency_answers (project_id, operation_id, released, answer, create_time)
-                     VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                    sql!("INSERT INTO idempotency_answers (project_id, operation_id, released, answer, create_time)
+                     VALUES ($1, $2, $3, $4, " now!() ")"),
                 )
                 .bind(finish.project_id)
                 .bind(finish.operation_id)
@@ -339,58 +354,13 @@ impl OperationStore for SqliteStore {
             }
             if took_effect && matches!(&finish.ending, Finish::Result(result, _) if result.records.is_some())
             {
-                free_records(&mut transaction, finish.project_id, finish.operation_id).await?;
+                free_records(&mut transaction, &[(finish.project_id, finish.operation_id)]).await?;
             }
-            for attempt in &finish.attempts {
-                insert_attempt(&mut transaction, attempt).await?;
-            }
+            insert_attempts(&mut transaction, &finish.attempts.iter().collect::<Vec<_>>()).await?;
             finished.push(took_effect);
         }
         crate::store::commit(transaction).await?;
         Ok(finished)
-    }
-
-    async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>> {
-        Ok(sqlx::query_as(
-            "SELECT k.fingerprint, k.operation_id, k.batch_index, COALESCE(o.mode, 'asynchronous') AS mode, a.released, a.answer, r.state, r.record_id, r.errors, r.records
-             FROM idempotency_keys k
-             -- A short retention may have removed the operation before its key.
-             LEFT JOIN operations o ON o.project_id = k.project_id AND o.id = k.operation_id
-             LEFT JOIN operation_results r ON r.project_id = k.project_id AND r.operation_id = k.operation_id
-             LEFT JOIN idempotency_answers a ON a.project_id = k.project_id AND a.operation_id = k.operation_id
-             WHERE k.project_id = $1 AND k.key = $2
-               AND k.create_time >= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $3",
-        )
-        .bind(project_id)
-        .bind(key)
-        .bind(micros(KEY_LIFE))
-        .fetch_optional(&self.readers)
-        .await?)
-    }
-
-    async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64> {
-        let mut transaction = self.begin().await?;
-        let keys = sqlx::query(
-            "DELETE FROM idempotency_keys WHERE (project_id, key) IN (
-                 SELECT project_id, key FROM idempotency_keys
-                 WHERE create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1 ORDER BY create_time LIMIT $2)",
-        )
-        .bind(micros(KEY_LIFE))
-        .bind(limit)
-        .execute(&mut *transaction)
-        .await?;
-        let answers = sqlx::query(
-            "DELETE FROM idempotency_answers WHERE (project_id, operation_id) IN (
-                 SELECT project_id, operation_id FROM idempotency_answers
-                 WHERE create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - $1
-                 ORDER BY create_time LIMIT $2)",
-        )
-        .bind(micros(KEY_LIFE))
-        .bind(limit)
-        .execute(&mut *transaction)
-        .await?;
-        crate::store::commit(transaction).await?;
-        Ok(keys.rows_affected() + answers.rows_affected())
     }
 
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()> {
@@ -402,150 +372,10 @@ impl OperationStore for SqliteStore {
         } in operations
         {
             insert_operation(&mut transaction, operation, SYNCHRONOUS, None).await?;
-            insert_result(&mut transaction, operation.project_id, operation.id, result).await?;
-            for attempt in attempts {
-                insert_attempt(&mut transaction, attempt).await?;
-            }
+            insert_results(&mut transaction, &[(operation.project_id, operation.id, result)]).await?;
+            insert_attempts(&mut transaction, &attempts.iter().collect::<Vec<_>>()).await?;
         }
         crate::store::commit(transaction).await?;
         Ok(())
     }
-
-    async fn get_operation(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Operation>> {
-        Ok(sqlx::query_as(select!("WHERE o.project_id = $1 AND o.id = $2"))
-            .bind(project_id)
-            .bind(operation_id)
-            .fetch_optional(&self.readers)
-            .await?)
-    }
-
-    async fn get_request(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar(
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM auto_batches a WHERE a.project_id = o.project_id AND a.operation_id = o.id)
-                    THEN '{\"batch\":[' || COALESCE((SELECT group_concat(i.item, ',' ORDER BY i.position) FROM batch_items i
-                                                   WHERE i.project_id = o.project_id AND i.operation_id = o.id), '')
-                         || ']' || substr(o.request, $3)
-                    ELSE o.request END
-             FROM operations o WHERE o.project_id = $1 AND o.id = $2 AND o.request <> ''",
-        )
-        .bind(project_id)
-        .bind(operation_id)
-        .bind(REST)
-        .fetch_optional(&self.readers)
-        .await?)
-    }
-
-    async fn list_attempts(&self, project_id: Uuid, operation_id: Uuid) -> Result<Vec<Attempt>> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM attempts WHERE project_id = $1 AND operation_id = $2 ORDER BY id, state DESC",
-        )
-        .bind(project_id)
-        .bind(operation_id)
-        .fetch_all(&self.readers)
-        .await?)
-    }
-
-    async fn list_operations(&self, project_id: Uuid, filter: &OperationFilter) -> Result<OperationPage> {
-        let scanned = match filter_needs_scan(filter) {
-            false => None,
-            // So far back this page looks.
-            true => sqlx::query_scalar(
-                "SELECT id FROM operations WHERE project_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT 1 OFFSET $3",
-            )
-            .bind(project_id)
-            .bind(filter.before)
-            .bind(SCAN)
-            .fetch_optional(&self.readers)
-            .await?,
-        };
-        let mut query = list_query(project_id, filter, scanned);
-        let mut rows: Vec<Operation> = query.build_query_as().fetch_all(&self.readers).await?;
-        let next = if rows.len() > filter.limit {
-            rows.truncate(filter.limit);
-            rows.last().map(|row| row.id)
-        } else {
-            scanned
-        };
-        Ok(OperationPage { rows, next })
-    }
-}
-
-/// One more than asked tells whether there is another page.
-fn list_query(project_id: Uuid, filter: &OperationFilter, scanned: Option<Uuid>) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(select!(""));
-    if filter.state == Some(StateFilter::InProgress) {
-        query.push("JOIN queue_items q ON q.project_id = o.project_id AND q.operation_id = o.id ");
-    }
-    query.push("WHERE o.project_id = ").push_bind(project_id);
-    if let Some(installations) = &filter.installations {
-        query.push(" AND o.installation_id IN (");
-        let mut list = query.separated(", ");
-        for installation in installations {
-            list.push_bind(*installation);
-        }
-        query.push(")");
-    }
-    if let Some(integration) = filter.integration {
-        query.push(" AND o.integration_id = ").push_bind(integration);
-    }
-    if let Some(object) = &filter.object {
-        query.push(" AND o.object = ").push_bind(object.clone());
-    }
-    if let Some(client_ref) = &filter.client_ref {
-        query.push(" AND o.client_ref = ").push_bind(client_ref.clone());
-    }
-    match &filter.state {
-        Some(StateFilter::InProgress) => {
-            query
-                .push(" AND r.operation_id IS NULL AND q.project_id = ")
-                .push_bind(project_id);
-        }
-        Some(StateFilter::Succeeded) => {
-            query.push(" AND r.state = 'succeeded'");
-        }
-        Some(StateFilter::Ended(states)) => {
-            // The second condition names the partial index.
-            query
-                .push(" AND r.state <> 'succeeded' AND r.project_id = ")
-                .push_bind(project_id)
-                .push(" AND r.state IN (");
-            let mut list = query.separated(", ");
-            for state in states {
-                list.push_bind(state.as_str());
-            }
-            query.push(")");
-        }
-        None => {}
-    }
-    if let Some(since) = filter.since {
-        query
-            .push(" AND o.accept_time >= ")
-            .push_bind(since)
-            .push(" AND o.id >= ")
-            .push_bind(first_id_near(since));
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND o.accept_time < ").push_bind(until);
-    }
-    if filter.not_replayed {
-        query.push(
-            " AND NOT EXISTS (SELECT 1 FROM operations n WHERE n.project_id = o.project_id AND n.replay_of = o.id)",
-        );
-    }
-    if filter.holds_record {
-        query
-            .push(" AND o.id IN (SELECT h.operation_id FROM record_holds h WHERE h.project_id = ")
-            .push_bind(project_id)
-            .push(")");
-    }
-    if let Some(before) = filter.before {
-        query.push(" AND o.id < ").push_bind(before);
-    }
-    if let Some(scanned) = scanned {
-        query.push(" AND o.id >= ").push_bind(scanned);
-    }
-    query
-        .push(" ORDER BY o.id DESC LIMIT ")
-        .push_bind(i64::try_from(filter.limit + 1).unwrap_or(i64::MAX));
-    query
 }

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::gather::close;
-use super::holds::note_end;
-use super::operations::{free_records, insert_attempt, insert_result};
+use super::holds::note_ends;
+use super::operations::{free_records, insert_attempts, insert_results};
 use crate::clock::Time;
 use crate::store::claim::{Chosen, Looked, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneStatus, Leases,
-    Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
+    Leases, Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -41,7 +42,7 @@ async fn load(
     let mut bytes = 0;
     for item in chosen {
         let found: Option<Claimed> = sqlx::query_as(
-            "SELECT $1 AS shard, $2 AS lane_id, $3 AS run_at, $4 AS operation_id, $5 AS project_id, $6 AS seq,
+            sql!("SELECT $1 AS shard, $2 AS lane_id, $3 AS run_at, $4 AS operation_id, $5 AS project_id, $6 AS seq,
                     $7 AS record_key, $8 AS behind, $9 AS attempt,
                     c.provider, o.installation_id, o.config_id, o.revision_id, o.object, o.action, o.request, o.accept_time,
                     o.deadline, lanes.held_from, lanes.held_until,
@@ -55,13 +56,13 @@ async fn load(
                                         AND (a.class IS NOT 'success' OR a.records IS NOT NULL))) AS in_doubt_since,
                     (SELECT g.until FROM stragglers g
                      WHERE g.lane_id = $2 AND g.record_key = $7 AND g.seq < $6
-                       AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER)) AS straggles_until,
-                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+                       AND g.until > " now!() ") AS straggles_until,
+                    " now!() " AS store_now
              FROM operations o
              LEFT JOIN lanes ON lanes.lane_id = $2
              LEFT JOIN connections c ON c.project_id = $5 AND c.id = $2
              -- The length is known without reading a long request.
-             WHERE o.project_id = $5 AND o.id = $4 AND (octet_length(o.request) <= $10 OR $11)",
+             WHERE o.project_id = $5 AND o.id = $4 AND (octet_length(o.request) <= $10 OR $11)"),
         )
         .bind(item.shard)
         .bind(item.lane_id)
@@ -89,6 +90,24 @@ async fn load(
     Ok(items)
 }
 
+pub(super) async fn lane_configs(readers: &SqlitePool, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
+    let mut connection = readers.acquire().await?;
+    let mut found = Vec::new();
+    for lane in lanes {
+        // Most say nothing of limits, and need not be read.
+        let configs: Vec<LaneConfig> = sqlx::query_as(
+            "SELECT n.connection_id AS lane_id, c.content FROM installations n
+             JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
+             WHERE n.connection_id = $1 AND c.content LIKE '%\"limits\"%'",
+        )
+        .bind(lane)
+        .fetch_all(&mut *connection)
+        .await?;
+        found.extend(configs);
+    }
+    Ok(found)
+}
+
 #[async_trait]
 impl QueueStore for SqliteStore {
     async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases> {
@@ -98,31 +117,29 @@ impl QueueStore for SqliteStore {
             .bind(worker)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
-            "INSERT INTO workers (id, seen_at) VALUES ($1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-             ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
-        )
+        sqlx::query(sql!("INSERT INTO workers (id, seen_at) VALUES ($1, " now!() ")
+             ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"))
         .bind(worker)
         .execute(&mut *transaction)
         .await?;
         let held: Vec<LeasedShard> = sqlx::query_as(
-            "UPDATE shards SET epoch = epoch + CASE WHEN owner IS $1 THEN 0 ELSE 1 END, owner = $1,
-                 lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $2, calls = $3,
+            sql!("UPDATE shards SET epoch = epoch + CASE WHEN owner IS $1 THEN 0 ELSE 1 END, owner = $1,
+                 lease_until = " now!() " + $2, calls = $3,
                  -- Its owner did not give it back: what it had sent by the end of its lease may still take effect.
                  unsettled_until = CASE WHEN owner IS NULL OR owner IS $1 THEN unsettled_until
                      ELSE max(COALESCE(unsettled_until, 0),
-                              min(lease_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) + COALESCE(calls, $3)) END
-             RETURNING id, epoch, unsettled_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now",
+                              min(lease_until, " now!() ") + COALESCE(calls, $3)) END
+             RETURNING id, epoch, unsettled_until, " now!() " AS store_now"),
         )
         .bind(worker)
         .bind(micros(lease))
         .bind(micros(calls))
         .fetch_all(&mut *transaction)
         .await?;
-        sqlx::query("DELETE FROM stragglers WHERE until < CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+        sqlx::query(sql!("DELETE FROM stragglers WHERE until < " now!()))
             .execute(&mut *transaction)
             .await?;
-        let store_now: Time = sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+        let store_now: Time = sqlx::query_scalar(sql!("SELECT " now!()))
             .fetch_one(&mut *transaction)
             .await?;
         crate::store::commit(transaction).await?;
@@ -146,10 +163,8 @@ impl QueueStore for SqliteStore {
     async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
         // Nobody's name and a lease that has run out: whoever takes it sees that it was not given back.
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "UPDATE shards SET owner = $3, lease_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE owner = $1 AND id IN (SELECT value FROM json_each($2))",
-        )
+        sqlx::query(sql!("UPDATE shards SET owner = $3, lease_until = " now!() "
+             WHERE owner = $1 AND id IN (SELECT value FROM json_each($2))"))
         .bind(worker)
         .bind(json_list(shards))
         .bind(Uuid::nil())
@@ -176,7 +191,7 @@ impl QueueStore for SqliteStore {
     async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>> {
         // A loose index scan: one probe per lane, however many items each has.
         Ok(sqlx::query_as(
-            "WITH RECURSIVE lane (shard, lane_id) AS (
+            sql!("WITH RECURSIVE lane (shard, lane_id) AS (
                  SELECT s.value, (SELECT min(q.lane_id) FROM queue_items q WHERE q.shard = s.value)
                  FROM json_each($1) AS s
                  UNION ALL
@@ -184,10 +199,10 @@ impl QueueStore for SqliteStore {
                  FROM lane l WHERE l.lane_id IS NOT NULL)
              SELECT lane.shard, lane.lane_id,
                     (SELECT min(q.run_at) FROM queue_items q WHERE q.shard = lane.shard AND q.lane_id = lane.lane_id) AS run_at,
-                    lanes.hold_reason, lanes.paused_until, CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
+                    lanes.hold_reason, lanes.paused_until, " now!() " AS store_now,
                     (SELECT min(q.deadline) FROM queue_items q WHERE q.lane_id = lane.lane_id) AS deadline
              FROM lane LEFT JOIN lanes ON lanes.lane_id = lane.lane_id
-             WHERE lane.lane_id IS NOT NULL",
+             WHERE lane.lane_id IS NOT NULL"),
         )
         .bind(json_list(shards))
         .fetch_all(&self.readers)
@@ -200,7 +215,7 @@ impl QueueStore for SqliteStore {
         for (position, ask) in (1_i64..).zip(asks) {
             // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
             let rows: Vec<Looked> = sqlx::query_as(
-                "SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
+                sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         -- Writes to one record run singly, in the order they were accepted. Behind a flood the item just
                         -- before is the one that is found soonest.
@@ -213,12 +228,12 @@ impl QueueStore for SqliteStore {
                              OR EXISTS (SELECT 1 FROM record_holds h
                                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
-                 FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
+                 FROM (SELECT " now!() " AS now) AS clock
                  LEFT JOIN lanes ON lanes.lane_id = $3
                  LEFT JOIN (SELECT i.* FROM queue_items i
                             WHERE i.shard = $2 AND i.lane_id = $3 AND (i.run_at, i.operation_id) > ($4, $5)
                             ORDER BY i.run_at, i.operation_id LIMIT $6) AS q ON true
-                 ORDER BY q.run_at, q.operation_id",
+                 ORDER BY q.run_at, q.operation_id"),
             )
             .bind(position)
             .bind(ask.shard)
@@ -231,8 +246,8 @@ impl QueueStore for SqliteStore {
             looked.extend(rows);
             for (record_key, seq) in &ask.next_of {
                 let row: Option<Looked> = sqlx::query_as(
-                    "SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
-                            CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now,
+                    sql!("SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
+                            " now!() " AS store_now,
                             q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                             EXISTS (SELECT 1 FROM record_holds h
                                     WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq) AS blocked
@@ -241,7 +256,7 @@ impl QueueStore for SqliteStore {
                            ORDER BY i.seq LIMIT 1) AS q
                      -- A batch that was accepted before it has its turn first.
                      WHERE NOT EXISTS (SELECT 1 FROM queue_records e
-                                       WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)",
+                                       WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq)"),
                 )
                 .bind(position)
                 .bind(ask.shard)
@@ -270,7 +285,7 @@ impl QueueStore for SqliteStore {
         for (position, ask) in (1_i64..).zip(asks) {
             let known: HashSet<Uuid> = ask.known.iter().copied().collect();
             let rows: Vec<Looked> = sqlx::query_as(
-                "SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
+                sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         CASE WHEN q.record_key IS NULL THEN 0 ELSE
                              EXISTS (SELECT 1 FROM queue_items e
@@ -281,17 +296,17 @@ impl QueueStore for SqliteStore {
                              OR EXISTS (SELECT 1 FROM record_holds h
                                         WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq)
                         END AS blocked
-                 FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now) AS clock
+                 FROM (SELECT " now!() " AS now) AS clock
                  JOIN (SELECT i.* FROM queue_items i
                        WHERE i.shard = $2 AND i.lane_id = $3
-                         AND i.deadline <= CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+                         AND i.deadline <= " now!() "
                        ORDER BY i.deadline LIMIT $4) AS q
                  LEFT JOIN lanes ON lanes.lane_id = q.lane_id
                  JOIN operations o ON o.project_id = q.project_id AND o.id = q.operation_id
                  WHERE lanes.hold_reason IS NULL
                    -- While the lane was held the clock stood still, for work that was accepted before.
                    AND q.deadline + COALESCE(max(lanes.held_until - max(lanes.held_from, o.accept_time), 0), 0) <= clock.now
-                 ORDER BY q.deadline",
+                 ORDER BY q.deadline"),
             )
             .bind(position)
             .bind(ask.shard)
@@ -311,13 +326,13 @@ impl QueueStore for SqliteStore {
             return Ok(Vec::new());
         }
         Ok(sqlx::query_scalar(
-            "SELECT k.value FROM json_each($3) AS k
+            sql!("SELECT k.value FROM json_each($3) AS k
              WHERE EXISTS (SELECT 1 FROM queue_items e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
                 OR EXISTS (SELECT 1 FROM queue_records e WHERE e.lane_id = $1 AND e.record_key = k.value AND e.seq < $2)
                 OR EXISTS (SELECT 1 FROM record_holds h WHERE h.lane_id = $1 AND h.record_key = k.value AND h.seq < $2)
                 OR EXISTS (SELECT 1 FROM stragglers g
                            WHERE g.lane_id = $1 AND g.record_key = k.value AND g.seq < $2
-                             AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                             AND g.until > " now!() ")"),
         )
         .bind(lane_id)
         .bind(seq)
@@ -353,7 +368,7 @@ impl QueueStore for SqliteStore {
                     .fetch_optional(&mut *transaction)
                     .await?;
             if held.is_some() {
-                insert_attempt(&mut transaction, attempt).await?;
+                insert_attempts(&mut transaction, &[attempt]).await?;
             }
             valid.push(held.is_some());
         }
@@ -379,7 +394,7 @@ impl QueueStore for SqliteStore {
         .fetch_one(&mut *transaction)
         .await?;
         if there {
-            close(&mut transaction, item.project_id, item.operation_id).await?;
+            close(&mut transaction, &[(item.project_id, item.operation_id)]).await?;
             crate::store::commit(transaction).await?;
         }
         Ok(there)
@@ -407,19 +422,20 @@ impl QueueStore for SqliteStore {
                     .fetch_optional(&mut *transaction)
                     .await?;
                     if let Some(item) = &gone {
-                        insert_result(&mut transaction, settle.project_id, settle.operation_id, result)
-                            .await?;
-                        note_end(&mut transaction, item, result.state).await?;
+                        insert_results(
+                            &mut transaction,
+                            &[(settle.project_id, settle.operation_id, result)],
+                        )
+                        .await?;
+                        note_ends(&mut transaction, &[(item, result.state)]).await?;
                     }
                     gone.is_some()
                 }
                 Ending::Retry { delay, attempt } => {
-                    sqlx::query(
-                        "UPDATE queue_items
-                         SET run_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $7, attempt = $8
+                    sqlx::query(sql!("UPDATE queue_items
+                         SET run_at = " now!() " + $7, attempt = $8
                          WHERE shard = $1 AND lane_id = $2 AND run_at = $3 AND operation_id = $4
-                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)",
-                    )
+                           AND EXISTS (SELECT 1 FROM shards WHERE id = $1 AND epoch = $5 AND owner = $6)"))
                     .bind(settle.lease.shard)
                     .bind(settle.lane_id)
                     .bind(settle.run_at)
@@ -439,7 +455,7 @@ impl QueueStore for SqliteStore {
                 // Its result is there already.
                 Ending::Finish(result) => {
                     if result.records.is_some() {
-                        free_records(&mut transaction, settle.project_id, settle.operation_id).await?;
+                        free_records(&mut transaction, &[(settle.project_id, settle.operation_id)]).await?;
                     }
                 }
                 Ending::Retry { .. } => {
@@ -458,17 +474,17 @@ impl QueueStore for SqliteStore {
                 }
             }
             if let Some(attempt) = &settle.attempt {
-                insert_attempt(&mut transaction, attempt).await?;
+                insert_attempts(&mut transaction, &[attempt]).await?;
             }
             settled.push(took_effect);
         }
         // Later writes to these records wait: a request of this one may still take effect.
         for row in stragglers(settles, &settled) {
             sqlx::query(
-                "INSERT INTO stragglers (lane_id, record_key, seq, project_id, until)
-                 VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $5)
+                sql!("INSERT INTO stragglers (lane_id, record_key, seq, project_id, until)
+                 VALUES ($1, $2, $3, $4, " now!() " + $5)
                  ON CONFLICT (lane_id, record_key) DO UPDATE
-                     SET seq = min(stragglers.seq, excluded.seq), until = max(stragglers.until, excluded.until)",
+                     SET seq = min(stragglers.seq, excluded.seq), until = max(stragglers.until, excluded.until)"),
             )
             .bind(row.lane_id)
             .bind(row.record_key)
@@ -491,13 +507,13 @@ impl QueueStore for SqliteStore {
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query(
-            "INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason)
-             VALUES ($1, $2, CAST(unixepoch('subsec') * 1000000 AS INTEGER) + $3, $4)
+            sql!("INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason)
+             VALUES ($1, $2, " now!() " + $3, $4)
              ON CONFLICT (lane_id) DO UPDATE
                  SET paused_until = max(COALESCE(lanes.paused_until, 0), excluded.paused_until),
                      -- Of two pauses the longer one says why.
                      pause_reason = CASE WHEN lanes.paused_until >= excluded.paused_until THEN lanes.pause_reason
-                                         ELSE excluded.pause_reason END",
+                                         ELSE excluded.pause_reason END"),
         )
         .bind(lane_id)
         .bind(project_id)
@@ -511,19 +527,19 @@ impl QueueStore for SqliteStore {
 
     async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
         Ok(sqlx::query_as(
-            "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
+            sql!("SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
                     lanes.hold_reason, lanes.held_from, lanes.paused_until,
                     (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
-                    COALESCE(s.owner IS NOT NULL AND s.lease_until > CAST(unixepoch('subsec') * 1000000 AS INTEGER), 0)
+                    COALESCE(s.owner IS NOT NULL AND s.lease_until > " now!() ", 0)
                         AS has_worker,
-                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+                    " now!() " AS store_now
              FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
                    WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
              LEFT JOIN projects p ON p.id = q.project_id
              LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
              LEFT JOIN lanes ON lanes.lane_id = q.lane_id
              LEFT JOIN shards s ON s.id = q.shard
-             ORDER BY q.depth DESC, q.lane_id",
+             ORDER BY q.depth DESC, q.lane_id"),
         )
         .bind(project_id)
         .fetch_all(&self.readers)

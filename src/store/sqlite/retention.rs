@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use crate::clock::Time;
-use crate::store::holds::{EXPIRE_HOLDS, NEEDS_DEFINITIONS};
-use crate::store::upkeep::{DEFINITIONS_MARGIN, EXPIRE_DEFINITIONS, first_id_of};
-use crate::store::{Expired, Result, Retention, RetentionStore};
+use crate::store::{Expired, Result, Retention, RetentionStore, first_id_of};
 
 /// Operations looked at in one transaction.
 const BATCH: i64 = 500;
@@ -18,47 +16,25 @@ const BATCH: i64 = 500;
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn expire_history(&self, retention: Retention) -> Result<Expired> {
-        let now: Time = sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
+        let now: Time = sqlx::query_scalar(sql!("SELECT " now!()))
             .fetch_one(&self.readers)
             .await?;
         let before = |keep: Duration| {
             let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
             Time::from_micros(now.as_micros().saturating_sub(keep))
         };
-        let (history, payloads) = (
-            first_id_of(before(retention.history)),
-            first_id_of(before(retention.payloads.min(retention.history))),
-        );
-        // What holds a record for which something waits is kept as if it were queued; other holds end here.
-        sqlx::query(EXPIRE_HOLDS)
-            .bind(payloads)
-            .execute(&self.writer)
-            .await?;
+        let history = before(retention.history);
+        let payloads = first_id_of(before(retention.payloads.min(retention.history)));
+        self.expire_holds(payloads).await?;
         let projects: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM projects")
             .fetch_all(&self.readers)
             .await?;
         let mut expired = Expired::default();
         for project_id in projects {
-            expired.operations += self.expire_operations(project_id, history).await?;
+            expired.operations += self.expire_operations(project_id, first_id_of(history)).await?;
             expired.payloads += self.expire_payloads(project_id, payloads).await?;
         }
-        let replaced = before(retention.history.saturating_add(DEFINITIONS_MARGIN));
-        let needed: bool = sqlx::query_scalar(NEEDS_DEFINITIONS)
-            .bind(first_id_of(replaced))
-            .fetch_one(&self.readers)
-            .await?;
-        // Work that is older still may need them.
-        if !needed {
-            let mut transaction = self.begin().await?;
-            for statement in EXPIRE_DEFINITIONS {
-                let gone = sqlx::query(statement)
-                    .bind(replaced)
-                    .execute(&mut *transaction)
-                    .await?;
-                expired.definitions += gone.rows_affected();
-            }
-            crate::store::commit(transaction).await?;
-        }
+        expired.definitions = self.expire_definitions(history).await?;
         Ok(expired)
     }
 }

@@ -1,12 +1,11 @@
 //! Installations, their configs, and the routes that writes take.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::connections::{release_authorization_hold, upsert_group};
-use super::holds::drop_orphaned;
-use super::{SqliteStore, bump_config_version};
+use super::connections::{drop_orphaned, release_authorization_hold, upsert_group};
+use super::queue::lane_configs;
+use super::{DbConnection, ThisStore, bump_config_version};
 use crate::store::{
     Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
     RouteRow, StoreError,
@@ -54,7 +53,7 @@ const PINNED_ROUTE: &str = "
     JOIN connections k ON k.project_id = c.project_id AND k.id = $4
     WHERE c.project_id = $1 AND c.id = $2";
 
-async fn get(connection: &mut SqliteConnection, project_id: Uuid, id: Uuid) -> Result<Option<Installation>> {
+async fn get(connection: &mut DbConnection, project_id: Uuid, id: Uuid) -> Result<Option<Installation>> {
     Ok(sqlx::query_as(SELECT)
         .bind(project_id)
         .bind(id)
@@ -65,15 +64,13 @@ async fn get(connection: &mut SqliteConnection, project_id: Uuid, id: Uuid) -> R
 }
 
 async fn insert_config(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     installation_id: Uuid,
     config: &NewConfig,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO configs (id, project_id, installation_id, revision_id, content, created_by, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
-    )
+    sqlx::query(sql!("INSERT INTO configs (id, project_id, installation_id, revision_id, content, created_by, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6, " now!() ")"))
     .bind(config.id)
     .bind(project_id)
     .bind(installation_id)
@@ -87,7 +84,7 @@ async fn insert_config(
 
 /// What waits for credentials that are about to be deleted can end: it says that they were deleted.
 async fn release_unless_used(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     connection_id: Uuid,
 ) -> Result<()> {
@@ -105,14 +102,14 @@ async fn release_unless_used(
 }
 
 #[async_trait]
-impl InstallationStore for SqliteStore {
+impl InstallationStore for ThisStore {
     async fn create_installation(&self, project_id: Uuid, new: &NewInstallation) -> Result<Installation> {
         let mut transaction = self.begin().await?;
         upsert_group(&mut transaction, project_id, &new.group_ref, None).await?;
         let made = sqlx::query(
-            "INSERT INTO installations (id, project_id, integration_id, connection_id, group_ref, config_id, created_by,
+            sql!("INSERT INTO installations (id, project_id, integration_id, connection_id, group_ref, config_id, created_by,
                  create_time)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, " now!() ") ON CONFLICT DO NOTHING"),
         )
         .bind(new.id)
         .bind(project_id)
@@ -147,7 +144,7 @@ impl InstallationStore for SqliteStore {
             .bind(None::<Uuid>)
             .bind(integration_id)
             .bind(group_ref)
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers())
             .await?)
     }
 
@@ -162,7 +159,7 @@ impl InstallationStore for SqliteStore {
             .bind(installation_id)
             .bind(integration_id)
             .bind(None::<&str>)
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers())
             .await?)
     }
 
@@ -174,8 +171,8 @@ impl InstallationStore for SqliteStore {
     ) -> Result<Option<Installation>> {
         let mut transaction = self.begin().await?;
         let changed = sqlx::query(
-            "UPDATE installations SET connection_id = $4, config_id = $5, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE project_id = $1 AND id = $2 AND config_id = $3",
+            sql!("UPDATE installations SET connection_id = $4, config_id = $5, update_time = " now!() "
+             WHERE project_id = $1 AND id = $2 AND config_id = $3"),
         )
         .bind(project_id)
         .bind(installation_id)
@@ -236,26 +233,12 @@ impl InstallationStore for SqliteStore {
             .bind(project_id)
             .bind(integration_id)
             .bind(group_ref)
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers())
             .await?)
     }
 
     async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
-        let mut connection = self.readers.acquire().await?;
-        let mut found = Vec::new();
-        for lane in lanes {
-            // Most say nothing of limits, and need not be read.
-            let configs: Vec<LaneConfig> = sqlx::query_as(
-                "SELECT n.connection_id AS lane_id, c.content FROM installations n
-                 JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
-                 WHERE n.connection_id = $1 AND c.content LIKE '%\"limits\"%'",
-            )
-            .bind(lane)
-            .fetch_all(&mut *connection)
-            .await?;
-            found.extend(configs);
-        }
-        Ok(found)
+        lane_configs(self.readers(), lanes).await
     }
 
     async fn find_pinned_route(
@@ -270,7 +253,7 @@ impl InstallationStore for SqliteStore {
             .bind(config_id)
             .bind(revision_id)
             .bind(connection_id)
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers())
             .await?)
     }
 }

@@ -3,21 +3,32 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::SqliteStore;
+use super::ThisStore;
 use super::gather::close;
-use super::operations::{free_records, insert_result, select};
+use super::lookups::select;
+use super::operations::{free_records, insert_results, which_ended};
 use crate::clock::Time;
-use crate::store::holds::{END_HOLD, RELEASE_RECORD};
 use crate::store::{
     Accepting, Cancellation, CancellationState, Cancelled, Live, NewResult, Operation, Result, SteeringStore,
     shard_of,
 };
 
+/// The hold of operation $2 of project $1 ends, with those of all that repeat it or that it repeats.
+const END_HOLD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key, seq) IN (
+         SELECT f.lane_id, f.record_key, f.seq FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2)";
+
+/// All holds of a record end: the record of operation $2 of project $1, which holds it or waits.
+const RELEASE_RECORD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key) IN (
+         SELECT f.lane_id, f.record_key FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2
+         UNION
+         SELECT q.lane_id, q.record_key FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2)
+     RETURNING lane_id";
+
 #[async_trait]
-impl SteeringStore for SqliteStore {
+impl SteeringStore for ThisStore {
     async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
         Ok(sqlx::query_as(
-            "SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
+            sql!("SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
                     (q.record_key IS NOT NULL AND (EXISTS (
                          SELECT 1 FROM queue_items e
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
@@ -25,37 +36,25 @@ impl SteeringStore for SqliteStore {
                          WHERE e.lane_id = q.lane_id AND e.record_key = q.record_key AND e.seq < q.seq) OR EXISTS (
                          SELECT 1 FROM stragglers g
                          WHERE g.lane_id = q.lane_id AND g.record_key = q.record_key AND g.seq < q.seq
-                           AND g.until > CAST(unixepoch('subsec') * 1000000 AS INTEGER)))) AS behind,
+                           AND g.until > " now!() "))) AS behind,
                     -- Of several tries of one write the last.
                     (SELECT h.operation_id FROM record_holds h
                      WHERE h.lane_id = q.lane_id AND h.record_key = q.record_key AND h.seq < q.seq
                      ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
                     EXISTS (SELECT 1 FROM auto_batches a
                             WHERE a.project_id = q.project_id AND a.operation_id = q.operation_id) AS gathering,
-                    CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS store_now
+                    " now!() " AS store_now
              FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
-             WHERE q.project_id = $1 AND q.operation_id = $2",
+             WHERE q.project_id = $1 AND q.operation_id = $2"),
         )
         .bind(project_id)
         .bind(operation_id)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.readers())
         .await?)
     }
 
     async fn which_ended(&self, operations: &[(Uuid, Uuid)]) -> Result<Vec<Uuid>> {
-        let mut connection = self.readers.acquire().await?;
-        let mut ended = Vec::new();
-        for (project_id, operation_id) in operations {
-            let found: Option<Uuid> = sqlx::query_scalar(
-                "SELECT operation_id FROM operation_results WHERE project_id = $1 AND operation_id = $2",
-            )
-            .bind(project_id)
-            .bind(operation_id)
-            .fetch_optional(&mut *connection)
-            .await?;
-            ended.extend(found);
-        }
-        Ok(ended)
+        which_ended(self.readers(), operations).await
     }
 
     async fn list_finished(
@@ -64,27 +63,24 @@ impl SteeringStore for SqliteStore {
         after: (Time, Uuid),
         limit: i64,
     ) -> Result<Vec<Operation>> {
-        // On the one connection that writes no transaction is open meanwhile: all that carries an earlier time than now is
-        // there. The clock here counts milliseconds, so what ends within this one is left for the next time.
+        // By the connection that writes: none of its own transactions is open meanwhile.
         Ok(sqlx::query_as(select!(
             "WHERE r.project_id = $1 AND (r.finish_time, r.operation_id) > ($2, $3)
-               AND r.finish_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER)
+               AND r.finish_time < " complete_until!() "
              ORDER BY r.finish_time, r.operation_id LIMIT $4"
         ))
         .bind(project_id)
         .bind(after.0)
         .bind(after.1)
         .bind(limit)
-        .fetch_all(&self.writer)
+        .fetch_all(self.writer())
         .await?)
     }
 
     async fn store_now(&self) -> Result<Time> {
-        Ok(
-            sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)")
-                .fetch_one(&self.readers)
-                .await?,
-        )
+        Ok(sqlx::query_scalar(sql!("SELECT " now!()))
+            .fetch_one(self.readers())
+            .await?)
     }
 
     async fn get_accepting(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Accepting>> {
@@ -95,7 +91,7 @@ impl SteeringStore for SqliteStore {
         )
         .bind(project_id)
         .bind(operation_id)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.readers())
         .await?)
     }
 
@@ -105,7 +101,7 @@ impl SteeringStore for SqliteStore {
         )
         .bind(project_id)
         .bind(operation_id)
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers())
         .await?)
     }
 
@@ -117,11 +113,9 @@ impl SteeringStore for SqliteStore {
         release: bool,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let resolved = sqlx::query(
-            "UPDATE operation_results
-             SET state = $3, summary = $4, record_id = $5, errors = $6, records = $7, finish_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE project_id = $1 AND operation_id = $2 AND state = 'needs_review'",
-        )
+        let resolved = sqlx::query(sql!("UPDATE operation_results
+             SET state = $3, summary = $4, record_id = $5, errors = $6, records = $7, finish_time = " now!() "
+             WHERE project_id = $1 AND operation_id = $2 AND state = 'needs_review'"))
         .bind(project_id)
         .bind(operation_id)
         .bind(result.state.as_str())
@@ -157,14 +151,14 @@ impl SteeringStore for SqliteStore {
 
     async fn ask_to_cancel(&self, project_id: Uuid, operation_id: Uuid, lane_id: Uuid) -> Result<()> {
         sqlx::query(
-            "INSERT INTO cancellations (project_id, operation_id, shard, lane_id, create_time) VALUES ($1, $2, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-             ON CONFLICT (project_id, operation_id) DO UPDATE SET refusal = NULL, create_time = excluded.create_time",
+            sql!("INSERT INTO cancellations (project_id, operation_id, shard, lane_id, create_time) VALUES ($1, $2, $3, $4, " now!() ")
+             ON CONFLICT (project_id, operation_id) DO UPDATE SET refusal = NULL, create_time = excluded.create_time"),
         )
         .bind(project_id)
         .bind(operation_id)
         .bind(shard_of(lane_id))
         .bind(lane_id)
-        .execute(&self.writer)
+        .execute(self.writer())
         .await?;
         Ok(())
     }
@@ -175,7 +169,7 @@ impl SteeringStore for SqliteStore {
         )
         .bind(project_id)
         .bind(operation_id)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.readers())
         .await?;
         Ok(match found {
             None => CancellationState::Gone,
@@ -188,7 +182,7 @@ impl SteeringStore for SqliteStore {
         sqlx::query("DELETE FROM cancellations WHERE project_id = $1 AND operation_id = $2")
             .bind(project_id)
             .bind(operation_id)
-            .execute(&self.writer)
+            .execute(self.writer())
             .await?;
         Ok(())
     }
@@ -199,7 +193,7 @@ impl SteeringStore for SqliteStore {
              WHERE s.owner = $1 AND c.refusal IS NULL ORDER BY c.create_time LIMIT 100",
         )
         .bind(worker)
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers())
         .await?)
     }
 
@@ -208,7 +202,7 @@ impl SteeringStore for SqliteStore {
             .bind(project_id)
             .bind(operation_id)
             .bind(reason)
-            .execute(&self.writer)
+            .execute(self.writer())
             .await?;
         Ok(())
     }
@@ -222,10 +216,10 @@ impl SteeringStore for SqliteStore {
     ) -> Result<Cancelled> {
         let mut transaction = self.begin().await?;
         // Nothing may be added to it any more, and what it has gathered is kept. Undone when it is not cancelled.
-        close(&mut transaction, project_id, operation_id).await?;
+        close(&mut transaction, &[(project_id, operation_id)]).await?;
         // The request must still stand, the shard must be the worker's until the end of this, and the item must be there.
         let found: Option<(String, bool)> = sqlx::query_as(
-            "SELECT o.mode, EXISTS (
+            sql!("SELECT o.mode, EXISTS (
                  SELECT 1 FROM attempts s WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
                    AND (s.state = 'unanswered'
                         OR (s.state = 'answered' AND s.class IN ('success', 'partial', 'server', 'unknown', 'outcome_unknown'))
@@ -236,7 +230,7 @@ impl SteeringStore for SqliteStore {
              JOIN shards s ON s.id = c.shard AND s.owner = $3
              JOIN queue_items q ON q.project_id = c.project_id AND q.operation_id = c.operation_id
              JOIN operations o ON o.project_id = c.project_id AND o.id = c.operation_id
-             WHERE c.project_id = $1 AND c.operation_id = $2",
+             WHERE c.project_id = $1 AND c.operation_id = $2" lock!(" FOR KEY SHARE OF s FOR UPDATE OF c, q")),
         )
         .bind(project_id)
         .bind(operation_id)
@@ -254,8 +248,8 @@ impl SteeringStore for SqliteStore {
             .bind(operation_id)
             .execute(&mut *transaction)
             .await?;
-        free_records(&mut transaction, project_id, operation_id).await?;
-        insert_result(&mut transaction, project_id, operation_id, result).await?;
+        free_records(&mut transaction, &[(project_id, operation_id)]).await?;
+        insert_results(&mut transaction, &[(project_id, operation_id, result)]).await?;
         sqlx::query("DELETE FROM cancellations WHERE project_id = $1 AND operation_id = $2")
             .bind(project_id)
             .bind(operation_id)

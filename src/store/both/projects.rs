@@ -1,18 +1,17 @@
 //! Projects and API keys.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::{SqliteStore, bump_config_version};
+use super::{DbConnection, ThisStore, bump_config_version};
 use crate::store::{
     ApiKey, ApiKeyChange, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result, StoreError,
 };
 
-async fn insert_key(connection: &mut SqliteConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
+async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
     Ok(sqlx::query_as(
-        "INSERT INTO api_keys (id, project_id, key_hash, masked, label, scopes, active, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6, TRUE, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) RETURNING *",
+        sql!("INSERT INTO api_keys (id, project_id, key_hash, masked, label, scopes, active, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6, TRUE, " now!() ") RETURNING *"),
     )
     .bind(key.id)
     .bind(project_id)
@@ -33,12 +32,12 @@ const fn parts(key: KeyRef<'_>) -> (Option<Uuid>, Option<&[u8]>) {
 }
 
 #[async_trait]
-impl ProjectStore for SqliteStore {
+impl ProjectStore for ThisStore {
     async fn create_project(&self, project: &NewProject, key: &NewApiKey) -> Result<Project> {
         let mut transaction = self.begin().await?;
         let made: Option<Project> = sqlx::query_as(
-            "INSERT INTO projects (id, name, name_key, app_name, org_id, create_time)
-             VALUES ($1, $2, $5, $3, $4, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) ON CONFLICT DO NOTHING RETURNING *",
+            sql!("INSERT INTO projects (id, name, name_key, app_name, org_id, create_time)
+             VALUES ($1, $2, $5, $3, $4, " now!() ") ON CONFLICT DO NOTHING RETURNING *"),
         )
         .bind(project.id)
         .bind(&project.name)
@@ -60,7 +59,7 @@ impl ProjectStore for SqliteStore {
 
     async fn list_projects(&self) -> Result<Vec<Project>> {
         Ok(sqlx::query_as("SELECT * FROM projects ORDER BY name_key")
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers())
             .await?)
     }
 
@@ -70,7 +69,7 @@ impl ProjectStore for SqliteStore {
             sqlx::query_as("SELECT * FROM projects WHERE id = $1 OR name_key = $2")
                 .bind(id)
                 .bind(id_or_name.to_lowercase())
-                .fetch_optional(&self.readers)
+                .fetch_optional(self.readers())
                 .await?,
         )
     }
@@ -78,12 +77,12 @@ impl ProjectStore for SqliteStore {
     async fn find_key(&self, key_hash: &[u8]) -> Result<Option<(ApiKey, Project)>> {
         let key: Option<ApiKey> = sqlx::query_as("SELECT * FROM api_keys WHERE key_hash = $1 AND active")
             .bind(key_hash)
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers())
             .await?;
         let Some(key) = key else { return Ok(None) };
         let project: Option<Project> = sqlx::query_as("SELECT * FROM projects WHERE id = $1")
             .bind(key.project_id)
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers())
             .await?;
         Ok(project.map(|project| (key, project)))
     }
@@ -100,7 +99,7 @@ impl ProjectStore for SqliteStore {
             sqlx::query_as("SELECT * FROM api_keys WHERE project_id = $1 AND (active OR NOT $2) ORDER BY id")
                 .bind(project_id)
                 .bind(only_active)
-                .fetch_all(&self.readers)
+                .fetch_all(self.readers())
                 .await?,
         )
     }
@@ -112,7 +111,7 @@ impl ProjectStore for SqliteStore {
                 .bind(project_id)
                 .bind(id)
                 .bind(hash)
-                .fetch_optional(&self.readers)
+                .fetch_optional(self.readers())
                 .await?,
         )
     }

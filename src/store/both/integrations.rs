@@ -1,11 +1,10 @@
 //! Integrations and their revisions.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::holds::drop_orphaned;
-use super::{SqliteStore, bump_config_version};
+use super::connections::drop_orphaned;
+use super::{DbConnection, ThisStore, bump_config_version};
 use crate::store::{
     Integration, IntegrationRef, IntegrationStore, IntegrationUse, NewIntegration, Result, Revision,
 };
@@ -29,7 +28,7 @@ const USES: &str = "
     ORDER BY i.id";
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     integration: IntegrationRef<'_>,
 ) -> Result<Option<Integration>> {
@@ -46,14 +45,14 @@ async fn find(
 }
 
 async fn insert_revision(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     integration_id: Uuid,
     new: &NewIntegration,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO revisions (id, project_id, integration_id, spec_version, content, create_time)
-         VALUES ($1, $2, $3, $4, $5, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+        sql!("INSERT INTO revisions (id, project_id, integration_id, spec_version, content, create_time)
+         VALUES ($1, $2, $3, $4, $5, " now!() ")"),
     )
     .bind(new.revision_id)
     .bind(project_id)
@@ -66,7 +65,7 @@ async fn insert_revision(
 }
 
 #[async_trait]
-impl IntegrationStore for SqliteStore {
+impl IntegrationStore for ThisStore {
     async fn deploy(
         &self,
         project_id: Uuid,
@@ -74,12 +73,17 @@ impl IntegrationStore for SqliteStore {
         remove_others: bool,
     ) -> Result<Vec<Integration>> {
         let mut transaction = self.begin().await?;
+        // Two deploys of one project take turns, so that neither works on what the other is replacing.
+        sqlx::query(sql!("SELECT id FROM projects WHERE id = $1" lock!(" FOR UPDATE")))
+            .bind(project_id)
+            .execute(&mut *transaction)
+            .await?;
         for new in integrations {
             match find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await? {
                 None => {
                     sqlx::query(
-                        "INSERT INTO integrations (id, project_id, name, name_key, provider, latest_revision_id, create_time)
-                         VALUES ($1, $2, $3, $6, $4, $5, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                        sql!("INSERT INTO integrations (id, project_id, name, name_key, provider, latest_revision_id, create_time)
+                         VALUES ($1, $2, $3, $6, $4, $5, " now!() ")"),
                     )
                     .bind(new.id)
                     .bind(project_id)
@@ -93,8 +97,8 @@ impl IntegrationStore for SqliteStore {
                 }
                 Some(old) if new.changes(&old) => {
                     sqlx::query(
-                        "UPDATE integrations SET name = $3, provider = $4, latest_revision_id = $5, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-                         WHERE project_id = $1 AND id = $2",
+                        sql!("UPDATE integrations SET name = $3, provider = $4, latest_revision_id = $5, update_time = " now!() "
+                         WHERE project_id = $1 AND id = $2"),
                     )
                     .bind(project_id)
                     .bind(old.id)
@@ -110,10 +114,7 @@ impl IntegrationStore for SqliteStore {
         }
         if remove_others {
             let names: Vec<String> = integrations.iter().map(|new| new.name.to_lowercase()).collect();
-            sqlx::query(
-                "DELETE FROM integrations
-                 WHERE project_id = $1 AND name_key NOT IN (SELECT value FROM json_each($2))",
-            )
+            sqlx::query(sql!("DELETE FROM integrations WHERE project_id = $1 AND name_key NOT IN (SELECT value FROM " json_texts!("$2") ")"))
             .bind(project_id)
             .bind(serde_json::Value::from(names).to_string())
             .execute(&mut *transaction)
@@ -134,14 +135,14 @@ impl IntegrationStore for SqliteStore {
             .bind(project_id)
             .bind(None::<Uuid>)
             .bind(None::<&str>)
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers())
             .await?)
     }
 
     async fn integration_uses(&self, project_id: Uuid) -> Result<Vec<IntegrationUse>> {
         Ok(sqlx::query_as(USES)
             .bind(project_id)
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers())
             .await?)
     }
 
@@ -150,7 +151,7 @@ impl IntegrationStore for SqliteStore {
         project_id: Uuid,
         integration: IntegrationRef<'_>,
     ) -> Result<Option<Integration>> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         find(&mut connection, project_id, integration).await
     }
 
@@ -167,23 +168,19 @@ impl IntegrationStore for SqliteStore {
         .bind(project_id)
         .bind(integration_id)
         .bind(revision_id)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.readers())
         .await?)
     }
 
     async fn put_upload(&self, project_id: Uuid, id: Uuid, content: &[u8]) -> Result<()> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "DELETE FROM uploads
-             WHERE project_id = $1 AND create_time < CAST(unixepoch('subsec') * 1000000 AS INTEGER) - 3600000000",
-        )
+        sqlx::query(sql!("DELETE FROM uploads WHERE project_id = $1 AND create_time < " now!() " - " micros!("3600000000")))
         .bind(project_id)
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
-            "INSERT INTO uploads (project_id, id, content, create_time)
-             VALUES ($1, $2, $3, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-             ON CONFLICT (project_id, id) DO UPDATE SET content = excluded.content",
+            sql!("INSERT INTO uploads (project_id, id, content, create_time) VALUES ($1, $2, $3, " now!() ")
+             ON CONFLICT (project_id, id) DO UPDATE SET content = excluded.content"),
         )
         .bind(project_id)
         .bind(id)
@@ -195,14 +192,11 @@ impl IntegrationStore for SqliteStore {
     }
 
     async fn get_upload(&self, project_id: Uuid, id: Uuid) -> Result<Option<Vec<u8>>> {
-        Ok(sqlx::query_scalar(
-            "SELECT content FROM uploads
-             WHERE project_id = $1 AND id = $2
-               AND create_time >= CAST(unixepoch('subsec') * 1000000 AS INTEGER) - 3600000000",
-        )
+        Ok(sqlx::query_scalar(sql!("SELECT content FROM uploads
+             WHERE project_id = $1 AND id = $2 AND create_time >= " now!() " - " micros!("3600000000")))
         .bind(project_id)
         .bind(id)
-        .fetch_optional(&self.readers)
+        .fetch_optional(self.readers())
         .await?)
     }
 

@@ -1,11 +1,9 @@
 //! Connections, with the groups and consumers they name.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::holds::drop_orphaned;
-use super::{SqliteStore, bump_config_version};
+use super::{DbConnection, ThisStore, bump_config_version};
 use crate::store::{
     Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection, Result, StoreError,
 };
@@ -25,7 +23,7 @@ const SELECT: &str = "
       AND ($5 IS NULL OR c.consumer_ref = $5)
     ORDER BY c.id";
 
-async fn get(connection: &mut SqliteConnection, project_id: Uuid, id: Uuid) -> Result<Option<Connection>> {
+async fn get(connection: &mut DbConnection, project_id: Uuid, id: Uuid) -> Result<Option<Connection>> {
     Ok(sqlx::query_as(SELECT)
         .bind(project_id)
         .bind(id)
@@ -38,15 +36,15 @@ async fn get(connection: &mut SqliteConnection, project_id: Uuid, id: Uuid) -> R
 
 /// Makes the group, or renames it when a name is given. Without a name the reference stands in for it.
 pub(super) async fn upsert_group(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     group_ref: &str,
     name: Option<&str>,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO groups (project_id, group_ref, group_name, create_time) VALUES ($1, $2, COALESCE($3, $2), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-         ON CONFLICT (project_id, group_ref) DO UPDATE SET group_name = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-         WHERE $3 IS NOT NULL AND groups.group_name <> $3",
+        sql!("INSERT INTO groups (project_id, group_ref, group_name, create_time) VALUES ($1, $2, COALESCE($3, $2), " now!() ")
+         ON CONFLICT (project_id, group_ref) DO UPDATE SET group_name = $3, update_time = " now!() "
+         WHERE $3 IS NOT NULL AND groups.group_name <> $3"),
     )
     .bind(project_id)
     .bind(group_ref)
@@ -58,14 +56,12 @@ pub(super) async fn upsert_group(
 
 /// The row stays: the clock of work accepted before stood still from held_from to held_until.
 pub(super) async fn release_authorization_hold(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     project_id: Uuid,
     connection_id: Uuid,
 ) -> Result<()> {
-    sqlx::query(
-        "UPDATE lanes SET hold_reason = NULL, held_until = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-         WHERE project_id = $1 AND lane_id = $2 AND hold_reason = 'authorization'",
-    )
+    sqlx::query(sql!("UPDATE lanes SET hold_reason = NULL, held_until = " now!() "
+         WHERE project_id = $1 AND lane_id = $2 AND hold_reason = 'authorization'"))
     .bind(project_id)
     .bind(connection_id)
     .execute(connection)
@@ -73,8 +69,23 @@ pub(super) async fn release_authorization_hold(
     Ok(())
 }
 
+/// Ends the holds of connections and installations that are gone, in the transaction that removes them.
+pub(super) async fn drop_orphaned(connection: &mut DbConnection, project_id: Uuid) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM record_holds AS h WHERE h.project_id = $1
+           AND (NOT EXISTS (SELECT 1 FROM connections c WHERE c.project_id = h.project_id AND c.id = h.lane_id)
+                OR NOT EXISTS (SELECT 1 FROM operations o
+                               JOIN installations i ON i.project_id = o.project_id AND i.id = o.installation_id
+                               WHERE o.project_id = h.project_id AND o.id = h.operation_id))",
+    )
+    .bind(project_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 #[async_trait]
-impl ConnectionStore for SqliteStore {
+impl ConnectionStore for ThisStore {
     async fn create_connection(&self, project_id: Uuid, new: &NewConnection) -> Result<Connection> {
         let mut transaction = self.begin().await?;
         upsert_group(
@@ -85,10 +96,10 @@ impl ConnectionStore for SqliteStore {
         )
         .await?;
         sqlx::query(
-            "INSERT INTO consumers (project_id, consumer_ref, consumer_name, create_time)
-             VALUES ($1, $2, COALESCE($3, $2), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-             ON CONFLICT (project_id, consumer_ref) DO UPDATE SET consumer_name = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE $3 IS NOT NULL AND consumers.consumer_name <> $3",
+            sql!("INSERT INTO consumers (project_id, consumer_ref, consumer_name, create_time)
+             VALUES ($1, $2, COALESCE($3, $2), " now!() ")
+             ON CONFLICT (project_id, consumer_ref) DO UPDATE SET consumer_name = $3, update_time = " now!() "
+             WHERE $3 IS NOT NULL AND consumers.consumer_name <> $3"),
         )
         .bind(project_id)
         .bind(&new.consumer_ref)
@@ -96,9 +107,9 @@ impl ConnectionStore for SqliteStore {
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
-            "INSERT INTO connections (id, project_id, provider, group_ref, consumer_ref, provider_workspace_ref,
+            sql!("INSERT INTO connections (id, project_id, provider, group_ref, consumer_ref, provider_workspace_ref,
                  provider_metadata, auth_scheme, status, credentials, credentials_version, create_time)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'created', $9, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'created', $9, 1, " now!() ")"),
         )
         .bind(new.id)
         .bind(project_id)
@@ -123,12 +134,12 @@ impl ConnectionStore for SqliteStore {
             .bind(&filter.provider)
             .bind(&filter.group_ref)
             .bind(&filter.consumer_ref)
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers())
             .await?)
     }
 
     async fn get_connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<Option<Connection>> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.readers().acquire().await?;
         get(&mut connection, project_id, connection_id).await
     }
 
@@ -139,16 +150,14 @@ impl ConnectionStore for SqliteStore {
         change: &ConnectionChange,
     ) -> Result<Option<Connection>> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "UPDATE connections SET
+        sqlx::query(sql!("UPDATE connections SET
                  provider_workspace_ref = COALESCE($3, provider_workspace_ref),
                  provider_metadata = COALESCE($4, provider_metadata),
                  credentials = COALESCE($5, credentials),
                  credentials_version = credentials_version + CASE WHEN $5 IS NULL THEN 0 ELSE 1 END,
                  status = CASE WHEN $5 IS NULL THEN status ELSE 'created' END,
-                 update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
-             WHERE project_id = $1 AND id = $2",
-        )
+                 update_time = " now!() "
+             WHERE project_id = $1 AND id = $2"))
         .bind(project_id)
         .bind(connection_id)
         .bind(&change.provider_workspace_ref)
@@ -175,7 +184,7 @@ impl ConnectionStore for SqliteStore {
         let mut transaction = self.begin().await?;
         // A late answer to an older credential says nothing about the one in force.
         let current: Option<String> = sqlx::query_scalar(
-            "SELECT status FROM connections WHERE project_id = $1 AND id = $2 AND credentials_version = $3",
+            sql!("SELECT status FROM connections WHERE project_id = $1 AND id = $2 AND credentials_version = $3" lock!(" FOR UPDATE")),
         )
         .bind(project_id)
         .bind(connection_id)
@@ -187,22 +196,22 @@ impl ConnectionStore for SqliteStore {
         if current == status {
             return Ok(true);
         }
-        sqlx::query("UPDATE connections SET status = $3, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER) WHERE project_id = $1 AND id = $2")
-            .bind(project_id)
-            .bind(connection_id)
-            .bind(status)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(sql!("UPDATE connections SET status = $3, update_time = " now!() " WHERE project_id = $1 AND id = $2"))
+        .bind(project_id)
+        .bind(connection_id)
+        .bind(status)
+        .execute(&mut *transaction)
+        .await?;
         if works {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         } else {
             sqlx::query(
-                "INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', CAST(unixepoch('subsec') * 1000000 AS INTEGER), CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+                sql!("INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', " now!() ", " now!() ")
                  ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
                      hold_began = excluded.hold_began,
                      -- An earlier hold counts on: the clock stood still then, too.
-                     held_from = CAST(unixepoch('subsec') * 1000000 AS INTEGER) - COALESCE(lanes.held_until - lanes.held_from, 0)
-                 WHERE lanes.hold_reason IS NULL",
+                     held_from = COALESCE(" now!() " - (lanes.held_until - lanes.held_from), " now!() ")
+                 WHERE lanes.hold_reason IS NULL"),
             )
             .bind(connection_id)
             .bind(project_id)

@@ -1,0 +1,56 @@
+//! What the store is asked for, and the rows that it gives and takes, by subject. Ids are UUIDs, times UTC, JSON is text that
+//! has been validated before.
+
+/// Declares a row and how it is read from each database, column by column, by name.
+macro_rules! row {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $field:ident : $ty:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+
+        impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for $name {
+            fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+        impl<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> for $name {
+            fn from_row(row: &'r sqlx::sqlite::SqliteRow) -> Result<Self, sqlx::Error> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+pub(in crate::store) use row;
+
+mod attempts;
+mod backlog;
+mod claims;
+mod connections;
+mod gather;
+mod installations;
+mod integrations;
+mod lanes;
+mod lookups;
+mod operations;
+mod projects;
+mod queue;
+mod retention;
+mod steering;
+
+pub use attempts::*;
+pub use backlog::*;
+pub use claims::*;
+pub use connections::*;
+pub use gather::*;
+pub use installations::*;
+pub use integrations::*;
+pub use lanes::*;
+pub use lookups::*;
+pub use operations::*;
+pub use projects::*;
+pub use queue::*;
+pub use retention::*;
+pub use steering::*;

@@ -1,0 +1,121 @@
+//! Projects and their API keys.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::store::Result;
+
+/// Projects and their API keys.
+#[async_trait]
+pub trait ProjectStore: Send + Sync {
+    /// Makes a project with its first key. `Conflict` when the name is taken.
+    async fn create_project(&self, project: &NewProject, key: &NewApiKey) -> Result<Project>;
+    /// Every project, by name.
+    async fn list_projects(&self) -> Result<Vec<Project>>;
+    /// One project by id, or by name without regard to case.
+    async fn find_project(&self, id_or_name: &str) -> Result<Option<Project>>;
+    /// The active key with this hash, and its project.
+    async fn find_key(&self, key_hash: &[u8]) -> Result<Option<(ApiKey, Project)>>;
+    /// Adds a key to a project.
+    async fn create_api_key(&self, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey>;
+    /// The keys of a project, oldest first.
+    async fn list_api_keys(&self, project_id: Uuid, only_active: bool) -> Result<Vec<ApiKey>>;
+    /// One key of a project.
+    async fn get_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<Option<ApiKey>>;
+    /// Changes a key. `None` when there is none.
+    async fn update_api_key(
+        &self,
+        project_id: Uuid,
+        key: KeyRef<'_>,
+        change: &ApiKeyChange,
+    ) -> Result<Option<ApiKey>>;
+    /// Removes a key; false when there was none.
+    async fn delete_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<bool>;
+}
+
+row! {
+    /// A project: the boundary that no key and no query crosses.
+    pub struct Project {
+        /// Its id.
+        pub id: Uuid,
+        /// Its unique name; compared without regard to case.
+        pub name: String,
+        /// The name of the app, for people.
+        pub app_name: String,
+        /// The organisation it belongs to; one per project here.
+        pub org_id: Uuid,
+        /// When it was made.
+        pub create_time: Time,
+        /// When it was last changed.
+        pub update_time: Option<Time>,
+    }
+}
+
+row! {
+    /// An API key as it is kept: a hash and a masked form, never the key.
+    pub struct ApiKey {
+        /// Its id, which also names it in paths.
+        pub id: Uuid,
+        /// The project that it opens.
+        pub project_id: Uuid,
+        /// What lists show instead of the key.
+        pub masked: String,
+        /// A name for people.
+        pub label: String,
+        /// `full`, `frontend`, comma-separated.
+        pub scopes: String,
+        /// An inactive key opens nothing.
+        pub active: bool,
+        /// When it was made.
+        pub create_time: Time,
+    }
+}
+
+/// A project to be made.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name, validated.
+    pub name: String,
+    /// The app's name.
+    pub app_name: String,
+    /// The organisation's id.
+    pub org_id: Uuid,
+}
+
+/// An API key to be made.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// Its id.
+    pub id: Uuid,
+    /// SHA-256 of the key.
+    pub key_hash: Vec<u8>,
+    /// What lists show.
+    pub masked: String,
+    /// A name for people.
+    pub label: String,
+    /// Scopes, comma-separated.
+    pub scopes: String,
+}
+
+/// Names one API key within a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRef<'a> {
+    /// By id.
+    Id(Uuid),
+    /// By the SHA-256 of the key itself.
+    Hash(&'a [u8]),
+}
+
+/// What may be changed of an API key; `None` leaves as is.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyChange {
+    /// New label.
+    pub label: Option<String>,
+    /// New scopes, comma-separated.
+    pub scopes: Option<String>,
+    /// New state.
+    pub active: Option<bool>,
+}
