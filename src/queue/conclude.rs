@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::retry::{self, MAX_WAIT, Next, Wait};
 use crate::connectors::{Outcome, RetryClass};
 use crate::store::{EndState, Ending, NewResult, PauseReason};
-use crate::writes::perform::may_have_been_applied;
-use crate::writes::{error_list, rejection, summary};
+use crate::writes::outcome::may_have_been_applied;
+use crate::writes::set::NoteState;
+use crate::writes::{error_list, summary};
 
 /// The pause after a rate limit that names no time.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(10);
@@ -19,9 +20,7 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// What is known when an attempt has ended.
 #[derive(Debug, Clone)]
-pub(super) struct Situation<'a> {
-    /// The object as the app named it.
-    pub object: &'a str,
+pub(super) struct Situation {
     /// Attempts spent, this one included.
     pub spent: i32,
     /// Time until the deadline; zero when it has passed.
@@ -36,7 +35,7 @@ pub(super) struct Situation<'a> {
     pub can_resolve: bool,
 }
 
-impl Situation<'_> {
+impl Situation {
     /// Why it ends, and how often it was tried.
     pub fn gave_up_text(&self, last: &str) -> String {
         match self.hint.filter(|hint| hint.is_too_long(self.left)) {
@@ -67,19 +66,13 @@ const fn reason_of(class: RetryClass) -> PauseReason {
     }
 }
 
-/// A result.
-pub(super) fn finish(
-    state: EndState,
-    object: &str,
-    record_id: Option<String>,
-    error: Option<String>,
-    attempts: i32,
-) -> Ending {
+/// The end of a write of whose records nothing is known.
+pub(super) fn finish(state: EndState, object: &str, error: &str, attempts: i32) -> Ending {
     Ending::Finish(NewResult {
         state,
-        summary: summary(object, error.as_deref()),
-        record_id,
-        errors: error_list(&error.into_iter().collect::<Vec<_>>()),
+        summary: summary(object, Some(error)),
+        record_id: None,
+        errors: error_list(&[error.to_owned()]),
         attempts,
         records: None,
     })
@@ -116,33 +109,44 @@ fn spelled(wait: Duration) -> String {
     parts.join(" ")
 }
 
-/// What happens to the item and to its lane.
-pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending, LaneEffect) {
-    let Situation { object, spent, .. } = *situation;
-    match outcome {
-        Outcome::Succeeded { record_id, .. } => (
-            finish(EndState::Succeeded, object, record_id.clone(), None, spent),
-            LaneEffect::None,
-        ),
-        Outcome::Rejected(error) => {
-            let result = NewResult {
-                state: EndState::Failed,
-                summary: summary(object, Some(&error.told(usize::MAX))),
-                record_id: None,
-                errors: error_list(&[rejection(object, error)]),
-                attempts: spent,
-                records: None,
-            };
-            (Ending::Finish(result), LaneEffect::None)
+/// What follows for a record that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The item comes again, with so many attempts spent.
+    Again { delay: Duration, attempt: i32 },
+    /// It ends so, for this reason.
+    End { state: NoteState, text: String },
+}
+
+impl Follows {
+    fn failed(text: String) -> Self {
+        Self::End {
+            state: NoteState::Failed,
+            text,
         }
+    }
+
+    fn in_review(text: String) -> Self {
+        Self::End {
+            state: NoteState::NeedsReview,
+            text,
+        }
+    }
+}
+
+/// What follows from an outcome that has not ended its record, and what it means for the lane. `None` for one that has.
+pub(super) fn conclude(outcome: &Outcome, situation: &Situation) -> Option<(Follows, LaneEffect)> {
+    let spent = situation.spent;
+    Some(match outcome {
+        Outcome::Succeeded { .. } | Outcome::Rejected(_) => return None,
         // The lane is held by now; the attempt does not count, and the item waits for the customer to reconnect.
-        Outcome::Unauthorized(_) => (
-            Ending::Retry {
+        Outcome::Unauthorized(_) => {
+            let later = Follows::Again {
                 delay: MIN_PAUSE,
                 attempt: spent - 1,
-            },
-            LaneEffect::None,
-        ),
+            };
+            (later, LaneEffect::None)
+        }
         Outcome::Retry {
             error,
             class: class @ (RetryClass::RateLimited | RetryClass::Quota),
@@ -154,48 +158,45 @@ pub(super) fn conclude(outcome: &Outcome, situation: &Situation<'_>) -> (Ending,
                 RATE_LIMIT_PAUSE
             };
             let hint = situation.hint.unwrap_or(Wait::guess(fallback));
-            let ending = if situation.left.is_zero() || hint.is_too_long(situation.left) {
-                let text = situation.gave_up_text(&error.told(usize::MAX));
-                finish(EndState::Failed, object, None, Some(text), spent)
+            let follows = if situation.left.is_zero() || hint.is_too_long(situation.left) {
+                Follows::failed(situation.gave_up_text(&error.told(usize::MAX)))
             } else {
                 // Waiting spends no attempt.
-                Ending::Retry {
+                Follows::Again {
                     delay: hint.bounded().max(MIN_PAUSE).min(situation.left),
                     attempt: spent - 1,
                 }
             };
             let pause = hint.time.clamp(MIN_PAUSE, MAX_PAUSE);
-            (ending, LaneEffect::Pause(pause, reason_of(*class)))
+            (follows, LaneEffect::Pause(pause, reason_of(*class)))
         }
         Outcome::Retry { error, .. } => {
             let give_up = || {
                 let text = situation.gave_up_text(&error.told(usize::MAX));
                 // Repeating was harmless, but whether the last one was applied is not known.
                 if may_have_been_applied(outcome) {
-                    let text = format!("{text}; it may have been applied");
-                    finish(EndState::NeedsReview, object, None, Some(text), spent)
+                    Follows::in_review(format!("{text}; it may have been applied"))
                 } else {
-                    finish(EndState::Failed, object, None, Some(text), spent)
+                    Follows::failed(text)
                 }
             };
             (again(situation, give_up), LaneEffect::None)
         }
         Outcome::Unknown(error) => {
-            let review = || {
-                let text = format!(
-                    "{}; it may have been applied, and it is not sent again",
-                    error.message
-                );
-                finish(EndState::NeedsReview, object, None, Some(text), spent)
-            };
-            let ending = if situation.can_resolve {
+            let review = || Follows::in_review(not_sent_again(&error.message));
+            let follows = if situation.can_resolve {
                 again(situation, review)
             } else {
                 review()
             };
-            (ending, LaneEffect::None)
+            (follows, LaneEffect::None)
         }
-    }
+    })
+}
+
+/// Why a record ends whose request got no answer, and that nobody can look for.
+pub(super) fn not_sent_again(text: &str) -> String {
+    format!("{text}; it may have been applied, and it is not sent again")
 }
 
 /// An answer of any kind can tell that a limit is used up: then the lane pauses before the provider has to refuse.
@@ -209,7 +210,7 @@ pub(super) fn with_quota(effect: LaneEffect, used_up_for: Option<(Duration, Retr
 }
 
 /// The next attempt by the backoff, or the end.
-pub(super) fn again(situation: &Situation<'_>, end: impl FnOnce() -> Ending) -> Ending {
+pub(super) fn again(situation: &Situation, end: impl FnOnce() -> Follows) -> Follows {
     let spent = u32::try_from(situation.spent).unwrap_or(1);
     match retry::next(
         spent,
@@ -218,7 +219,7 @@ pub(super) fn again(situation: &Situation<'_>, end: impl FnOnce() -> Ending) -> 
         situation.left,
         situation.jitter,
     ) {
-        Next::After(delay) => Ending::Retry {
+        Next::After(delay) => Follows::Again {
             delay,
             attempt: situation.spent,
         },
@@ -231,9 +232,8 @@ mod tests {
     use super::*;
     use crate::connectors::{ErrorClass, ProviderError};
 
-    fn situation(left: u64, can_resolve: bool) -> Situation<'static> {
+    fn situation(left: u64, can_resolve: bool) -> Situation {
         Situation {
-            object: "contacts",
             spent: 3,
             left: Duration::from_secs(left),
             base: Duration::from_secs(1),
@@ -260,10 +260,14 @@ mod tests {
         }
     }
 
-    fn state(ending: &Ending) -> Option<EndState> {
-        match ending {
-            Ending::Finish(result) => Some(result.state),
-            Ending::Retry { .. } => None,
+    fn follows(outcome: &Outcome, situation: &Situation) -> (Follows, LaneEffect) {
+        conclude(outcome, situation).expect("it has not ended")
+    }
+
+    fn state(follows: &Follows) -> Option<NoteState> {
+        match follows {
+            Follows::End { state, .. } => Some(*state),
+            Follows::Again { .. } => None,
         }
     }
 
@@ -271,13 +275,13 @@ mod tests {
     fn an_unknown_create_is_never_repeated_unless_its_fate_can_be_found() {
         let unknown = Outcome::Unknown(error(ErrorClass::Unknown));
         assert_eq!(
-            state(&conclude(&unknown, &situation(3600, false)).0),
-            Some(EndState::NeedsReview)
+            state(&follows(&unknown, &situation(3600, false)).0),
+            Some(NoteState::NeedsReview)
         );
-        assert_eq!(state(&conclude(&unknown, &situation(3600, true)).0), None);
+        assert_eq!(state(&follows(&unknown, &situation(3600, true)).0), None);
         assert_eq!(
-            state(&conclude(&unknown, &situation(0, true)).0),
-            Some(EndState::NeedsReview)
+            state(&follows(&unknown, &situation(0, true)).0),
+            Some(NoteState::NeedsReview)
         );
     }
 
@@ -288,7 +292,7 @@ mod tests {
             class: RetryClass::RateLimited,
             after: None,
         };
-        let (ending, effect) = conclude(
+        let (ending, effect) = follows(
             &limited,
             &Situation {
                 hint: Some(named(7)),
@@ -297,7 +301,7 @@ mod tests {
         );
         assert_eq!(
             ending,
-            Ending::Retry {
+            Follows::Again {
                 delay: Duration::from_secs(7),
                 attempt: 2
             }
@@ -316,7 +320,7 @@ mod tests {
             after: None,
         };
         for hint in [None, Some(Wait::guess(Duration::from_secs(7_200)))] {
-            let (ending, effect) = conclude(
+            let (ending, effect) = follows(
                 &used_up,
                 &Situation {
                     hint,
@@ -326,7 +330,7 @@ mod tests {
             let lane_wakes = Duration::from_secs(900);
             assert_eq!(
                 ending,
-                Ending::Retry {
+                Follows::Again {
                     delay: lane_wakes,
                     attempt: 2
                 }
@@ -337,8 +341,8 @@ mod tests {
                 ..situation(60, false)
             };
             assert_eq!(
-                conclude(&used_up, &near).0,
-                Ending::Retry {
+                follows(&used_up, &near).0,
+                Follows::Again {
                     delay: Duration::from_secs(60),
                     attempt: 2
                 },
@@ -348,15 +352,13 @@ mod tests {
                 hint,
                 ..situation(0, false)
             };
-            let Ending::Finish(result) = conclude(&used_up, &over).0 else {
+            let Follows::End { text, .. } = follows(&used_up, &over).0 else {
                 panic!("it must end")
             };
             assert!(
-                result
-                    .summary
-                    .contains("gave up at the deadline after 3 attempts"),
+                text.contains("gave up at the deadline after 3 attempts"),
                 "{}",
-                result.summary
+                text
             );
         }
     }
@@ -374,7 +376,7 @@ mod tests {
                 class,
                 after: None,
             };
-            let ending = conclude(
+            let ending = follows(
                 &told,
                 &Situation {
                     hint: Some(named(7_325)),
@@ -382,16 +384,14 @@ mod tests {
                 },
             )
             .0;
-            let Ending::Finish(result) = ending else {
+            let Follows::End { state, text } = ending else {
                 panic!("it must end")
             };
-            assert_eq!(result.state, EndState::Failed);
+            assert_eq!(state, NoteState::Failed);
             assert!(
-                result
-                    .summary
-                    .contains("the provider asks to wait longer than the deadline (2 h 2 min 5 s)"),
+                text.contains("the provider asks to wait longer than the deadline (2 h 2 min 5 s)"),
                 "{}",
-                result.summary
+                text
             );
         }
     }
@@ -428,14 +428,14 @@ mod tests {
             class: RetryClass::Transient,
             after: None,
         };
-        let Ending::Finish(result) = conclude(&down, &situation(0, false)).0 else {
+        let Follows::End { state, text } = follows(&down, &situation(0, false)).0 else {
             panic!("it must end")
         };
-        assert_eq!(result.state, EndState::Failed);
+        assert_eq!(state, NoteState::Failed);
         assert!(
-            result.summary.contains("after 3 attempts") && result.summary.ends_with(": m"),
+            text.contains("after 3 attempts") && text.ends_with(": m"),
             "{}",
-            result.summary
+            text
         );
     }
 
@@ -447,15 +447,11 @@ mod tests {
                 class: RetryClass::Transient,
                 after: None,
             };
-            let Ending::Finish(result) = conclude(&lost, &situation(0, false)).0 else {
+            let Follows::End { state, text } = follows(&lost, &situation(0, false)).0 else {
                 panic!("it must end")
             };
-            assert_eq!(result.state, EndState::NeedsReview);
-            assert!(
-                result.summary.ends_with("it may have been applied"),
-                "{}",
-                result.summary
-            );
+            assert_eq!(state, NoteState::NeedsReview);
+            assert!(text.ends_with("it may have been applied"), "{}", text);
         }
     }
 }

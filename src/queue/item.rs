@@ -1,25 +1,16 @@
-//! One attempt at one queue item, from the stored request to what follows.
+//! One attempt at one queue item: what may be said before it is performed ([`super::turn`]), and what came of it.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::conclude::{LaneEffect, Situation, again, conclude, finish, gave_up_text, with_quota};
-use super::retry::Wait;
+use super::conclude::{LaneEffect, finish};
 use super::shard::Shards;
-use crate::action::Action;
-use crate::clock::Time;
-use crate::connectors::{ErrorClass, Outcome};
-use crate::store::{
-    AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, NewResult, PauseReason,
-    StoreError,
-};
-use crate::writes::perform::{Job, Performed};
+use crate::store::{AttemptState, BeginAttempt, Claimed, EndState, Ending, Lease, NewAttempt, StoreError};
 use crate::writes::request::StoredRequest;
-use crate::writes::route::RouteError;
-use crate::writes::{Found, IN_DOUBT, Writes, error_list, may_repeat_blindly, never_left, read_stored};
+use crate::writes::set::Shape;
+use crate::writes::{Writes, never_left};
 
 /// How long an item waits that this process cannot use.
 pub(super) const UNUSABLE_WAIT: Duration = Duration::from_secs(30);
@@ -225,19 +216,10 @@ pub(super) async fn attempt(
             return Ok(Attempted::without_call(ending, "straggler"));
         }
     }
-    let is_batch = StoredRequest::is_batch(&item.request);
-    let performed = if is_batch {
-        super::batch::perform(writes, item, claimed_at, base, holder).await
-    } else {
-        perform(writes, item, claimed_at, base, holder).await
-    };
-    let mut attempted = match performed {
-        Err(Unsent::Undecided(never_left)) => unsent(item, *never_left, is_batch),
+    let attempted = match super::turn::perform(writes, item, claimed_at, base, holder).await {
+        Err(Unsent::Undecided(never_left)) => unsent(item, *never_left),
         performed => performed?,
     };
-    if let (Ending::Finish(result), Some(_)) = (&mut attempted.ending, item.in_doubt_since) {
-        doubt(result);
-    }
     if let Ending::Finish(result) = &attempted.ending {
         let route = writes
             .routes
@@ -252,28 +234,16 @@ pub(super) async fn attempt(
 
 /// What follows when it is not known whether the store has noted the write as about to leave: it has not left. That is noted,
 /// so that nobody takes it for one that has, and it comes again.
-fn unsent(item: &Claimed, never_left: NewAttempt, is_batch: bool) -> Attempted {
+fn unsent(item: &Claimed, never_left: NewAttempt) -> Attempted {
     let ending = Ending::Retry {
         delay: UNDECIDED_WAIT,
         attempt: item.attempt,
     };
     Attempted {
         attempt: Some(never_left),
-        freed: is_batch.then(Vec::new),
+        freed: (StoredRequest::shape_of(&item.request) == Shape::Batch).then(Vec::new),
         ..Attempted::without_call(ending, "unsent")
     }
-}
-
-/// While an earlier request is in doubt, "failed" would say more than is known. (Of a batch each record says it for itself.)
-fn doubt(result: &mut NewResult) {
-    if result.records.is_some() || result.state != EndState::Failed {
-        return;
-    }
-    result.state = EndState::NeedsReview;
-    result.summary = format!("{}; {IN_DOUBT}", result.summary);
-    let mut errors: Vec<String> = serde_json::from_str(&result.errors).unwrap_or_default();
-    errors.push(IN_DOUBT.to_owned());
-    result.errors = error_list(&errors);
 }
 
 /// What follows when performing panicked: it comes again later, and ends at its deadline like everything else. What had left
@@ -283,14 +253,14 @@ pub(super) fn after_panic(item: &Claimed, claimed_at: Instant, departed: Option<
     let left = left(item, claimed_at);
     let ending = if left.is_zero() {
         // Of a batch some records may have been written before.
-        let unknown =
-            departed.is_some() || item.in_doubt_since.is_some() || StoredRequest::is_batch(&item.request);
+        let is_batch = StoredRequest::shape_of(&item.request) == Shape::Batch;
+        let unknown = departed.is_some() || item.in_doubt_since.is_some() || is_batch;
         let state = if unknown {
             EndState::NeedsReview
         } else {
             EndState::Failed
         };
-        finish(state, &item.object, None, Some(text.to_owned()), item.attempt)
+        finish(state, &item.object, text, item.attempt)
     } else {
         Ending::Retry {
             delay: PANIC_WAIT.min(left),
@@ -309,266 +279,13 @@ pub(super) fn after_panic(item: &Claimed, claimed_at: Instant, departed: Option<
     }
 }
 
-async fn perform(
-    writes: &Writes,
-    item: &Claimed,
-    claimed_at: Instant,
-    base: Duration,
-    holder: &Holder<'_>,
-) -> Result<Attempted, Unsent> {
-    let object = item.object.as_str();
-    let situation = |spent: i32, hint: Option<Wait>, can_resolve: bool| Situation {
-        object,
-        spent,
-        left: left(item, claimed_at),
-        base,
-        jitter: fastrand::f64(),
-        hint,
-        can_resolve,
-    };
-    let failed = |message: String| {
-        Attempted::without_call(
-            finish(EndState::Failed, object, None, Some(message), item.attempt),
-            "config",
-        )
-    };
-    // What this process cannot use, another one or a later version may: it waits, until its deadline.
-    let unusable = |message: String| {
-        let ending = again(
-            &situation(item.attempt.max(1), Some(Wait::guess(UNUSABLE_WAIT)), false),
-            || {
-                finish(
-                    EndState::Failed,
-                    object,
-                    None,
-                    Some(message.clone()),
-                    item.attempt,
-                )
-            },
-        );
-        let effect = LaneEffect::Pause(UNUSABLE_WAIT, PauseReason::Backoff);
-        tracing::error!(operation.id = %item.operation_id, "a write cannot be performed by this process: {message}");
-        Attempted {
-            effect,
-            ..Attempted::without_call(ending, "unusable")
-        }
-    };
-    let (stored, record) = match read_stored(&item.request) {
-        Ok(read) => read,
-        Err(message) => return Ok(unusable(message)),
-    };
-    let Some(action) = Action::parse(&item.action) else {
-        return Ok(unusable(format!(
-            "the stored action `{}` is unknown to this version",
-            item.action
-        )));
-    };
-    let route = match writes
-        .routes
-        .find_pinned(item.project_id, item.config_id, item.revision_id, item.lane_id)
-        .await
-    {
-        Ok(route) => route,
-        Err(RouteError::Store(error)) => return Err(error.into()),
-        Err(error @ RouteError::Gone) => return Ok(failed(error.to_string())),
-        Err(error) => return Ok(unusable(error.to_string())),
-    };
-    let plan = match route.plan(object) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(failed(error.to_string())),
-    };
-    let key = item.operation_id.to_string();
-    let mut job = match Job::new(&route, &plan, action, record, false, &stored, key) {
-        Ok(job) => job,
-        Err(error) => return Ok(failed(error.to_string())),
-    };
-    job.repeated = item.attempt > 0 || item.in_doubt_since.is_some();
-    let unsafe_to_repeat = job.is_unsafe_to_repeat();
-    let can_resolve = may_repeat_blindly(&stored) || has_unique_value(&job);
-    let number = item.attempt + 1;
-
-    if let Some(since) = item
-        .in_doubt_since
-        .filter(|_| unsafe_to_repeat && !may_repeat_blindly(&stored))
-    {
-        match resolve(writes, &job, since, object, item.attempt).await {
-            Resolved::Absent => {}
-            Resolved::End(ending) => return Ok(Attempted::without_call(ending, "reconciled")),
-            // The provider could not be asked: its answer is treated like one to a write, and the doubt remains.
-            Resolved::Later(outcome) => {
-                let current = writes.note_credentials(&route, &outcome).await;
-                let hint = hint_of(&outcome, writes.now());
-                let (ending, effect) = conclude(&outcome, &situation(number, hint, true));
-                let dead_credential = matches!(outcome, Outcome::Unauthorized(_)) && current;
-                return Ok(Attempted {
-                    effect,
-                    dead_credential,
-                    ..Attempted::without_call(ending, "reconciling")
-                });
-            }
-        }
-    }
-    if left(item, claimed_at).is_zero() {
-        let text = expired_text(writes, item).await?;
-        let ending = finish(EndState::Failed, object, None, Some(text), item.attempt);
-        return Ok(Attempted::without_call(ending, "deadline"));
-    }
-
-    // By the store's clock, not by this node's: a record that the provider made is ours only when it is not older.
-    let row = || NewAttempt {
-        id: holder.attempt_id,
-        project_id: item.project_id,
-        operation_id: item.operation_id,
-        number,
-        state: AttemptState::Sent,
-        start_time: item.store_now.after(claimed_at.elapsed()),
-        status: None,
-        class: None,
-        message: None,
-        latency_us: None,
-        skipped: None,
-        excerpt: None,
-        records: None,
-    };
-    let may_send = || holder.shards.may_send(holder.lease);
-    let performed: Performed = writes
-        .perform(
-            &mut job,
-            async |_| {
-                let sent = unsafe_to_repeat.then(&row);
-                holder.leave(writes, row(), sent).await
-            },
-            may_send,
-        )
-        .await?;
-    let current = writes.note_performed(&route, &performed).await;
-    let hint = hint_of(&performed.outcome, writes.now());
-    let (mut ending, effect) = conclude(&performed.outcome, &situation(number, hint, can_resolve));
-    let effect = with_quota(effect, performed.pause);
-    let dead_credential = matches!(performed.outcome, Outcome::Unauthorized(_)) && current;
-    // An earlier create that got no answer may have made the very record that this one collides with.
-    if let (Outcome::Rejected(error), Some(since)) = (&performed.outcome, item.in_doubt_since)
-        && error.class == ErrorClass::Conflict
-        && action == Action::Create
-    {
-        match resolve(writes, &job, since, object, number).await {
-            Resolved::End(resolved) => ending = resolved,
-            Resolved::Later(_) => ending = again(&situation(number, None, true), || ending.clone()),
-            Resolved::Absent => {}
-        }
-    }
-    let attempt = performed.is_worth_telling().then(|| {
-        holder.departed.dated(writes.attempt(
-            holder.attempt_id,
-            item.operation_id,
-            item.project_id,
-            number,
-            &performed,
-        ))
-    });
-    Ok(Attempted {
-        ending,
-        effect,
-        dead_credential,
-        attempt,
-        freed: None,
-        cut_off: CutOff::of(writes.still_out(&performed), item.record_key),
-        class: performed.class(),
-    })
-}
-
-/// Why a write has ended at its deadline.
-async fn expired_text(writes: &Writes, item: &Claimed) -> Result<String, StoreError> {
-    // Those that a limit refused are not counted, and were tried all the same.
-    let attempts = writes
-        .store()
-        .list_attempts(item.project_id, item.operation_id)
-        .await?;
-    if let Some(last) = attempts.iter().max_by_key(|attempt| attempt.start_time) {
-        let tried: HashSet<Uuid> = attempts.iter().map(|attempt| attempt.id).collect();
-        let said = attempts
-            .iter()
-            .filter(|attempt| attempt.id == last.id)
-            .find_map(|attempt| attempt.message.as_deref().or(attempt.class.as_deref()));
-        let tried = i32::try_from(tried.len()).unwrap_or(i32::MAX);
-        return Ok(gave_up_text(tried, said.unwrap_or("no answer is known")));
-    }
-    if !item.behind {
-        return Ok("the deadline passed before it could be tried".to_owned());
-    }
-    let live = writes
-        .store()
-        .get_live(item.project_id, item.operation_id)
-        .await?;
-    Ok(match live.and_then(|live| live.held_by) {
-        Some(holder) => format!(
-            "the deadline passed while it was held behind operation {holder}, an earlier write to the same record that failed; \
-             replay, resolve or release that one, then replay this one"
-        ),
-        None => {
-            "the deadline passed while an earlier write to the same record was still being tried".to_owned()
-        }
-    })
-}
-
-/// When the next attempt may be worth it, seen from `now`.
-pub(super) fn hint_of(outcome: &Outcome, now: Time) -> Option<Wait> {
-    match outcome {
-        Outcome::Retry { after, .. } => after.map(|hint| Wait {
-            time: hint.wait(now.to_timestamp()),
-            named: hint.is_named(),
-        }),
-        _ => None,
-    }
-}
-
-/// Whether the provider keeps a field of this record unique, so that its fate can be looked up.
-pub(super) fn has_unique_value(job: &Job<'_>) -> bool {
-    let text = |field: &String| job.applied.record.get(field).and_then(serde_json::Value::as_str);
-    job.action == Action::Create
-        && job
-            .route
-            .connector
-            .unique_fields(job.plan.provider_object())
-            .iter()
-            .any(|field| text(field).is_some_and(|text| !text.is_empty()))
-}
-
-/// What became of a create in doubt.
-enum Resolved {
-    /// It is not there: it may be sent (again).
-    Absent,
-    /// The operation ends.
-    End(Ending),
-    /// The provider could not be asked; this is what it answered.
-    Later(Outcome),
-}
-
-async fn resolve(writes: &Writes, job: &Job<'_>, since: Time, object: &str, spent: i32) -> Resolved {
-    let review = |text: String| Resolved::End(finish(EndState::NeedsReview, object, None, Some(text), spent));
-    match writes.look_for(job, since).await {
-        Found::Absent => Resolved::Absent,
-        Found::Ours { record_id } => {
-            Resolved::End(finish(EndState::Succeeded, object, Some(record_id), None, spent))
-        }
-        Found::Candidate { record_id } => review(format!(
-            "the create was sent and got no answer; record {record_id} has the same unique value, but may be somebody else's"
-        )),
-        Found::NoUniqueField => review(format!(
-            "the {} was sent and got no answer; it may have been applied, and it is not sent again",
-            job.action
-        )),
-        Found::NotNow { outcome } => Resolved::Later(*outcome),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{SystemClock, Time};
     use crate::connectors::{Catalog, SharedCatalog};
     use crate::outbound::{Outbound, OutboundOptions};
     use crate::store::{SharedStore, connect};
@@ -654,29 +371,6 @@ mod tests {
             ends(Some(Time::from_micros(1)), None),
             Some(EndState::NeedsReview)
         );
-    }
-
-    #[test]
-    fn a_failure_while_a_request_is_in_doubt_says_so() {
-        let Ending::Finish(mut result) =
-            finish(EndState::Failed, "companies", None, Some("no".to_owned()), 2)
-        else {
-            panic!("a result")
-        };
-        doubt(&mut result);
-        assert_eq!(result.state, EndState::NeedsReview);
-        assert!(
-            result.summary.contains("no; an earlier request"),
-            "{}",
-            result.summary
-        );
-        let errors: Vec<String> = serde_json::from_str(&result.errors).expect("a list");
-        assert_eq!(errors, ["no".to_owned(), IN_DOUBT.to_owned()]);
-        let Ending::Finish(mut done) = finish(EndState::Succeeded, "companies", None, None, 2) else {
-            panic!("a result")
-        };
-        doubt(&mut done);
-        assert_eq!(done.state, EndState::Succeeded);
     }
 
     async fn store(folder: &std::path::Path) -> SharedStore {

@@ -23,6 +23,7 @@ use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
 use crate::writes::request::StoredRequest;
+use crate::writes::set::Shape;
 
 /// The shortest time between two searches for lanes with work: the safety net under every wake-up.
 const POLL: Duration = Duration::from_secs(1);
@@ -606,7 +607,7 @@ async fn run_item(
         cut_off,
         class,
     } = attempted;
-    let is_batch = StoredRequest::is_batch(&item.request);
+    let is_batch = StoredRequest::shape_of(&item.request) == Shape::Batch;
     if let (Ending::Finish(result), true) = (&mut ending, is_batch) {
         // However it ended: what waited for its records is free.
         result.records.get_or_insert_with(|| "[]".to_owned());

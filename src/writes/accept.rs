@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::batch::{Batch, Note, NoteState};
 use super::error::WriteError;
 use super::gather;
 use super::idempotency::Stored;
-use super::perform::{Job, Performed};
-use super::request::{Mode, Records, StoredRequest, WriteRequest};
+use super::job::Job;
+use super::request::{Mode, StoredRequest, WriteRequest};
 use super::route::Route;
-use super::words::end_of_synchronous;
+use super::set::WriteSet;
 use super::{RECORD_PATIENCE, Writes, Written};
 use crate::action::Action;
-use crate::connectors::Outcome;
 use crate::mapping::{Plan, TraceEntry};
 use crate::store::{
     AcceptOperation, Accepted, Gathered, NewIdempotencyKey, NewOperation, RecordOperation, StoreError,
@@ -91,61 +89,26 @@ impl Writes {
             client_ref: request.client_ref.clone(),
             replay_of: None,
         };
-        let record = match request.records {
-            Records::One(record) => record,
-            Records::Batch(records) => {
-                let mut batch = Batch::new(
-                    &route,
-                    &plan,
-                    request.action,
-                    records,
-                    request.strict,
-                    &request.stored,
-                    operation_id,
-                )
-                .map_err(WriteError::Items)?;
-                batch.check()?;
-                return match request.mode {
-                    Mode::Asynchronous => {
-                        let accept = AcceptOperation {
-                            record_key: None,
-                            holds: false,
-                            record_keys: batch.record_keys(),
-                            operation,
-                            deadline: request.deadline,
-                            key,
-                            performing: None,
-                            gather: None,
-                        };
-                        self.accept_for_queue(&route, accept, batch.decisions()).await
-                    }
-                    // In a box, like all that is large and not always needed: the future of every write is moved about.
-                    Mode::Synchronous => Box::pin(self.write_batch(&mut batch, operation, key)).await,
-                };
-            }
-        };
-        let mut job = Job::new(
+        let mut set = WriteSet::new(
             &route,
             &plan,
             request.action,
-            record,
+            request.records,
             request.strict,
             &request.stored,
-            operation_id.to_string(),
+            request.client_ref.as_deref(),
+            operation_id,
         )?;
-        if !job.is_empty_update() {
-            job.check()?;
-        }
+        set.check()?;
         match request.mode {
             Mode::Asynchronous => {
-                let record = record_key(&job, route.installation_id, operation.client_ref.as_deref());
                 let gather = request.gather.and_then(|delay| {
                     gather::gather(&mut operation, &request.stored, delay, request.deadline)
                 });
-                // The record of a shared operation is one of several.
-                let (record_key, record_keys) = match gather {
-                    Some(_) => (None, record.into_iter().collect()),
-                    None => (record, Vec::new()),
+                let (record_key, record_keys) = match (set.record_keys(), &gather) {
+                    // The record of a shared operation is one of several.
+                    ((record_key, _), Some(_)) => (None, record_key.into_iter().collect()),
+                    (keys, None) => keys,
                 };
                 let accept = AcceptOperation {
                     holds: record_key.is_some() && request.stored.on_failure.holds(),
@@ -157,44 +120,11 @@ impl Writes {
                     performing: None,
                     gather,
                 };
-                let trace = std::mem::take(&mut job.applied.trace);
+                let trace = set.take_decisions();
                 self.accept_for_queue(&route, accept, trace).await
             }
-            Mode::Synchronous => {
-                self.must_take_writes().await.map_err(WriteError::Store)?;
-                let (performed, stored) = match key {
-                    Some(key) => Box::pin(self.perform_once(&mut job, operation, key)).await?,
-                    None => {
-                        let performing = self.perform(&mut job, async |_| Ok::<(), WriteError>(()), || true);
-                        let performed = Box::pin(performing).await?;
-                        (performed, Stored::Not(Box::new(operation)))
-                    }
-                };
-                self.note_performed(&route, &performed).await;
-                let trace = std::mem::take(&mut job.applied.trace);
-                let stored = match stored {
-                    Stored::Not(operation) => Box::pin(self.record_end(*operation, &performed)).await,
-                    stored => stored,
-                };
-                self.count_accepted(&route, request.action, "synchronous");
-                self.metrics.operations_ended.increment(&[
-                    route.connector.provider(),
-                    request.action.as_str(),
-                    end_of_synchronous(object, &performed).state.as_str(),
-                    performed.class(),
-                ]);
-                let written = Written {
-                    trace,
-                    handed_over: matches!(stored, Stored::HandedOver),
-                    ..Written::new(operation_id, Some(performed))
-                };
-                match stored {
-                    Stored::Yes | Stored::HandedOver => Ok(written),
-                    Stored::Failed | Stored::Not(_) => Err(WriteError::NotRecorded {
-                        written: Box::new(written),
-                    }),
-                }
-            }
+            // In a box, like all that is large and not always needed: the future of every write is moved about.
+            Mode::Synchronous => Box::pin(self.perform_now(&mut set, operation, key)).await,
         }
     }
 
@@ -267,96 +197,66 @@ impl Writes {
         Ok(written)
     }
 
-    /// Performs a batch while the app waits.
-    async fn write_batch(
+    /// Performs a write while the app waits.
+    async fn perform_now(
         &self,
-        batch: &mut Batch<'_>,
+        set: &mut WriteSet<'_>,
         operation: NewOperation,
         key: Option<NewIdempotencyKey>,
     ) -> Result<Written, WriteError> {
-        let (operation_id, action) = (operation.id, operation.action);
-        let object = operation.object.clone();
+        let (operation_id, project_id) = (operation.id, operation.project_id);
         self.must_take_writes().await.map_err(WriteError::Store)?;
-        let (run, stored) = match key {
-            Some(key) => self.perform_batch_once(batch, operation, key).await?,
+        let (mut run, run_at) = match key {
+            Some(key) => Box::pin(self.run_once(set, &operation, key)).await?,
             None => {
-                let run = self
-                    .perform_batch(batch, &object, operation_id, operation.project_id, async |_| {
-                        Ok::<(), WriteError>(())
-                    })
-                    .await?;
-                (run, Stored::Not(Box::new(operation)))
+                let ids = (project_id, operation_id);
+                let unnoted = async |_| Ok::<(), WriteError>(());
+                (self.run(set, &operation.object, ids, unnoted).await?, None)
             }
         };
-        let stopped_by = run.stopped_by().cloned();
-        let (performed, result, attempts) = run.end(&object);
-        let state = result.state;
-        let stored = match stored {
-            Stored::Not(operation) => {
+        if let Some(outcome) = run.of_credentials.take() {
+            self.note_credentials(set.route, &outcome).await;
+        }
+        let is_handed_over = run_at.is_some() && run.is_in_doubt();
+        if is_handed_over {
+            run.note_unsent(operation_id);
+        }
+        let (performed, result) = run.end(&operation.object);
+        let labels = [
+            set.route.connector.provider(),
+            set.action.as_str(),
+            result.state.as_str(),
+            performed.class(),
+        ];
+        self.metrics.operations_ended.increment(&labels);
+        self.count_accepted(set.route, set.action, "synchronous");
+        let stored = match run_at {
+            Some(run_at) => {
+                let end = (!is_handed_over).then_some((result, &performed));
+                let has_record = set.keys().iter().any(Option::is_some);
+                self.finish_once(&operation, run_at, run.attempts, end, has_record)
+                    .await
+            }
+            None => {
                 let record = RecordOperation {
-                    operation: *operation,
+                    operation,
                     result,
-                    attempts,
+                    attempts: run.attempts,
                 };
-                self.record_now(record).await
+                Box::pin(self.record_now(record)).await
             }
-            stored => stored,
         };
-        let accepted = |note: &Note| {
-            note.state == NoteState::Succeeded
-                && batch
-                    .jobs
-                    .get(note.index)
-                    .is_some_and(|job| !job.is_empty_update())
-        };
-        if performed.ends.iter().any(accepted) {
-            let outcome = Outcome::Succeeded {
-                record_id: None,
-                data: None,
-            };
-            self.note_credentials(batch.route, &outcome).await;
-        }
-        // Dead credentials are noted also when some of its records had come through before.
-        if let Some(outcome) = stopped_by {
-            self.note_credentials(batch.route, &outcome).await;
-        }
-        self.count_accepted(batch.route, action, "synchronous");
-        let class = if performed.whole.is_some() {
-            "whole"
-        } else {
-            "batch"
-        };
-        let provider = batch.route.connector.provider();
-        self.metrics
-            .operations_ended
-            .increment(&[provider, action.as_str(), state.as_str(), class]);
         let written = Written {
-            trace: batch.decisions(),
-            batch: Some(performed),
+            trace: set.take_decisions(),
             handed_over: matches!(stored, Stored::HandedOver),
-            ..Written::new(operation_id, None)
+            ..Written::new(operation_id, Some(performed))
         };
         match stored {
             Stored::Yes | Stored::HandedOver => Ok(written),
-            Stored::Failed | Stored::Not(_) => Err(WriteError::NotRecorded {
+            Stored::Failed => Err(WriteError::NotRecorded {
                 written: Box::new(written),
             }),
         }
-    }
-
-    /// Stores a synchronous write with its end.
-    async fn record_end(&self, operation: NewOperation, performed: &Performed) -> Stored {
-        let operation_id = operation.id;
-        let record = RecordOperation {
-            result: end_of_synchronous(&operation.object, performed),
-            attempts: performed
-                .is_worth_telling()
-                .then(|| self.attempt(operation_id, operation_id, operation.project_id, 1, performed))
-                .into_iter()
-                .collect(),
-            operation,
-        };
-        self.record_now(record).await
     }
 
     async fn record_now(&self, record: RecordOperation) -> Stored {
@@ -424,7 +324,7 @@ pub(super) fn check_supported(
     if !stored.headers.is_empty() && !connector.passes_headers_on(action) {
         return Err(WriteError::HeadersNotTaken(connector.provider().to_owned()));
     }
-    if !stored.associations.is_empty() || stored.batch.iter().any(|item| !item.associations.is_empty()) {
+    if stored.has_associations() {
         if !connector.takes_associations() {
             let detail = format!("{} takes no associations", connector.provider());
             return Err(WriteError::AssociationsNotTaken(detail));

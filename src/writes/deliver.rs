@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Writes;
-use super::perform::{error, of_read};
+use super::outcome::{error, of_read};
 use super::route::{ConnectionUse, Route};
 use crate::connectors::{
     Connector, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RetryClass,

@@ -3,13 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::batch::{Batch, Progress, read_notes};
-use super::perform::Job;
-use super::request::StoredRequest;
 use super::route::{Route, RouteError};
-use super::{Writes, read_stored, read_stored_batch};
+use super::set::{Progress, Shape, WriteSet, read_notes};
+use super::{Writes, read_stored};
 use crate::action::Action;
-use crate::connectors::{ProviderRequest, Step};
+use crate::connectors::ProviderRequest;
 use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
 use crate::store::{Attempt, Operation, StoreError};
@@ -45,24 +43,16 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// The trace of a single write.
-    pub(super) fn of_one(trace: Vec<TraceEntry>) -> Vec<Self> {
-        let one = |entry| Self { record: None, entry };
-        trace.into_iter().map(one).collect()
-    }
-
-    /// The traces of a batch's records.
-    pub(super) fn of_batch(batch: &mut Batch<'_>) -> Vec<Self> {
-        batch
-            .jobs
+    /// The traces of a write's records.
+    pub(super) fn take(set: &mut WriteSet<'_>) -> Vec<Self> {
+        let shape = set.shape;
+        set.jobs
             .iter_mut()
             .enumerate()
             .flat_map(|(index, job)| {
+                let record = (shape == Shape::Batch).then_some(index);
                 let trace = std::mem::take(&mut job.applied.trace);
-                trace.into_iter().map(move |entry| Self {
-                    record: Some(index),
-                    entry,
-                })
+                trace.into_iter().map(move |entry| Self { record, entry })
             })
             .collect()
     }
@@ -102,15 +92,11 @@ impl Writes {
         let Ok(plan) = route.plan(&operation.object) else {
             return Ok(None);
         };
-        Ok(if StoredRequest::is_batch(&text) {
-            of_batch(&route, &plan, action, operation, &text, attempts)
-        } else {
-            of_one(&route, &plan, action, operation, &text, attempts)
-        })
+        Ok(of_records(&route, &plan, action, operation, &text, attempts))
     }
 }
 
-fn of_one(
+fn of_records(
     route: &Route,
     plan: &Plan,
     action: Action,
@@ -118,70 +104,45 @@ fn of_one(
     text: &str,
     attempts: &[Attempt],
 ) -> Option<Derived> {
-    let (stored, record) = read_stored(text).ok()?;
-    let key = operation.id.to_string();
-    let mut job = Job::new(route, plan, action, record, false, &stored, key).ok()?;
-    // What was left out is decided when a request leaves: the last one counts.
-    let skipped = attempts
-        .iter()
-        .rev()
-        .find_map(|attempt| attempt.skipped.as_deref());
-    let skipped: Vec<String> = skipped
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    job.leave_out(&skipped);
-    let request = match route.connector.prepare(&job.command(), &[]) {
-        Ok(Step::Send(request)) if !job.is_empty_update() => shown(route, request),
-        _ => None,
-    };
-    Some(Derived {
-        trace: Traced::of_one(job.applied.trace),
-        request,
-        named: vec![Named {
-            client_ref: None,
-            record_id: job.applied.record_id,
-        }],
-    })
-}
-
-fn of_batch(
-    route: &Route,
-    plan: &Plan,
-    action: Action,
-    operation: &Operation,
-    text: &str,
-    attempts: &[Attempt],
-) -> Option<Derived> {
-    let (stored, records) = read_stored_batch(text).ok()?;
-    let mut batch = Batch::new(route, plan, action, records, false, &stored, operation.id).ok()?;
-    let mut skipped: HashMap<usize, Vec<String>> = HashMap::new();
-    for note in attempts
-        .iter()
-        .filter(|row| row.state != "sent")
-        .flat_map(|row| read_notes(row.records.as_deref()))
-    {
-        skipped.insert(note.index, note.skipped);
-    }
-    for (index, job) in batch.jobs.iter_mut().enumerate() {
-        job.leave_out(skipped.get(&index).map_or(&[], Vec::as_slice));
+    let (stored, records) = read_stored(text).ok()?;
+    let mut set = WriteSet::new(route, plan, action, records, false, &stored, None, operation.id).ok()?;
+    let mut skipped = skipped(set.shape, attempts);
+    for (index, job) in set.jobs.iter_mut().enumerate() {
+        job.leave_out(&skipped.remove(&index).unwrap_or_default());
     }
     // What the first call carries.
-    let first = Progress::new(batch.jobs.len()).next(&HashSet::new(), batch.limit(), batch.all_or_none);
-    let request = (first.len() == batch.jobs.len())
-        .then(|| batch.request(&first))
+    let first = Progress::new(set.jobs.len()).next(&HashSet::new(), set.limit(), set.all_or_none);
+    let request = (first.len() == set.jobs.len())
+        .then(|| set.request(&first))
         .flatten()
         .and_then(|request| shown(route, request));
-    let refs = stored.batch.iter().map(|item| item.client_ref.clone());
-    let ids = batch.jobs.iter().map(|job| job.applied.record_id.clone());
-    let named = refs.zip(ids).map(|(client_ref, record_id)| Named {
-        client_ref,
-        record_id,
+    let named = stored.items().zip(&set.jobs).map(|(item, job)| Named {
+        client_ref: item.client_ref.map(str::to_owned),
+        record_id: job.applied.record_id.clone(),
     });
     Some(Derived {
         named: named.collect(),
-        trace: Traced::of_batch(&mut batch),
+        trace: Traced::take(&mut set),
         request,
     })
+}
+
+/// What was left out of each record is decided when a request leaves: the last one counts.
+fn skipped(shape: Shape, attempts: &[Attempt]) -> HashMap<usize, Vec<String>> {
+    let answered = || attempts.iter().filter(|row| row.state != "sent");
+    match shape {
+        Shape::Single => answered()
+            .rev()
+            .find_map(|attempt| attempt.skipped.as_deref())
+            .and_then(|text| serde_json::from_str(text).ok())
+            .map(|fields| (0, fields))
+            .into_iter()
+            .collect(),
+        Shape::Batch => answered()
+            .flat_map(|row| read_notes(row.records.as_deref()))
+            .map(|note| (note.index, note.skipped))
+            .collect(),
+    }
 }
 
 fn shown(route: &Route, request: ProviderRequest) -> Option<ShownRequest> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
-use super::perform::Job;
+use super::job::Job;
 use super::route::ConnectionUse;
 use super::{Writes, error_of, rejection};
 use crate::connectors::{Connector, DescribedObject, ErrorClass, Outcome, findings};
@@ -145,7 +145,7 @@ impl Writes {
             .interpret_description(object, &connection.vars, &main, also.as_ref(), now)
             .map_err(|mut outcome| {
                 let secrets = connection.credentials.secret_texts(connector.auth());
-                super::perform::make_presentable(&mut outcome, &secrets);
+                super::outcome::make_presentable(&mut outcome, &secrets);
                 failed(outcome)
             })?;
         let object = Arc::new(described);

@@ -10,15 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::batch::synchronous::{Run, longest};
-use super::batch::{Batch, Note, NoteState, PerformedBatch, notes_text, read_notes};
-use super::perform::{Job, Performed};
-use super::{RECORD_PATIENCE, WriteError, Writes, Written, end_of_synchronous, record_key};
+use super::set::run::{Run, longest};
+use super::set::{Note, NoteState, Performed, Shape, WriteSet, notes_text, read_notes};
+use super::{RECORD_PATIENCE, WriteError, Writes, Written};
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome, ProviderError};
 use crate::store::{
     AcceptOperation, Accepted, Finish, FinishOperation, IdempotencyUse, NewAnswer, NewAttempt,
-    NewIdempotencyKey, NewOperation, Performing, StoreError,
+    NewIdempotencyKey, NewOperation, NewResult, Performing, StoreError,
 };
 use crate::vault::sha256;
 
@@ -85,16 +84,20 @@ enum Kept {
 
 impl Kept {
     fn new(performed: &Performed) -> Option<Self> {
-        match &performed.outcome {
-            Outcome::Succeeded { record_id, data } => Some(Self::Succeeded {
+        match (performed.shape, &performed.whole) {
+            (Shape::Single, Some((Outcome::Succeeded { record_id, data }, _))) => Some(Self::Succeeded {
                 record_id: record_id.clone(),
                 data: data.clone(),
             }),
             // A refusal of the provider, not of this service.
-            Outcome::Rejected(error) if performed.sent.is_some() => Some(Self::Rejected {
+            (Shape::Single, Some((Outcome::Rejected(error), _))) if performed.sent => Some(Self::Rejected {
                 class: error.class,
                 message: error.told(usize::MAX),
                 raw: performed.raw.clone(),
+            }),
+            (Shape::Batch, None) => Some(Self::Batch {
+                ends: performed.ends.clone(),
+                data: performed.data.clone(),
             }),
             _ => None,
         }
@@ -124,28 +127,16 @@ impl Kept {
     }
 
     /// What a repeated request is told.
-    fn written(self, operation_id: Uuid, now: Time) -> Written {
-        let single = |outcome, raw| {
-            let performed = Performed::replayed(outcome, raw, now);
-            Written::new(operation_id, Some(performed))
-        };
+    fn performed(self, now: Time) -> Performed {
         match self {
-            Self::Succeeded { record_id, data } => single(Outcome::Succeeded { record_id, data }, None),
-            Self::Rejected { class, message, raw } => single(Outcome::Rejected(plain(class, message)), raw),
-            Self::Batch { ends, data } => of_batch(operation_id, ends, data),
+            Self::Succeeded { record_id, data } => {
+                Performed::replayed(Outcome::Succeeded { record_id, data }, None, now)
+            }
+            Self::Rejected { class, message, raw } => {
+                Performed::replayed(Outcome::Rejected(plain(class, message)), raw, now)
+            }
+            Self::Batch { ends, data } => Performed::replayed_batch(ends, data),
         }
-    }
-}
-
-fn of_batch(operation_id: Uuid, ends: Vec<Note>, mut data: Vec<Option<Value>>) -> Written {
-    data.resize(ends.len(), None);
-    Written {
-        batch: Some(PerformedBatch {
-            ends,
-            data,
-            whole: None,
-        }),
-        ..Written::new(operation_id, None)
     }
 }
 
@@ -179,10 +170,7 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
         .as_deref()
         .and_then(|text| serde_json::from_str::<Kept>(text).ok());
     if let Some(kept) = kept {
-        return Ok(Some(Written {
-            replayed: true,
-            ..kept.written(found.operation_id, now)
-        }));
+        return written(Some(kept.performed(now)));
     }
     // Its process did not live to answer: the queue has ended it, or will.
     let errors: Vec<String> = found
@@ -194,14 +182,10 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
         None => Err(WriteError::KeyInUse {
             operation_id: Some(found.operation_id),
         }),
-        Some("succeeded" | "failed") if found.records.is_some() => Ok(Some(Written {
-            replayed: true,
-            ..of_batch(
-                found.operation_id,
-                read_notes(found.records.as_deref()),
-                Vec::new(),
-            )
-        })),
+        Some("succeeded" | "failed") if found.records.is_some() => {
+            let ends = read_notes(found.records.as_deref());
+            written(Some(Performed::replayed_batch(ends, Vec::new())))
+        }
         Some("succeeded") => {
             let record_id = found.record_id.clone();
             let outcome = Outcome::Succeeded {
@@ -248,21 +232,23 @@ impl Writes {
         }
     }
 
-    /// Performs a synchronous write that carries a key.
-    pub(super) async fn perform_once(
+    /// Performs a synchronous write that carries a key: its operation is stored, with its place in the queue, right before
+    /// its first call leaves. Answers until when it is this process's own; `None` when nothing of it is stored, because it
+    /// failed before it was sent: then the key is not used up.
+    pub(super) async fn run_once(
         &self,
-        job: &mut Job<'_>,
-        operation: NewOperation,
+        set: &mut WriteSet<'_>,
+        operation: &NewOperation,
         key: NewIdempotencyKey,
-    ) -> Result<(Performed, Stored), WriteError> {
+    ) -> Result<(Run, Option<Time>), WriteError> {
         let (operation_id, project_id) = (operation.id, operation.project_id);
-        let (lane_id, object) = (operation.connection_id, operation.object.clone());
-        let hold = self.outbound.timeout() + GRACE;
-        let record = record_key(job, operation.installation_id, operation.client_ref.as_deref());
-        let has_record = record.is_some();
+        let shape = set.shape;
+        let hold = longest(shape, self.outbound.timeout()) + GRACE;
+        let (record_key, record_keys) = set.record_keys();
+        let count = set.jobs.len();
         let accept = AcceptOperation {
-            record_key: record,
-            record_keys: Vec::new(),
+            record_key,
+            record_keys,
             holds: false,
             operation: operation.clone(),
             deadline: hold + RECOVERY,
@@ -270,61 +256,39 @@ impl Writes {
             performing: None,
             gather: None,
         };
-        let begin = async |sent: Option<Time>| {
-            // Also of what may be repeated: should a repetition be refused, nobody knows what became of this one.
-            let sent = sent.map(|time| NewAttempt::sent(operation_id, project_id, operation_id, 1, time));
+        let begin = async |accept: AcceptOperation, sent: Option<Time>| {
+            // Also of what may be repeated: should a repetition be refused, nobody knows what became of this one. Which calls
+            // of a batch had left nobody knows after a crash: all of its records are in doubt then.
+            let carried = || {
+                (0..count)
+                    .map(|index| Note::new(index, NoteState::Sent))
+                    .collect::<Vec<_>>()
+            };
+            let sent = sent.map(|time| NewAttempt {
+                records: (shape == Shape::Batch).then(|| notes_text(&carried())),
+                ..NewAttempt::sent(operation_id, project_id, operation_id, 1, time)
+            });
             let performing = Some(Performing { hold, sent });
             self.claim_before_sending(AcceptOperation { performing, ..accept }, hold)
                 .await
         };
         let mut begun = None;
-        let mut begin = Some(begin);
-        let performed = self
-            .perform(
-                job,
-                async |sent| {
-                    if let Some(begin) = begin.take() {
-                        begun = Some(begin(Some(sent)).await?);
-                    }
-                    Ok::<(), WriteError>(())
-                },
-                || true,
-            )
+        let mut first = Some(accept);
+        let run = self
+            .run(set, &operation.object, (project_id, operation_id), async |sent| {
+                if let Some(accept) = first.take() {
+                    begun = Some(begin(accept, Some(sent)).await?);
+                }
+                Ok::<(), WriteError>(())
+            })
             .await?;
-        let run_at = match (begun, begin) {
-            (Some(run_at), _) => run_at,
+        if let Some(accept) = first
+            && run.is_done_unsent()
+        {
             // There was nothing to send, and that is its answer from now on.
-            (None, Some(begin)) if matches!(performed.outcome, Outcome::Succeeded { .. }) => {
-                begin(None).await?
-            }
-            // It failed before it was sent: the key is not used up.
-            (None, _) => return Ok((performed, Stored::Not(Box::new(operation)))),
-        };
-        let ending = match &performed.outcome {
-            // The queue looks for it; the same key gets what it finds.
-            Outcome::Unknown(_) => Finish::HandOver,
-            _ => {
-                let answer = Kept::new(&performed).and_then(Kept::text);
-                Finish::Result(
-                    end_of_synchronous(&object, &performed),
-                    answer.map_or(NewAnswer::Release, NewAnswer::Keep),
-                )
-            }
-        };
-        let finish = FinishOperation {
-            project_id,
-            lane_id,
-            operation_id,
-            run_at,
-            attempts: performed
-                .is_worth_telling()
-                .then(|| self.attempt(operation_id, operation_id, project_id, 1, &performed))
-                .into_iter()
-                .collect(),
-            ending,
-        };
-        let stored = self.finish_once(finish, has_record).await;
-        Ok((performed, stored))
+            begun = Some(begin(accept, None).await?);
+        }
+        Ok((run, begun))
     }
 
     /// Stores a synchronous write with its key right before it leaves. Answers until when it is this process's own.
@@ -345,89 +309,36 @@ impl Writes {
         }
     }
 
-    /// Performs a synchronous batch that carries a key.
-    pub(super) async fn perform_batch_once(
+    /// Stores the end of a synchronous write with a key; its answer, where it has one, is kept for the key.
+    pub(super) async fn finish_once(
         &self,
-        batch: &mut Batch<'_>,
-        operation: NewOperation,
-        key: NewIdempotencyKey,
-    ) -> Result<(Run, Stored), WriteError> {
-        let (operation_id, project_id) = (operation.id, operation.project_id);
-        let (lane_id, object) = (operation.connection_id, operation.object.clone());
-        let hold = longest(self.outbound.timeout()) + GRACE;
-        let record_keys = batch.record_keys();
-        let has_records = !record_keys.is_empty();
-        // Which of its calls had left nobody knows after a crash: all of its records are in doubt then.
-        let carried: Vec<Note> = (0..batch.jobs.len())
-            .map(|index| Note::new(index, NoteState::Sent))
-            .collect();
-        let accept = AcceptOperation {
-            record_key: None,
-            holds: false,
-            record_keys,
-            operation: operation.clone(),
-            deadline: hold + RECOVERY,
-            key: Some(key),
-            performing: None,
-            gather: None,
-        };
-        let begin = async |accept: AcceptOperation, sent: Option<Time>| {
-            let sent = sent.map(|time| NewAttempt {
-                records: Some(notes_text(&carried)),
-                ..NewAttempt::sent(operation_id, project_id, operation_id, 1, time)
-            });
-            let performing = Some(Performing { hold, sent });
-            self.claim_before_sending(AcceptOperation { performing, ..accept }, hold)
-                .await
-        };
-        let mut begun = None;
-        let mut first = Some(accept);
-        let mut run = self
-            .perform_batch(batch, &object, operation_id, project_id, async |sent| {
-                if let Some(accept) = first.take() {
-                    begun = Some(begin(accept, Some(sent)).await?);
-                }
-                Ok::<(), WriteError>(())
-            })
-            .await?;
-        let run_at = match (begun, first) {
-            (Some(run_at), _) => run_at,
-            // There was nothing to send, and that is its answer from now on.
-            (None, Some(accept)) if run.progress.is_done() => begin(accept, None).await?,
-            // It failed before it was sent: the key is not used up.
-            (None, _) => return Ok((run, Stored::Not(Box::new(operation)))),
-        };
-        let handed_over = run.is_in_doubt();
-        let ending = if handed_over {
-            // The queue looks for what may have been made, and goes on with the rest.
-            run.note_unsent(operation_id);
-            Finish::HandOver
-        } else {
-            let (performed, result, _) = run.clone().end(&object);
-            let answer = match performed.whole {
-                Some(_) => None,
-                None => Kept::Batch {
-                    ends: performed.ends,
-                    data: performed.data,
-                }
-                .text(),
-            };
-            Finish::Result(result, answer.map_or(NewAnswer::Release, NewAnswer::Keep))
+        operation: &NewOperation,
+        run_at: Time,
+        attempts: Vec<NewAttempt>,
+        end: Option<(NewResult, &Performed)>,
+        has_record: bool,
+    ) -> Stored {
+        let ending = match end {
+            // The queue looks for what may have been made, and goes on with the rest; the same key gets what it finds.
+            None => Finish::HandOver,
+            Some((result, performed)) => {
+                let answer = Kept::new(performed).and_then(Kept::text);
+                Finish::Result(result, answer.map_or(NewAnswer::Release, NewAnswer::Keep))
+            }
         };
         let finish = FinishOperation {
-            project_id,
-            lane_id,
-            operation_id,
+            project_id: operation.project_id,
+            lane_id: operation.connection_id,
+            operation_id: operation.id,
             run_at,
-            attempts: run.attempts.clone(),
+            attempts,
             ending,
         };
-        let stored = self.finish_once(finish, has_records).await;
-        Ok((run, stored))
+        self.store_end(finish, has_record).await
     }
 
-    /// Stores the end of a synchronous write with a key. `has_record` tells that others may wait for it.
-    async fn finish_once(&self, finish: FinishOperation, has_record: bool) -> Stored {
+    /// `has_record` tells that others may wait for it.
+    async fn store_end(&self, finish: FinishOperation, has_record: bool) -> Stored {
         let (lane_id, operation_id) = (finish.lane_id, finish.operation_id);
         let handed_over = matches!(finish.ending, Finish::HandOver);
         match self.finish_patiently(finish).await {
@@ -493,17 +404,15 @@ impl Writes {
     }
 }
 
-/// What has been stored of a synchronous write with a key.
+/// What has been stored of a synchronous write.
 #[derive(Debug)]
 pub(super) enum Stored {
     /// Its end.
     Yes,
     /// That the queue must find out.
     HandedOver,
-    /// Not its end: the queue will find out.
+    /// Not its end.
     Failed,
-    /// Nothing: it ended before it was sent. The operation is given back.
-    Not(Box<NewOperation>),
 }
 
 #[cfg(test)]
@@ -571,10 +480,13 @@ mod tests {
         };
         let text = kept.text().expect("JSON");
         let kept = serde_json::from_str::<Kept>(&text).expect("readable");
-        let written = kept.written(Uuid::nil(), Time::from_micros(0));
-        let Some(Outcome::Succeeded {
-            data: Some(again), ..
-        }) = written.performed.map(|performed| performed.outcome)
+        let performed = kept.performed(Time::from_micros(0));
+        let Some((
+            Outcome::Succeeded {
+                data: Some(again), ..
+            },
+            _,
+        )) = performed.whole
         else {
             panic!("a success")
         };

@@ -3,7 +3,6 @@
 
 mod accept;
 pub mod backlog;
-pub mod batch;
 pub mod bell;
 mod deliver;
 pub mod derive;
@@ -13,8 +12,9 @@ pub mod fields;
 pub mod finished;
 mod gather;
 pub mod idempotency;
+pub mod job;
 pub mod limits;
-pub mod perform;
+pub mod outcome;
 pub mod preview;
 mod reconcile;
 mod record;
@@ -23,6 +23,7 @@ pub mod replay;
 pub mod request;
 pub mod route;
 pub mod running;
+pub mod set;
 mod still_out;
 mod stored;
 mod upkeep;
@@ -41,23 +42,23 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, NewAttempt, RecordOperation,
-    Settle, SharedStore, StoreError,
+    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, RecordOperation, Settle,
+    SharedStore, StoreError,
 };
 use crate::vault::Vault;
-use accept::{check_supported, record_key};
+use accept::check_supported;
 use backlog::{Backlog, QueueLimits};
-use batch::PerformedBatch;
 use bell::Bell;
 pub use error::WriteError;
 use finished::Finished;
-use perform::{Job, Performed};
+use job::Job;
+pub use outcome::error_of;
 pub use reconcile::Found;
 pub use recording::never_left;
 use route::{Route, Routes};
-pub use stored::{may_repeat_blindly, read_stored, read_stored_batch};
-pub use words::{IN_DOUBT, error_list, error_of, rejection, summary};
-use words::{end_of_synchronous, message_of, rejection_within};
+use set::{Performed, Turn, WriteSet};
+pub use stored::{may_repeat_blindly, read_stored};
+pub use words::{IN_DOUBT, error_list, rejection, summary};
 
 /// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
@@ -103,10 +104,8 @@ pub struct Written {
     pub operation_id: Uuid,
     /// What happened to each field.
     pub trace: Vec<TraceEntry>,
-    /// Absent for a batch, and for an asynchronous write: it has been accepted.
+    /// What became of it; absent for an asynchronous write: it has been accepted.
     pub performed: Option<Performed>,
-    /// What became of a synchronous batch.
-    pub batch: Option<PerformedBatch>,
     /// Which record of the operation it is, where single writes share one; from 0.
     pub batch_index: Option<usize>,
     /// True when this is the first answer, given again.
@@ -121,7 +120,6 @@ impl Written {
             operation_id,
             trace: Vec::new(),
             performed,
-            batch: None,
             batch_index: None,
             replayed: false,
             handed_over: false,
@@ -269,7 +267,7 @@ impl Writes {
 
     /// Looks for what an earlier attempt may have made; see [`Found`].
     pub async fn look_for(&self, job: &Job<'_>, sent_since: Time) -> Found {
-        self.reconcile(job, sent_since).await
+        reconcile::look(self, job, sent_since).await
     }
 
     /// Notes what an answer says about the credentials: dead ones hold the lane until the customer reconnects.
@@ -309,39 +307,11 @@ impl Writes {
         }
     }
 
-    /// As [`Writes::note_credentials`], of a write that was performed: one that succeeded without a request says nothing.
-    pub async fn note_performed(&self, route: &Route, performed: &Performed) -> bool {
-        let unsent = performed.sent.is_none() && matches!(performed.outcome, Outcome::Succeeded { .. });
-        unsent || self.note_credentials(route, &performed.outcome).await
-    }
-
-    /// The row of an attempt that has been answered, or not.
-    #[must_use]
-    pub fn attempt(
-        &self,
-        id: Uuid,
-        operation_id: Uuid,
-        project_id: Uuid,
-        number: i32,
-        performed: &Performed,
-    ) -> NewAttempt {
-        NewAttempt {
-            id,
-            project_id,
-            operation_id,
-            number,
-            state: performed.attempt_state(),
-            start_time: performed.sent.unwrap_or_else(|| self.clock.now()),
-            status: performed.status.map(i32::from),
-            class: Some(performed.class().to_owned()),
-            message: message_of(performed, MESSAGE_CHARS),
-            latency_us: performed.latency_us,
-            skipped: (!performed.skipped.is_empty()).then(|| error_list(&performed.skipped)),
-            excerpt: match performed.outcome {
-                Outcome::Succeeded { .. } => None,
-                _ => performed.raw.as_deref().and_then(excerpt::excerpt),
-            },
-            records: None,
+    /// The same of a call.
+    pub async fn note_call(&self, set: &WriteSet<'_>, turn: &Turn) -> bool {
+        match turn.of_credentials(set) {
+            Some(outcome) => self.note_credentials(set.route, outcome).await,
+            None => true,
         }
     }
 }

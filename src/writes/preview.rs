@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::batch::{Batch, each_once};
 use super::derive::Traced;
 use super::fields::{Described, Known};
-use super::perform::{Job, make_presentable};
-use super::request::{Records, WriteRequest};
+use super::job::Job;
+use super::outcome::make_presentable;
+use super::request::WriteRequest;
 use super::route::Route;
+use super::set::{Shape, WriteSet, each_once};
 use super::{WriteError, Writes, check_supported, error_of, rejection};
 use crate::action::Action;
-use crate::connectors::{Finding, Outcome, ProviderRequest, findings};
+use crate::connectors::{Finding, ProviderRequest, findings};
 use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
 
@@ -90,103 +91,36 @@ impl Writes {
             .await?;
         let plan = route.plan_of_new(object)?;
         check_supported(&route, &plan, object, request.action, &request.stored)?;
-        let record = match request.records {
-            Records::One(record) => record,
-            Records::Batch(records) => {
-                let mut batch = Batch::new(
-                    &route,
-                    &plan,
-                    request.action,
-                    records,
-                    request.strict,
-                    &request.stored,
-                    self.clock.new_id(),
-                )
-                .map_err(WriteError::Items)?;
-                batch.check()?;
-                return Ok(self.preview_batch(&mut batch, object, known).await);
-            }
-        };
-        let mut job = Job::new(
+        let mut set = WriteSet::new(
             &route,
             &plan,
             request.action,
-            record,
+            request.records,
             request.strict,
             &request.stored,
-            self.clock.new_id().to_string(),
+            request.client_ref.as_deref(),
+            self.clock.new_id(),
         )?;
-        if !job.is_empty_update() {
-            job.check()?;
-        }
-        let mut requests = Vec::new();
-        let ready = self
-            .ready(&mut job, |read| requests.push((false, read.clone())))
-            .await;
-        let mut verdict = match ready {
-            Ok(write) => {
-                requests.push((true, write));
-                Verdict::Send
-            }
-            Err(mut unsent) => {
-                unsent.make_presentable(&route.secret_texts());
-                match &unsent.outcome {
-                    Outcome::Succeeded { .. } => Verdict::NothingToSend,
-                    other => Verdict::Fail(
-                        error_of(other).map_or_else(String::new, |error| rejection(object, error)),
-                    ),
-                }
-            }
-        };
-        let requests = self.shown(&route, object, requests, &mut verdict).await;
-        let (findings, described_ago) = if request.action == Action::Delete {
-            (Ok(Vec::new()), None)
-        } else {
-            self.findings(&route, &plan, request.action, &[(None, &job)], known)
-                .await
-        };
-        Ok(Preview {
-            provider: route.connector.provider().to_owned(),
-            provider_object: plan.provider_object().to_owned(),
-            record_id: job.applied.record_id,
-            verdict,
-            requests,
-            trace: Traced::of_one(job.applied.trace),
-            findings,
-            described_ago,
-        })
+        set.check()?;
+        Ok(self.preview_set(&mut set, object, known).await)
     }
 
-    /// Shows what a batch would do: each call in its order, as if the provider took them all.
-    async fn preview_batch(&self, batch: &mut Batch<'_>, object: &str, known: Known) -> Preview {
-        let route = batch.route;
+    /// Each call in its order, as if the provider took them all.
+    async fn preview_set(&self, set: &mut WriteSet<'_>, object: &str, known: Known) -> Preview {
+        let route = set.route;
         let mut requests = Vec::new();
         let mut verdict = Verdict::NothingToSend;
-        let all: Vec<usize> = (0..batch.jobs.len()).collect();
-        for chunk in all.chunks(batch.limit()) {
+        let all: Vec<usize> = (0..set.jobs.len()).collect();
+        for chunk in all.chunks(set.limit()) {
             let ready = self
-                .ready_chunk(batch, chunk, |read| requests.push((false, read.clone())))
+                .ready(set, chunk, |read| requests.push((false, read.clone())))
                 .await;
-            let write = match ready {
-                Ok(ready) => match (ready.request, ready.carried.as_slice()) {
-                    (Some(request), _) => Ok(Some(request)),
-                    (None, &[index]) => self
-                        .ready(&mut batch.jobs[index], |read| {
-                            requests.push((false, read.clone()))
-                        })
-                        .await
-                        .map(Some)
-                        .map_err(|unsent| unsent.outcome),
-                    (None, _) => Ok(None),
-                },
-                Err(outcome) => Err(outcome),
-            };
-            match write {
+            match ready.request {
                 Ok(Some(request)) => {
                     requests.push((true, request));
                     verdict = Verdict::Send;
                 }
-                Ok(None) | Err(Outcome::Succeeded { .. }) => {}
+                Ok(None) => {}
                 Err(mut outcome) => {
                     make_presentable(&mut outcome, &route.secret_texts());
                     let text = error_of(&outcome).map_or_else(String::new, |error| rejection(object, error));
@@ -196,20 +130,27 @@ impl Writes {
             }
         }
         let requests = self.shown(route, object, requests, &mut verdict).await;
-        let jobs: Vec<(Option<usize>, &Job<'_>)> = batch
+        let place = |index| (set.shape == Shape::Batch).then_some(index);
+        let jobs: Vec<(Option<usize>, &Job<'_>)> = set
             .jobs
             .iter()
             .enumerate()
-            .map(|(index, job)| (Some(index), job))
+            .map(|(index, job)| (place(index), job))
             .collect();
-        let (findings, described_ago) = self.findings(route, batch.plan, batch.action, &jobs, known).await;
+        let (findings, described_ago) = match set.action {
+            Action::Delete => (Ok(Vec::new()), None),
+            action => self.findings(route, set.plan, action, &jobs, known).await,
+        };
         Preview {
             provider: route.connector.provider().to_owned(),
-            provider_object: batch.plan.provider_object().to_owned(),
-            record_id: None,
+            provider_object: set.plan.provider_object().to_owned(),
+            record_id: match (set.shape, set.jobs.first()) {
+                (Shape::Single, Some(job)) => job.applied.record_id.clone(),
+                _ => None,
+            },
             verdict,
             requests,
-            trace: Traced::of_batch(batch),
+            trace: Traced::take(set),
             findings,
             described_ago,
         }

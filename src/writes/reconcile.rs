@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Writes;
-use super::perform::Job;
-use crate::action::Action;
+use super::job::Job;
 use crate::clock::Time;
 use crate::connectors::{self, ErrorClass, Outcome, ProviderError, RetryClass};
 use crate::record_rules::find_key;
@@ -47,19 +46,7 @@ pub(super) async fn look(writes: &Writes, job: &Job<'_>, sent_since: Time) -> Fo
     let connector = &job.route.connector;
     let object = job.plan.provider_object();
     let vars = &job.route.connection.vars;
-    if job.action != Action::Create {
-        // A record that is there says nothing about a change of it.
-        return Found::NoUniqueField;
-    }
-    for field in connector.unique_fields(object) {
-        let record = &job.applied.record;
-        let any_case = connector.record_rules().names.any_case();
-        let Some(value) = find_key(record, field, any_case)
-            .and_then(|field| record.get(field)?.as_str())
-            .filter(|value| !value.is_empty())
-        else {
-            continue;
-        };
+    for (field, value) in job.unique_values() {
         let Some(request) = connector.find_by_unique(object, field, value, vars) else {
             continue;
         };

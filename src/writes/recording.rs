@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::batch::{Note, NoteState, notes_text, read_notes};
 use super::idempotency::{GRACE, RECOVERY};
+use super::set::{Note, NoteState, notes_text, read_notes};
 use super::{WriteError, Writes};
 use crate::clock::Time;
 use crate::store::{

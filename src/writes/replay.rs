@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::batch::{Batch, NoteState, Progress, read_notes};
-use super::perform::Job;
-use super::request::StoredRequest;
 use super::route::Route;
-use super::{WriteError, Writes, Written, check_supported, read_stored, read_stored_batch, record_key};
+use super::set::{NoteState, Progress, Shape, WriteSet, read_notes};
+use super::{WriteError, Writes, Written, check_supported, read_stored};
 use crate::action::Action;
 use crate::mapping::{Plan, PlanError, TraceEntry};
 use crate::store::{AcceptOperation, Accepting, NewIdempotencyKey, NewOperation, Operation};
@@ -96,11 +94,7 @@ impl Writes {
             record_key,
             record_keys,
             trace,
-        } = if StoredRequest::is_batch(&accepting.request) {
-            repeat_batch(&route, &plan, operation, action, &accepting.request, id, records)?
-        } else {
-            repeat_one(&route, &plan, operation, action, &accepting.request, id)?
-        };
+        } = repeat(&route, &plan, operation, action, &accepting.request, id, records)?;
         let deadline = match operation.deadline {
             Some(deadline) if operation.mode == "asynchronous" => deadline.since(operation.accept_time),
             _ => DEADLINE,
@@ -174,31 +168,8 @@ struct Repeated {
     trace: Vec<TraceEntry>,
 }
 
-fn repeat_one(
-    route: &Route,
-    plan: &Plan,
-    operation: &Operation,
-    action: Action,
-    request: &str,
-    id: Uuid,
-) -> Result<Repeated, WriteError> {
-    let (stored, record) = read_stored(request).map_err(WriteError::NotReplayable)?;
-    check_supported(route, plan, &operation.object, action, &stored)?;
-    let job = Job::new(route, plan, action, record, false, &stored, id.to_string())?;
-    if !job.is_empty_update() {
-        job.check()?;
-    }
-    let record_key = record_key(&job, route.installation_id, operation.client_ref.as_deref());
-    Ok(Repeated {
-        request: request.to_owned(),
-        holds: record_key.is_some() && stored.on_failure.holds(),
-        record_key,
-        record_keys: Vec::new(),
-        trace: job.applied.trace,
-    })
-}
-
-fn repeat_batch(
+/// Of a batch only the records `only` are repeated.
+fn repeat(
     route: &Route,
     plan: &Plan,
     operation: &Operation,
@@ -207,41 +178,46 @@ fn repeat_batch(
     id: Uuid,
     only: &[usize],
 ) -> Result<Repeated, WriteError> {
-    let (mut stored, records) = read_stored_batch(request).map_err(WriteError::NotReplayable)?;
-    let kept = |index: usize| only.contains(&index);
-    let records: Vec<_> = records
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| kept(*index))
-        .map(|(_, record)| record)
-        .collect();
-    let mut index = 0;
-    stored.batch.retain(|_| {
-        index += 1;
-        kept(index - 1)
-    });
+    let (mut stored, mut records) = read_stored(request).map_err(WriteError::NotReplayable)?;
+    if stored.shape() == Shape::Batch {
+        retain(&mut records, only);
+        retain(&mut stored.batch, only);
+    }
     if records.is_empty() {
         let text = "every record of the batch was written";
         return Err(WriteError::NotReplayable(text.to_owned()));
     }
     check_supported(route, plan, &operation.object, action, &stored)?;
-    let batch = Batch::new(route, plan, action, records, false, &stored, id).map_err(WriteError::Items)?;
-    batch.check()?;
+    let name = operation.client_ref.as_deref();
+    let mut set = WriteSet::new(route, plan, action, records, false, &stored, name, id)?;
+    set.check()?;
+    let (record_key, record_keys) = set.record_keys();
     Ok(Repeated {
-        // Made of strings and of JSON that was parsed before: it cannot fail.
-        request: serde_json::to_string(&stored).expect("a stored request is JSON"),
-        holds: false,
-        record_key: None,
-        record_keys: batch.record_keys(),
-        trace: batch.decisions(),
+        holds: record_key.is_some() && stored.on_failure.holds(),
+        record_key,
+        record_keys,
+        trace: set.take_decisions(),
+        request: match set.shape {
+            Shape::Single => request.to_owned(),
+            // Made of strings and of JSON that was parsed before: it cannot fail.
+            Shape::Batch => serde_json::to_string(&stored).expect("a stored request is JSON"),
+        },
     })
+}
+
+fn retain<T>(list: &mut Vec<T>, only: &[usize]) {
+    let mut index = 0;
+    list.retain(|_| {
+        index += 1;
+        only.contains(&(index - 1))
+    });
 }
 
 /// The records of an operation that were not written, by their places; those in need of review, which may have been, only
 /// when asked for. A single write has one record.
 #[must_use]
 pub fn not_written(operation: &Operation, accepting: &Accepting, with_review: bool) -> Vec<usize> {
-    let count = match read_stored_batch(&accepting.request) {
+    let count = match read_stored(&accepting.request) {
         Ok((stored, _)) if !stored.batch.is_empty() => stored.batch.len(),
         _ => return vec![0],
     };

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::record::read_record;
+use super::set::Shape;
 use crate::action::Action;
 use crate::json::{Fault, Object, checked};
 use crate::store::OPEN_BATCH;
@@ -123,7 +124,7 @@ impl OnFailure {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredRequest {
-    /// The records of a batch. The first field: see [`StoredRequest::is_batch`].
+    /// The records of a batch. The first field: see [`StoredRequest::shape_of`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub batch: Vec<StoredItem>,
     /// The record of a single write, letter for letter.
@@ -160,11 +161,51 @@ pub struct StoredItem {
     pub client_ref: Option<String>,
 }
 
+/// What is stored of one record beside its letters.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemParts<'a> {
+    /// Links to other records.
+    pub associations: &'a [Value],
+    /// The app's own name for a record of a batch. That of a single write stands with the operation.
+    pub client_ref: Option<&'a str>,
+}
+
 impl StoredRequest {
-    /// Whether the stored text is a batch, told without reading it: it may be long.
+    /// The shape of a stored text, told without reading it: it may be long.
     #[must_use]
-    pub fn is_batch(text: &str) -> bool {
-        text.starts_with("{\"batch\":")
+    pub fn shape_of(text: &str) -> Shape {
+        if text.starts_with("{\"batch\":") {
+            Shape::Batch
+        } else {
+            Shape::Single
+        }
+    }
+
+    /// How the app asked for it.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        match self.record {
+            Some(_) => Shape::Single,
+            None => Shape::Batch,
+        }
+    }
+
+    /// What is stored of each record beside its letters, in the order of the request.
+    pub fn items(&self) -> impl Iterator<Item = ItemParts<'_>> {
+        let single = self.record.iter().map(|_| ItemParts {
+            associations: &self.associations,
+            client_ref: None,
+        });
+        single.chain(self.batch.iter().map(|item| ItemParts {
+            associations: &item.associations,
+            client_ref: item.client_ref.as_deref(),
+        }))
+    }
+
+    /// Whether any record of it has links to others.
+    #[must_use]
+    pub fn has_associations(&self) -> bool {
+        self.items().any(|item| !item.associations.is_empty())
     }
 
     /// What is stored of an operation in which this record is gathered with others: all but the records.
@@ -198,15 +239,6 @@ impl StoredRequest {
     }
 }
 
-/// The records of a request, parsed.
-#[derive(Debug)]
-pub enum Records {
-    /// The record of a single write.
-    One(Map<String, Value>),
-    /// Those of a batch, in its order.
-    Batch(Vec<Map<String, Value>>),
-}
-
 /// A checked write request.
 #[derive(Debug)]
 pub struct WriteRequest {
@@ -226,8 +258,8 @@ pub struct WriteRequest {
     pub strict: bool,
     /// What is stored.
     pub stored: StoredRequest,
-    /// The record, or the records of a batch.
-    pub records: Records,
+    /// The record, or the records of a batch in its order.
+    pub records: Vec<Map<String, Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -459,8 +491,6 @@ impl WriteRequest {
         if problems.is_empty() {
             problems.extend(names_twice(&batch));
         }
-        let one = if is_batch { None } else { parsed.pop() };
-        let records = one.map_or_else(|| Records::Batch(parsed), Records::One);
         match action {
             Some(action) if problems.is_empty() => Ok(Self {
                 group_ref,
@@ -483,7 +513,7 @@ impl WriteRequest {
                     on_unknown,
                     on_failure,
                 },
-                records,
+                records: parsed,
             }),
             _ => Err(problems),
         }
@@ -649,11 +679,11 @@ mod tests {
             request.stored.record.as_ref().expect("a record").get(),
             r#"{"b": 0.10, "a":12345678901234567890}"#
         );
-        let Records::One(record) = request.records else {
+        let [record] = request.records.as_slice() else {
             panic!("one record")
         };
         assert_eq!(
-            serde_json::to_string(&record).expect("json"),
+            serde_json::to_string(record).expect("json"),
             r#"{"b":0.10,"a":12345678901234567890}"#
         );
     }
@@ -792,10 +822,9 @@ mod tests {
         let request = WriteRequest::parse(body.as_bytes()).expect("valid");
         assert_eq!(request.gather, Some(Duration::from_secs(300)));
         let open = request.stored.open_batch();
-        assert!(StoredRequest::is_batch(&open));
-        assert!(!StoredRequest::is_batch(
-            &serde_json::to_string(&request.stored).expect("json")
-        ));
+        assert_eq!(StoredRequest::shape_of(&open), Shape::Batch);
+        let single = serde_json::to_string(&request.stored).expect("json");
+        assert_eq!(StoredRequest::shape_of(&single), Shape::Single);
         let read: StoredRequest = serde_json::from_str(&open).expect("json");
         assert!(read.batch.is_empty() && read.record.is_none());
         assert_eq!(read.headers, request.stored.headers);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::batch::Turn;
-use super::perform::{Performed, certainly_not_applied};
-use super::{Writes, error_of};
+use super::Writes;
+use super::outcome::{certainly_not_applied, error_of};
+use super::set::Turn;
 use crate::clock::Time;
 use crate::connectors::Outcome;
 
@@ -37,26 +37,14 @@ impl Writes {
         self.outbound.timeout()
     }
 
-    /// How long the request of this write may still take effect; nothing when it has ended.
+    /// How long this call may still take effect; nothing when it has ended.
     #[must_use]
-    pub fn still_out(&self, performed: &Performed) -> Option<Duration> {
-        left(
-            self.outbound.timeout(),
-            performed.sent,
-            performed.answered_at,
-            performed.status,
-            std::iter::once(&performed.outcome),
-        )
-    }
-
-    /// The same for the call of a batch.
-    #[must_use]
-    pub fn call_still_out(&self, turn: &Turn) -> Option<Duration> {
+    pub fn still_out(&self, turn: &Turn) -> Option<Duration> {
         left(
             self.outbound.timeout(),
             turn.sent,
             turn.answered_at,
-            turn.status(),
+            turn.status,
             turn.outcomes.iter().map(|(_, outcome)| outcome),
         )
     }
@@ -66,7 +54,7 @@ impl Writes {
 mod tests {
     use super::*;
     use crate::connectors::{ErrorClass, RetryClass};
-    use crate::writes::perform::error;
+    use crate::writes::outcome::error;
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 

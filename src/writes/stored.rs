@@ -4,36 +4,27 @@ use serde_json::{Map, Value};
 
 use super::record;
 use super::request::{OnUnknown, StoredRequest};
+use super::set::Shape;
 
-/// Reads a stored request back.
+/// Reads a stored request back, with its records in their order. A batch that still gathers its records has none.
 ///
 /// # Errors
 /// When it is not what this version writes.
-pub fn read_stored(text: &str) -> Result<(StoredRequest, Map<String, Value>), String> {
+pub fn read_stored(text: &str) -> Result<(StoredRequest, Vec<Map<String, Value>>), String> {
     if text.is_empty() {
         return Err("the request is no longer kept".to_owned());
     }
     let stored: StoredRequest = serde_json::from_str(text)
         .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
-    let raw = stored
-        .record
-        .as_ref()
-        .ok_or("the stored request holds no record")?;
-    let record = record::read_record(raw).map_err(|problem| problem.detail)?;
-    Ok((stored, record))
-}
-
-/// Reads a stored batch back.
-///
-/// # Errors
-/// When it is not what this version writes.
-pub fn read_stored_batch(text: &str) -> Result<(StoredRequest, Vec<Map<String, Value>>), String> {
-    let stored: StoredRequest = serde_json::from_str(text)
-        .map_err(|_| "the stored request cannot be read by this version".to_owned())?;
+    if stored.record.is_none() && StoredRequest::shape_of(text) == Shape::Single {
+        return Err("the stored request holds no record".to_owned());
+    }
+    let of_batch = stored.batch.iter().map(|item| &item.record);
     let records: Result<Vec<_>, _> = stored
-        .batch
+        .record
         .iter()
-        .map(|item| record::read_record(&item.record))
+        .chain(of_batch)
+        .map(|raw| record::read_record(raw))
         .collect();
     let records = records.map_err(|problem| problem.detail)?;
     Ok((stored, records))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::batch::{self, Progress};
-use super::{IN_DOUBT, Writes, error_list, read_stored_batch, summary};
+use super::set::{self, Progress, Shape};
+use super::{IN_DOUBT, Writes, error_list, read_stored, summary};
 use crate::metrics::{Standing, seconds};
 use crate::store::{EndState, LaneBacklog, LongHeld, NewResult, StoreError, StoreHealth};
 
@@ -85,13 +85,18 @@ impl Writes {
         }
         let (project_id, operation_id) = (item.project_id, item.operation_id);
         let accepting = self.store().get_accepting(project_id, operation_id).await?;
-        let Some(Ok((_, records))) = accepting.map(|accepting| read_stored_batch(&accepting.request)) else {
+        let Some(Ok((_, records))) = accepting.map(|accepting| read_stored(&accepting.request)) else {
             return Ok(result_of(item));
         };
         let attempts = self.store().list_attempts(project_id, operation_id).await?;
         let mut progress = Progress::of(records.len(), &attempts);
         progress.end_open(|index, record| record.failure(index, why(item)));
-        Ok(batch::result_of(&item.object, &progress, item.attempt))
+        Ok(set::result_of(
+            Shape::Batch,
+            &item.object,
+            &progress,
+            item.attempt,
+        ))
     }
 }
 

@@ -2,33 +2,11 @@
 
 use serde_json::Value;
 
-use super::perform::{Performed, may_have_been_applied};
-use crate::connectors::{Outcome, ProviderError};
-use crate::store::{EndState, NewResult};
+use crate::connectors::ProviderError;
 
 /// What is told of a write that ends while an earlier request of it is in doubt.
 pub const IN_DOUBT: &str =
     "an earlier request of it got no answer and may have been applied: look at the provider";
-
-/// The error of an outcome.
-#[must_use]
-pub const fn error_of(outcome: &Outcome) -> Option<&ProviderError> {
-    match outcome {
-        Outcome::Succeeded { .. } => None,
-        Outcome::Rejected(error) | Outcome::Unauthorized(error) | Outcome::Unknown(error) => Some(error),
-        Outcome::Retry { error, .. } => Some(error),
-    }
-}
-
-/// What an attempt tells, in at most so many characters.
-pub(super) fn message_of(performed: &Performed, limit: usize) -> Option<String> {
-    match error_of(&performed.outcome) {
-        None if performed.sent.is_none() => {
-            Some("the provider has a value for every field: nothing was sent".to_owned())
-        }
-        error => error.map(|error| error.told(limit)),
-    }
-}
 
 /// `[contacts] Write completed (1 succeeded, 0 failed)` and the like: one line for people.
 #[must_use]
@@ -71,24 +49,4 @@ pub(super) fn rejection_within(object: &str, error: &ProviderError, limit: usize
 #[must_use]
 pub fn error_list(errors: &[String]) -> String {
     Value::from(errors.to_vec()).to_string()
-}
-
-/// How a synchronous write ends: nobody tries it again but the app.
-pub(super) fn end_of_synchronous(object: &str, performed: &Performed) -> NewResult {
-    let attempts = i32::from(performed.sent.is_some());
-    let (state, record_id, error) = match &performed.outcome {
-        Outcome::Succeeded { record_id, .. } => (EndState::Succeeded, record_id.clone(), None),
-        // Also when it is safe to repeat: whether it was applied is not known.
-        other if may_have_been_applied(other) => (EndState::NeedsReview, None, error_of(other)),
-        other => (EndState::Failed, None, error_of(other)),
-    };
-    let errors: Vec<String> = error.map(|error| rejection(object, error)).into_iter().collect();
-    NewResult {
-        state,
-        summary: summary(object, error.map(|error| error.told(usize::MAX)).as_deref()),
-        record_id,
-        errors: error_list(&errors),
-        attempts,
-        records: None,
-    }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use amp_write::action::Action;
 use amp_write::connectors::{Catalog, Outcome, parse};
-use amp_write::writes::perform::{Job, certainly_not_applied};
+use amp_write::writes::outcome::certainly_not_applied;
 use amp_write::writes::request::StoredRequest;
+use amp_write::writes::set::WriteSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
@@ -475,12 +476,15 @@ async fn a_write_is_sent_once_more_only_with_leave(kind: Kind) {
     for (still, reached) in [(true, 2), (false, 1)] {
         provider.revoke();
         let before = provider.writes().len();
-        let (action, key) = (Action::Create, "k".to_owned());
-        let mut job = Job::new(&route, &plan, action, record.clone(), false, &stored, key).unwrap();
-        let sent = async |_| Ok::<(), ()>(());
-        let done = writes.perform(&mut job, sent, || still).await.unwrap();
+        let (records, id) = (vec![record.clone()], uuid::Uuid::nil());
+        let set = WriteSet::new(&route, &plan, Action::Create, records, false, &stored, None, id);
+        let sent = async |_, _: &[usize]| Ok::<(), ()>(());
+        let done = writes
+            .call(&mut set.unwrap(), &[0], sent, || still)
+            .await
+            .unwrap();
         assert_eq!(provider.writes().len() - before, reached);
-        match done.outcome {
+        match done.outcomes.into_iter().next().unwrap().1 {
             Outcome::Succeeded { .. } => assert!(still),
             // It may be sent by whoever has it now, and the credentials are as good as before.
             Outcome::Retry { error, .. } => assert!(!still && certainly_not_applied(&error)),

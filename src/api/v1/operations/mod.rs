@@ -21,8 +21,8 @@ use crate::api::problem::{Code, Problem};
 use crate::app::App;
 use crate::clock::Time;
 use crate::store;
-use crate::writes::batch::{Note, NoteState, Progress, read_notes};
 use crate::writes::derive::Named;
+use crate::writes::set::{Note, NoteState, Progress, read_notes};
 use standing::Standing;
 
 /// What an operation that is not there is answered with.

@@ -11,9 +11,9 @@ use crate::api::problem::Problem;
 use crate::api::v1::writes::answer;
 use crate::app::App;
 use crate::store::{self, EndState, NewResult};
-use crate::writes::batch::{Note, NoteState, Progress, read_notes, result_of};
 use crate::writes::replay::Mapping;
 use crate::writes::request::text_fault;
+use crate::writes::set::{Note, NoteState, Progress, Shape, read_notes, result_of};
 
 /// The longest record id, in bytes.
 const MAX_RECORD_ID: usize = 512;
@@ -238,7 +238,12 @@ fn of_batch(operation: &store::Operation, records: &str, resolved: &[Resolved], 
         .collect();
     let mut progress = Progress::new(count);
     progress.note(&ends);
-    let result = result_of(&operation.object, &progress, operation.attempts.unwrap_or(0));
+    let result = result_of(
+        Shape::Batch,
+        &operation.object,
+        &progress,
+        operation.attempts.unwrap_or(0),
+    );
     NewResult {
         summary: format!("{}, resolved by {by}", result.summary),
         ..result

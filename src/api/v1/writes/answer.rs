@@ -13,10 +13,9 @@ use crate::api::problem::{Code, Problem};
 use crate::clock::Time;
 use crate::connectors::{Outcome, RefusalKind, RetryClass};
 use crate::mapping::{ApplyError, PlanError, warnings};
-use crate::writes::batch::{Note, NoteState, PerformedBatch, error_of_note};
-use crate::writes::perform::certainly_not_applied;
-use crate::writes::request::Invalid;
+use crate::writes::outcome::certainly_not_applied;
 use crate::writes::route::RouteError;
+use crate::writes::set::{Note, NoteState, Shape, error_of_note};
 use crate::writes::{WriteError, Written, error_of, rejection};
 
 const OPERATION_ID: HeaderName = HeaderName::from_static("amp-operation-id");
@@ -107,15 +106,9 @@ pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Pro
             .context(json!({ "operationId": operation_id }))
             .into_response()
     };
-    let mut response = match &written.batch {
-        Some(batch) => match of_batch(object, &operation_id, batch, written.handed_over) {
-            Ok((status, body)) => (status, Json(WriteAnswer::Batch(body))).into_response(),
-            Err(found) => problem(found),
-        },
-        None => match answer(object, written) {
-            Ok((status, body)) => (status, Json(WriteAnswer::Single(body))).into_response(),
-            Err(found) => problem(found),
-        },
+    let mut response = match answer(object, &operation_id, written) {
+        Ok((status, body)) => (status, Json(body)).into_response(),
+        Err(found) => problem(found),
     };
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&operation_id) {
@@ -135,46 +128,62 @@ pub(super) fn of_written(object: &str, written: Written) -> Result<Response, Pro
     Ok(response)
 }
 
-fn answer(object: &str, written: Written) -> Result<(StatusCode, WriteResponse), Problem> {
-    let operation_id = written.operation_id.to_string();
-    let plain = |result| WriteResponse {
-        operation_id: operation_id.clone(),
-        result,
-        errors: Vec::new(),
-        raw_response: None,
-    };
+fn answer(object: &str, operation_id: &str, written: Written) -> Result<(StatusCode, WriteAnswer), Problem> {
+    let handed_over = written.handed_over;
     let Some(performed) = written.performed else {
-        return Ok((StatusCode::OK, plain(None)));
+        return Ok((StatusCode::OK, WriteAnswer::Single(plain(operation_id, None))));
     };
-    match performed.outcome {
-        Outcome::Succeeded { record_id, data } => Ok((
-            StatusCode::OK,
-            plain(Some(WriteResult {
+    match (performed.shape, performed.whole) {
+        (Shape::Single, Some((Outcome::Succeeded { record_id, data }, _))) => {
+            let result = WriteResult {
                 success: true,
                 record_id,
                 data,
-            })),
-        )),
-        Outcome::Rejected(error) => {
+            };
+            let body = plain(operation_id, Some(result));
+            Ok((StatusCode::OK, WriteAnswer::Single(body)))
+        }
+        (Shape::Single, Some((Outcome::Rejected(error), _))) => {
             let body = WriteResponse {
                 errors: vec![Message {
                     message: rejection(object, &error),
                 }],
                 raw_response: performed.raw,
-                ..plain(Some(WriteResult {
-                    success: false,
-                    record_id: None,
-                    data: None,
-                }))
+                ..plain(operation_id, Some(not_written()))
             };
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, body))
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, WriteAnswer::Single(body)))
         }
-        outcome => Err(of_failure(
-            object,
-            &outcome,
-            performed.answered_at,
-            written.handed_over,
-        )),
+        (_, Some((outcome, answered_at))) => Err(of_failure(object, &outcome, answered_at, handed_over)),
+        (_, None) if handed_over => {
+            let text = "it is not known yet of every record whether it was written; this is being found out";
+            Err(Problem::new(Code::ProviderFailed, text)
+                .retryable(true)
+                .retry_after(LOOK_UP_WAIT)
+                .remedy(
+                    "Send the same request with the same Idempotency-Key again: no record is made twice.",
+                ))
+        }
+        (_, None) => {
+            let (status, body) = of_batch(operation_id, &performed.ends, performed.data);
+            Ok((status, WriteAnswer::Batch(body)))
+        }
+    }
+}
+
+fn plain(operation_id: &str, result: Option<WriteResult>) -> WriteResponse {
+    WriteResponse {
+        operation_id: operation_id.to_owned(),
+        result,
+        errors: Vec::new(),
+        raw_response: None,
+    }
+}
+
+const fn not_written() -> WriteResult {
+    WriteResult {
+        success: false,
+        record_id: None,
+        data: None,
     }
 }
 
@@ -211,39 +220,23 @@ fn of_failure(object: &str, outcome: &Outcome, answered_at: Time, handed_over: b
 }
 
 /// The answer to a batch: 200 when some of it was written, 422 when nothing was.
-fn of_batch(
-    object: &str,
-    operation_id: &str,
-    batch: &PerformedBatch,
-    handed_over: bool,
-) -> Result<(StatusCode, BatchResponse), Problem> {
-    if let Some((outcome, answered_at)) = &batch.whole {
-        return Err(of_failure(object, outcome, *answered_at, handed_over));
-    }
-    if handed_over {
-        let text = "it is not known yet of every record whether it was written; this is being found out";
-        return Err(Problem::new(Code::ProviderFailed, text)
-            .retryable(true)
-            .retry_after(LOOK_UP_WAIT)
-            .remedy("Send the same request with the same Idempotency-Key again: no record is made twice."));
-    }
+fn of_batch(operation_id: &str, ends: &[Note], mut data: Vec<Option<Value>>) -> (StatusCode, BatchResponse) {
     let is_success = |note: &Note| note.state == NoteState::Succeeded;
-    let success_count = batch.ends.iter().filter(|note| is_success(note)).count();
-    let results = batch
-        .ends
+    let success_count = ends.iter().filter(|note| is_success(note)).count();
+    let results = ends
         .iter()
         .map(|note| WriteResult {
             success: is_success(note),
             record_id: note.record_id.clone().filter(|_| is_success(note)),
-            data: batch.data.get(note.index).cloned().flatten(),
+            data: data.get_mut(note.index).and_then(Option::take),
         })
         .collect();
-    let errors = batch.ends.iter().filter_map(error_of_note);
+    let errors = ends.iter().filter_map(error_of_note);
     let body = BatchResponse {
         operation_id: operation_id.to_owned(),
         results,
         success_count,
-        failure_count: batch.ends.len() - success_count,
+        failure_count: ends.len() - success_count,
         errors: errors.map(|message| Message { message }).collect(),
     };
     let status = if success_count > 0 {
@@ -251,7 +244,7 @@ fn of_batch(
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
-    Ok((status, body))
+    (status, body)
 }
 
 fn dead_credential() -> Problem {
@@ -265,14 +258,8 @@ fn dead_credential() -> Problem {
 /// The answer to a repeated request whose write has failed since, in the shape of a write that was rejected.
 pub(super) fn of_ended(operation_id: &str, errors: Vec<String>) -> Response {
     let body = WriteResponse {
-        operation_id: operation_id.to_owned(),
-        result: Some(WriteResult {
-            success: false,
-            record_id: None,
-            data: None,
-        }),
         errors: errors.into_iter().map(|message| Message { message }).collect(),
-        raw_response: None,
+        ..plain(operation_id, Some(not_written()))
     };
     let mut response = (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
     let headers = response.headers_mut();
@@ -382,41 +369,43 @@ fn applied(outcome: &Outcome) -> Option<bool> {
 /// What the provider did, where it could not be stored: of a batch also record by record, with the ids that are known.
 fn not_recorded(written: &Written) -> Value {
     let mut context = json!({ "operationId": written.operation_id.to_string() });
-    if let Some(performed) = &written.performed {
-        context["applied"] = json!(applied(&performed.outcome));
-        if let Outcome::Succeeded {
+    let Some(performed) = &written.performed else {
+        return context;
+    };
+    let whole = performed.whole.as_ref().map(|(outcome, _)| outcome);
+    if performed.shape == Shape::Single {
+        context["applied"] = json!(whole.map(applied));
+        if let Some(Outcome::Succeeded {
             record_id: Some(record_id),
             ..
-        } = &performed.outcome
+        }) = whole
         {
             context["recordId"] = Value::String(record_id.clone());
         }
+        return context;
     }
-    if let Some(batch) = &written.batch {
-        let whole = batch.whole.as_ref().map(|(outcome, _)| applied(outcome));
-        let of_record = |note: &Note| match note.state {
-            NoteState::Succeeded => Some(true),
-            NoteState::Failed => whole.unwrap_or(Some(false)),
-            _ => None,
-        };
-        let each: Vec<Option<bool>> = batch.ends.iter().map(of_record).collect();
-        // One that was applied is enough: sent again, the whole would double it.
-        context["applied"] = if each.contains(&Some(true)) {
-            json!(true)
-        } else if each.contains(&None) {
-            Value::Null
-        } else {
-            json!(false)
-        };
-        let records = batch.ends.iter().zip(&each).map(|(note, applied)| {
-            let mut record = json!({ "index": note.index, "applied": applied });
-            if let Some(id) = &note.record_id {
-                record["recordId"] = Value::String(id.clone());
-            }
-            record
-        });
-        context["records"] = records.collect();
-    }
+    let of_record = |note: &Note| match note.state {
+        NoteState::Succeeded => Some(true),
+        NoteState::Failed => whole.map_or(Some(false), applied),
+        _ => None,
+    };
+    let each: Vec<Option<bool>> = performed.ends.iter().map(of_record).collect();
+    // One that was applied is enough: sent again, the whole would double it.
+    context["applied"] = if each.contains(&Some(true)) {
+        json!(true)
+    } else if each.contains(&None) {
+        Value::Null
+    } else {
+        json!(false)
+    };
+    let records = performed.ends.iter().zip(&each).map(|(note, applied)| {
+        let mut record = json!({ "index": note.index, "applied": applied });
+        if let Some(id) = &note.record_id {
+            record["recordId"] = Value::String(id.clone());
+        }
+        record
+    });
+    context["records"] = records.collect();
     context
 }
 
@@ -424,17 +413,9 @@ fn of_record(error: ApplyError) -> Problem {
     let text = error.to_string();
     match error {
         ApplyError::MissingRecordId(_) | ApplyError::InvalidRecordId(_) => Problem::about("record.id", text),
-        ApplyError::Conflict { .. } | ApplyError::NotAnObject { .. } => Problem::about("record", text),
-        ApplyError::Dropped { fields } => Problem::invalid_body(
-            fields
-                .into_iter()
-                .map(|field| {
-                    Invalid::new(
-                        format!("record.{field}"),
-                        "would be dropped, and strict was asked for",
-                    )
-                })
-                .collect(),
-        ),
+        // What strict refuses is told field by field.
+        ApplyError::Conflict { .. } | ApplyError::NotAnObject { .. } | ApplyError::Dropped { .. } => {
+            Problem::about("record", text)
+        }
     }
 }

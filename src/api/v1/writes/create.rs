@@ -20,6 +20,7 @@ use crate::app::AppState;
 use crate::writes::WriteError;
 use crate::writes::idempotency::{MAX_KEY, is_valid_key, key_of};
 use crate::writes::request::{Mode, WriteRequest};
+use crate::writes::set::Performed;
 
 /// The header that makes a request safe to repeat.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -156,11 +157,7 @@ pub async fn write_records(
             if written.replayed {
                 "replayed"
             } else {
-                match (&written.performed, &written.batch) {
-                    (Some(done), _) => done.class(),
-                    (None, Some(_)) => "batch",
-                    (None, None) => "accepted",
-                }
+                written.performed.as_ref().map_or("accepted", Performed::class)
             },
         ),
         Err(WriteError::NotRecorded { written }) => (Some(written.operation_id), "not_recorded"),

@@ -1,121 +1,18 @@
-//! How far a batch has come: a pure function of its attempts. Nothing else is kept between two calls, so a batch goes on
-//! after a crash where its attempts say that it stands.
+//! How far the records of a write have come: a pure function of its attempts. Nothing else is kept between two calls, so a
+//! batch goes on after a crash where its attempts say that it stands. Of a single write its item says all that matters.
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-
+use super::{Note, NoteState, read_notes};
 use crate::clock::Time;
 use crate::store::Attempt;
-use crate::writes::IN_DOUBT;
-
-/// What became of one record: an entry of the list that is kept with an attempt, and with the result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Note {
-    /// Its place in the batch, from 0.
-    pub index: usize,
-    /// What became of it.
-    pub state: NoteState,
-    /// The provider's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record_id: Option<String>,
-    /// What went wrong, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The fields that were left out because the provider had a value.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<String>,
-}
-
-/// What became of one record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoteState {
-    /// It is about to leave.
-    Sent,
-    /// It did not leave after all.
-    Unsent,
-    /// The provider has it.
-    Succeeded,
-    /// It has not been applied, and will not be.
-    Failed,
-    /// It may have been applied, and nobody can find out but a person.
-    NeedsReview,
-    /// It was certainly not applied: it is tried again.
-    Retry,
-    /// It was refused together with others: it is tried again with fewer of them.
-    Split,
-    /// It left, and no usable answer came. Whether it is tried again or looked for is not said by this.
-    Doubt,
-}
-
-impl NoteState {
-    /// Whether nothing follows.
-    #[must_use]
-    pub const fn is_end(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::NeedsReview)
-    }
-
-    /// The word for people.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Unsent => "unsent",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::NeedsReview => "needs_review",
-            Self::Retry => "retry",
-            Self::Split => "split",
-            Self::Doubt => "doubt",
-        }
-    }
-}
-
-impl Note {
-    /// A note without details.
-    #[must_use]
-    pub const fn new(index: usize, state: NoteState) -> Self {
-        Self {
-            index,
-            state,
-            record_id: None,
-            error: None,
-            skipped: Vec::new(),
-        }
-    }
-
-    /// A note that says what went wrong.
-    #[must_use]
-    pub fn with_error(index: usize, state: NoteState, error: String) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::new(index, state)
-        }
-    }
-}
-
-/// Notes as the store keeps them.
-#[must_use]
-pub fn notes_text(notes: &[Note]) -> String {
-    // Made of numbers and strings alone: it cannot fail.
-    serde_json::to_string(notes).expect("notes are JSON")
-}
-
-/// Notes as the store keeps them; none when there are none, or when they are not what this version writes.
-#[must_use]
-pub fn read_notes(text: Option<&str>) -> Vec<Note> {
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
-}
 
 /// Where one record stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How it ended.
     pub end: Option<Note>,
-    /// Whether a call with it has been answered.
+    /// Whether a call with it has left, or been decided.
     tried: bool,
     /// Since when an earlier request may have been applied.
     pub doubt_since: Option<Time>,
@@ -123,15 +20,21 @@ pub struct Standing {
     split: Option<(usize, usize)>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// The same in the provider's own words.
+    pub last_told: Option<String>,
 }
 
 impl Standing {
+    /// A request for it has left, and nobody knows what became of that: of several the earliest counts.
+    fn is_in_doubt_since(&mut self, since: Time) {
+        self.doubt_since = Some(self.doubt_since.map_or(since, |known| known.min(since)));
+        self.tried = true;
+    }
+
     /// While an earlier request for a record is in doubt, "failed" would say more than is known.
     pub fn doubt(&self, note: &mut Note) {
-        if note.state == NoteState::Failed && self.doubt_since.is_some() {
-            note.state = NoteState::NeedsReview;
-            let text = note.error.take().unwrap_or_default();
-            note.error = Some(format!("{text}; {IN_DOUBT}"));
+        if self.doubt_since.is_some() {
+            note.doubt();
         }
     }
 
@@ -144,22 +47,32 @@ impl Standing {
     }
 }
 
-/// Where a batch stands.
+/// Where the records of a write stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Each record, in the order of the batch.
+    /// Each record, in the order of the request.
     pub records: Vec<Standing>,
     calls: usize,
 }
 
 impl Progress {
-    /// A batch of which nothing has happened yet.
+    /// Records of which nothing has happened yet.
     #[must_use]
     pub fn new(count: usize) -> Self {
         Self {
             records: vec![Standing::default(); count],
             calls: 0,
         }
+    }
+
+    /// Where a single write stands: `doubt_since` is since when an earlier request of it may have been applied.
+    #[must_use]
+    pub fn of_single(doubt_since: Option<Time>) -> Self {
+        let mut progress = Self::new(1);
+        if let (Some(since), [record]) = (doubt_since, progress.records.as_mut_slice()) {
+            record.is_in_doubt_since(since);
+        }
+        progress
     }
 
     /// Where a batch of `count` records stands after these attempts.
@@ -187,7 +100,7 @@ impl Progress {
             if let Some(record) = progress.records.get_mut(index)
                 && !settled.contains(&(id, index))
             {
-                record.doubt_since = Some(record.doubt_since.map_or(since, |known| known.min(since)));
+                record.is_in_doubt_since(since);
             }
         }
         progress
@@ -214,6 +127,7 @@ impl Progress {
             record.tried = true;
             if note.error.is_some() {
                 record.last_error.clone_from(&note.error);
+                record.last_told.clone_from(&note.told);
             }
         }
     }
@@ -332,6 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::writes::set::notes_text;
 
     fn nobody() -> HashSet<usize> {
         HashSet::new()
