@@ -1,7 +1,7 @@
 //! Several records in one operation. Where the provider takes them in one call they go in one; else one by one. Each
 //! record ends for itself: one that fails takes others with it only when the app asks for all or none.
 //!
-//! A batch is performed call by call ([`Writes::perform_chunk`]), by whoever waits: a synchronous one at once, an
+//! A batch is performed call by call ([`crate::writes::Writes::perform_chunk`]), by whoever waits: a synchronous one at once, an
 //! asynchronous one with a turn of its lane for each call. What the next call carries follows from the attempts alone
 //! ([`Progress`]).
 
