@@ -26,5 +26,6 @@ mod sandbox;
 mod steering;
 mod store_contract;
 mod store_failures;
+mod toolchain;
 mod waits;
 mod whose_database;
