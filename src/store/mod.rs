@@ -4,6 +4,7 @@
 //! One contract suite (`tests/it/store_contract`) runs on both. No method is ever held open across a call to a provider.
 
 pub mod batcher;
+mod changes;
 mod claim;
 mod commit;
 mod connect;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use changes::{Change, ChangeKind};
 pub use claim::LATE_COMMIT;
 pub(crate) use commit::commit;
 pub use connect::{ConnectError, connect, open};

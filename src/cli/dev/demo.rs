@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::write_private;
 use crate::api::v1::integrations::batch_upsert::deploy;
 use crate::app::App;
-use crate::cli::project;
+use crate::control::{Actor, Error};
 use crate::manifest::{Integration, render_warnings};
 use crate::outbound::Credentials;
 use crate::store::{ConnectionFilter, NewConfig, NewConnection, NewInstallation};
-use crate::vault::{Secret, sha256};
+use crate::vault::Secret;
 
 /// The project's name.
 const PROJECT: &str = "demo";
@@ -65,34 +65,27 @@ pub(super) async fn prepare(
     let known: Option<Demo> = std::fs::read_to_string(&file)
         .ok()
         .and_then(|text| serde_json::from_str(&text).ok());
+    let projects = &app.control.projects;
+    let refused = |error: Error| format!("the demo could not be prepared: {error}");
     let (project_id, api_key) = match app.store.find_project(PROJECT).await.map_err(failed)? {
         Some(found) => {
-            let key = match known.map(|demo| demo.api_key) {
-                Some(key)
-                    if app
-                        .store
-                        .find_key(&sha256(key.as_bytes()))
-                        .await
-                        .map_err(failed)?
-                        .is_some() =>
-                {
-                    key
-                }
+            let old = known.map(|demo| demo.api_key).unwrap_or_default();
+            let key = match projects.holder(old.as_bytes()).await.map_err(failed)? {
+                Some(_) => old,
                 // The file is gone, or belongs to another database: the old key cannot be shown again.
-                _ => {
-                    let (key, new) = crate::api::v1::api_keys::generate(
-                        app.clock.new_id(),
-                        "demo key".to_owned(),
-                        "full".to_owned(),
-                    )
-                    .map_err(|error| error.to_string())?;
-                    app.store.create_api_key(found.id, &new).await.map_err(failed)?;
-                    key
+                None => {
+                    let label = "demo key".to_owned();
+                    let made = projects.create_key(&Actor::Operator, found.id, label, None);
+                    made.await.map_err(refused)?.0
                 }
             };
             (found.id, key)
         }
-        None => project::create(&app.store, &app.clock, PROJECT, "Demo").await?,
+        None => {
+            let made = projects.create(&Actor::Operator, PROJECT, Some("Demo"));
+            let (project, key) = made.await.map_err(refused)?;
+            (project.id, key)
+        }
     };
     let deployed = deploy(app, project_id, manifest, false)
         .await

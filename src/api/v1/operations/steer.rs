@@ -39,7 +39,7 @@ pub async fn steer_operation(
         }
         "resolve" => {
             let answer =
-                resolve::resolve(&app, project_id, found?, &scope.caller.attribution(), &body).await?;
+                resolve::resolve(&app, project_id, found?, &scope.actor().attribution(), &body).await?;
             Ok(answer.into_response())
         }
         _ => Err(

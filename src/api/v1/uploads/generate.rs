@@ -58,7 +58,7 @@ pub async fn generate_upload_url(
     headers: HeaderMap,
     Params(options): Params<Options>,
 ) -> Result<Json<SignedUrl>, Problem> {
-    if !caller.has_scope("full") {
+    if caller.actor().require_full().is_err() {
         return Err(Problem::new(
             Code::Forbidden,
             "this API key has the scope frontend, which cannot do this",
