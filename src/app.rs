@@ -130,7 +130,13 @@ impl Prepared {
             clock.clone(),
             tuning.queue_limits(),
         ));
-        let control = Control::new(store.clone(), clock.clone(), Arc::clone(&writes.changes));
+        let control = Control::new(
+            store.clone(),
+            Arc::clone(&vault),
+            Arc::clone(&catalog),
+            Arc::clone(&writes),
+            clock.clone(),
+        );
         Arc::new(App {
             control,
             tuning,
@@ -308,18 +314,13 @@ impl App {
         let dir = self.tuning.connectors_dir.as_deref();
         let errors = self.catalog.reload(dir, &self.tuning.provider_urls());
         // Routes hold the connectors they were made with.
-        self.changed();
+        self.writes.changes.note_everything();
         for error in &errors {
             tracing::error!(file = %error.file, line = error.line, path = %error.path,
                 "a connector file cannot be used and the last good one stays: {}", error.message);
         }
         tracing::info!(problems = errors.len(), "the connector files were read again");
         errors
-    }
-
-    /// Forgets what is cached, after a change made through this node. Others notice by themselves.
-    pub fn changed(&self) {
-        self.writes.changes.note_everything();
     }
 }
 

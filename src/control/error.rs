@@ -57,6 +57,8 @@ pub struct Refused {
     pub remedy: Option<String>,
     /// The state that an operation is in instead.
     pub state: Option<String>,
+    /// Whether the paths lead through a document, such as a manifest: they say where by themselves.
+    in_document: bool,
 }
 
 impl Refused {
@@ -97,6 +99,7 @@ impl Error {
             issues,
             remedy: None,
             state: None,
+            in_document: false,
         }))
     }
 
@@ -131,7 +134,11 @@ impl Error {
             };
             Invalid::new(issue.path, detail)
         });
-        Self::refused(kind, Some(detail.into()), issues.collect())
+        let mut error = Self::refused(kind, Some(detail.into()), issues.collect());
+        if let Self::Refused(refused) = &mut error {
+            refused.in_document = true;
+        }
+        error
     }
 
     /// An operation is in another state than it would have to be.
@@ -154,10 +161,18 @@ impl Error {
 
     /// Says where what was given stands for whoever asked: `prefix` comes before the name of each place.
     #[must_use]
-    pub fn within(mut self, prefix: &str) -> Self {
-        if let Self::Refused(refused) = &mut self {
+    pub fn within(self, prefix: &str) -> Self {
+        self.placed(|name| format!("{prefix}{name}"))
+    }
+
+    /// Says what whoever asked calls the places that are wrong.
+    #[must_use]
+    pub fn placed(mut self, place: impl Fn(&str) -> String) -> Self {
+        if let Self::Refused(refused) = &mut self
+            && !refused.in_document
+        {
             for issue in &mut refused.issues {
-                issue.name.insert_str(0, prefix);
+                issue.name = place(&issue.name);
             }
         }
         self
