@@ -14,6 +14,7 @@ macro_rules! sql {
 pub mod batcher;
 #[macro_use]
 mod blocked;
+mod changes;
 mod claim;
 mod commit;
 mod connect;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use changes::{Change, ChangeKind};
 pub use claim::LATE_COMMIT;
 pub(crate) use commit::commit;
 pub use connect::{ConnectError, connect, open};

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::{KeyPath, not_found};
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
@@ -22,14 +21,9 @@ pub async fn delete_api_key(
 ) -> Result<StatusCode, Problem> {
     let Segments((_, key)) = segments;
     scope.require_full()?;
-    let gone = app
-        .store
-        .delete_api_key(scope.project().id, KeyPath::parse(&key).as_ref())
+    app.control
+        .projects
+        .delete_key(&scope.actor(), scope.project().id, &key)
         .await?;
-    app.changed();
-    if gone {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(not_found())
-    }
+    Ok(StatusCode::NO_CONTENT)
 }

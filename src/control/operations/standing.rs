@@ -2,13 +2,12 @@
 
 use uuid::Uuid;
 
-use super::Attempt;
 use crate::clock::Time;
-use crate::store::{Live, Operation};
+use crate::store::{Attempt, Live, Operation};
 
 /// Where an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub struct Standing {
     /// `accumulating`, `queued`, `waiting`, `held` or `running`.
     pub state: &'static str,
     /// What it waits for.
@@ -33,7 +32,9 @@ impl Default for Standing {
     }
 }
 
-pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> Standing {
+/// By its attempts, oldest first.
+pub(super) fn of(operation: &Operation, live: &Live, attempts: &[Attempt]) -> Standing {
+    let last = last_of(attempts);
     let is_held = live.hold_reason.is_some();
     let held_until = if is_held {
         Some(live.store_now)
@@ -122,6 +123,20 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
     }
 }
 
+/// What the last request came to: of its rows the one that says most.
+fn last_of(attempts: &[Attempt]) -> Option<&Attempt> {
+    let is_new = |index: &usize| {
+        let id = attempts[*index].id;
+        !attempts[..*index].iter().any(|earlier| earlier.id == id)
+    };
+    let first = (0..attempts.len()).rev().find(is_new)?;
+    let mut rows = attempts[first..]
+        .iter()
+        .filter(|row| row.id == attempts[first].id);
+    let answered = rows.clone().filter(|row| row.state != "sent").next_back();
+    answered.or_else(|| rows.next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,19 +191,25 @@ mod tests {
 
     fn attempt(state: &str, class: Option<&str>) -> Attempt {
         Attempt {
+            id: uuid::Uuid::nil(),
+            operation_id: uuid::Uuid::nil(),
+            project_id: uuid::Uuid::nil(),
             number: 1,
-            time: at(1),
+            start_time: at(1),
             state: state.to_owned(),
             status: None,
             class: class.map(str::to_owned),
             message: None,
-            latency_ms: None,
+            latency_us: None,
+            skipped: None,
             excerpt: None,
+            records: None,
         }
     }
 
     fn seen(live: &Live, last: Option<&Attempt>) -> (&'static str, Option<&'static str>, Option<Time>) {
-        let standing = of(&operation("asynchronous"), live, last);
+        let attempts: Vec<Attempt> = last.into_iter().cloned().collect();
+        let standing = of(&operation("asynchronous"), live, &attempts);
         (standing.state, standing.waiting_on, standing.next_attempt_time)
     }
 
@@ -273,15 +294,15 @@ mod tests {
             ..live()
         };
         assert_eq!(
-            of(&operation("asynchronous"), &held, None).deadline,
+            of(&operation("asynchronous"), &held, &[]).deadline,
             Some(at(106)),
             "held since 4, now 10"
         );
-        assert_eq!(of(&operation("asynchronous"), &live(), None).deadline, None);
+        assert_eq!(of(&operation("asynchronous"), &live(), &[]).deadline, None);
         let ours = Live {
             run_at: at(50),
             ..live()
         };
-        assert_eq!(of(&operation("synchronous"), &ours, None).state, "running");
+        assert_eq!(of(&operation("synchronous"), &ours, &[]).state, "running");
     }
 }
