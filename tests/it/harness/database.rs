@@ -117,6 +117,32 @@ impl Database {
         assert_eq!(moved, 1, "it is in the queue");
     }
 
+    /// Lets the deadline of an operation in the queue pass.
+    pub async fn expire(&self, operation: &str) {
+        let operation: uuid::Uuid = operation.parse().expect("an id");
+        for (table, key) in [("operations", "id"), ("queue_items", "operation_id")] {
+            let moved = if self.url.starts_with("sqlite:") {
+                let statement = format!("UPDATE {table} SET deadline = 1 WHERE {key} = $1");
+                let mut connection = sqlx::SqliteConnection::connect(&self.url)
+                    .await
+                    .expect("connected");
+                let moved = sqlx::query(AssertSqlSafe(statement))
+                    .bind(operation)
+                    .execute(&mut connection);
+                moved.await.expect("moved").rows_affected()
+            } else {
+                let statement =
+                    format!("UPDATE {table} SET deadline = now() - INTERVAL '1 second' WHERE {key} = $1");
+                let mut connection = self.look().await;
+                let moved = sqlx::query(AssertSqlSafe(statement))
+                    .bind(operation)
+                    .execute(&mut connection);
+                moved.await.expect("moved").rows_affected()
+            };
+            assert_eq!(moved, 1, "it is in the queue");
+        }
+    }
+
     pub async fn store(&self) -> SharedStore {
         connect(&self.url, 8, Arc::new(SystemClock))
             .await
