@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::PostgresStore;
+use super::changes::note_changes;
 use super::holds::drop_orphaned;
-use super::{PostgresStore, bump_config_version};
 use crate::store::{
-    Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection, Result, StoreError,
+    Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection,
+    Result, StoreError,
 };
 
 const SELECT: &str = "
@@ -160,7 +162,8 @@ impl ConnectionStore for PostgresStore {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         }
         let changed = get(&mut transaction, project_id, connection_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(changed)
     }
@@ -211,7 +214,8 @@ impl ConnectionStore for PostgresStore {
             .execute(&mut *transaction)
             .await?;
         }
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(true)
     }
@@ -238,7 +242,8 @@ impl ConnectionStore for PostgresStore {
             .execute(&mut *transaction)
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }

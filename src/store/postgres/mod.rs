@@ -1,6 +1,7 @@
 //! The store on Postgres: production, any number of processes.
 
 mod backlog;
+mod changes;
 mod checks;
 mod connections;
 mod gather;
@@ -164,20 +165,4 @@ impl Store for PostgresStore {
     async fn prepare_history(&self, now: Time) -> Result<()> {
         history::prepare(&self.pool, now).await
     }
-
-    async fn config_version(&self) -> Result<i64> {
-        Ok(
-            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
-                .fetch_one(&self.pool)
-                .await?,
-        )
-    }
-}
-
-/// Tells every node that its caches are old. Part of each transaction that changes what a cache may hold.
-async fn bump_config_version(connection: &mut sqlx::PgConnection) -> Result<()> {
-    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
-        .execute(connection)
-        .await?;
-    Ok(())
 }

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{PostgresStore, bump_config_version};
+use super::PostgresStore;
+use super::changes::note_changes;
 use crate::store::{
-    ApiKey, ApiKeyChange, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result, StoreError,
+    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result,
+    StoreError,
 };
 
 async fn insert_key(connection: &mut PgConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
@@ -137,7 +139,10 @@ impl ProjectStore for PostgresStore {
         .bind(change.active)
         .fetch_optional(&mut *transaction)
         .await?;
-        bump_config_version(&mut transaction).await?;
+        if let Some(key) = &changed {
+            let touched = Change::of(project_id, ChangeKind::ApiKey, key.id);
+            note_changes(&mut transaction, &[touched]).await?;
+        }
         crate::store::commit(transaction).await?;
         Ok(changed)
     }
@@ -145,14 +150,19 @@ impl ProjectStore for PostgresStore {
     async fn delete_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<bool> {
         let (id, hash) = parts(key);
         let mut transaction = self.pool.begin().await?;
-        let gone = sqlx::query("DELETE FROM api_keys WHERE project_id = $1 AND (id = $2 OR key_hash = $3)")
-            .bind(project_id)
-            .bind(id)
-            .bind(hash)
-            .execute(&mut *transaction)
-            .await?;
-        bump_config_version(&mut transaction).await?;
+        let gone: Option<Uuid> = sqlx::query_scalar(
+            "DELETE FROM api_keys WHERE project_id = $1 AND (id = $2 OR key_hash = $3) RETURNING id",
+        )
+        .bind(project_id)
+        .bind(id)
+        .bind(hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(key) = gone {
+            let touched = Change::of(project_id, ChangeKind::ApiKey, key);
+            note_changes(&mut transaction, &[touched]).await?;
+        }
         crate::store::commit(transaction).await?;
-        Ok(gone.rows_affected() > 0)
+        Ok(gone.is_some())
     }
 }

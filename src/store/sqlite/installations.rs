@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::SqliteStore;
+use super::changes::note_changes;
 use super::connections::{release_authorization_hold, upsert_group};
 use super::holds::drop_orphaned;
-use super::{SqliteStore, bump_config_version};
 use crate::store::{
-    Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
-    RouteRow, StoreError,
+    Change, ChangeKind, Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig,
+    NewInstallation, Result, RouteRow, StoreError,
 };
 
 const SELECT: &str = "
@@ -104,6 +105,14 @@ async fn release_unless_used(
     Ok(())
 }
 
+/// What a change of an installation touches: its connection's lane has other limits, perhaps.
+fn touched(project_id: Uuid, installation_id: Uuid, connection_id: Uuid) -> [Change; 2] {
+    [
+        Change::of(project_id, ChangeKind::Installation, installation_id),
+        Change::of(project_id, ChangeKind::Lane, connection_id),
+    ]
+}
+
 #[async_trait]
 impl InstallationStore for SqliteStore {
     async fn create_installation(&self, project_id: Uuid, new: &NewInstallation) -> Result<Installation> {
@@ -131,7 +140,7 @@ impl InstallationStore for SqliteStore {
         }
         insert_config(&mut transaction, project_id, new.id, &new.config).await?;
         let made = get(&mut transaction, project_id, new.id).await?;
-        bump_config_version(&mut transaction).await?;
+        note_changes(&mut transaction, &touched(project_id, new.id, new.connection_id)).await?;
         crate::store::commit(transaction).await?;
         made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
     }
@@ -173,6 +182,14 @@ impl InstallationStore for SqliteStore {
         change: &InstallationChange,
     ) -> Result<Option<Installation>> {
         let mut transaction = self.begin().await?;
+        let before: Option<Uuid> = sqlx::query_scalar(
+            "SELECT connection_id FROM installations WHERE project_id = $1 AND id = $2 AND config_id = $3",
+        )
+        .bind(project_id)
+        .bind(installation_id)
+        .bind(change.expected_config_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
         let changed = sqlx::query(
             "UPDATE installations SET connection_id = $4, config_id = $5, update_time = CAST(unixepoch('subsec') * 1000000 AS INTEGER)
              WHERE project_id = $1 AND id = $2 AND config_id = $3",
@@ -189,7 +206,9 @@ impl InstallationStore for SqliteStore {
         }
         insert_config(&mut transaction, project_id, installation_id, &change.config).await?;
         let installation = get(&mut transaction, project_id, installation_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let mut touched = touched(project_id, installation_id, change.connection_id).to_vec();
+        touched.extend(before.map(|before| Change::of(project_id, ChangeKind::Lane, before)));
+        note_changes(&mut transaction, &touched).await?;
         crate::store::commit(transaction).await?;
         Ok(installation)
     }
@@ -220,8 +239,10 @@ impl InstallationStore for SqliteStore {
             .execute(&mut *transaction)
             .await?;
             drop_orphaned(&mut transaction, project_id).await?;
+            let itself = Change::of(project_id, ChangeKind::Connection, connection);
+            let [installation, lane] = touched(project_id, installation_id, connection);
+            note_changes(&mut transaction, &[installation, lane, itself]).await?;
         }
-        bump_config_version(&mut transaction).await?;
         crate::store::commit(transaction).await?;
         Ok(connection.is_some())
     }

@@ -1,6 +1,7 @@
 //! The store on SQLite: embedded, one file, one process, every write on one connection.
 
 mod backlog;
+mod changes;
 mod checks;
 mod connections;
 mod gather;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, SqliteConnection, Transaction};
+use sqlx::{Connection as _, Transaction};
 use uuid::Uuid;
 
 use super::whose::{Opening, to_migrate};
@@ -172,20 +173,4 @@ impl Store for SqliteStore {
         // One file has no partitions.
         Ok(())
     }
-
-    async fn config_version(&self) -> Result<i64> {
-        Ok(
-            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
-                .fetch_one(&self.readers)
-                .await?,
-        )
-    }
-}
-
-/// Tells every cache that it is old. Part of each transaction that changes what a cache may hold.
-async fn bump_config_version(connection: &mut SqliteConnection) -> Result<()> {
-    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
