@@ -18,6 +18,8 @@ use crate::store::{Expired, SharedStore};
 use crate::vault::Vault;
 use crate::writes::Writes;
 
+/// How often what is old is dropped from memory, with its credentials: until then it is only not used any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often the history is looked after: partitions for the coming days, and what leaves by age.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
@@ -201,8 +203,14 @@ impl App {
 
     async fn keep_caches_honest(&self) {
         let mut poll = every(POLL);
+        let mut swept = std::time::Instant::now();
         loop {
             poll.tick().await;
+            if swept.elapsed() > SWEEP_EVERY {
+                swept = std::time::Instant::now();
+                self.writes.routes.sweep();
+                self.control.projects.sweep();
+            }
             if let Err(error) = self.writes.changes.poll().await
                 && self.writes.health.is_worth_a_line(&error)
             {
@@ -261,6 +269,12 @@ impl App {
                 );
             }
             self.forget_keys().await;
+            if let Err(error) = self.store.forget_changes().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old changes could not be removed; trying again in an hour"
+                );
+            }
             match self.store.expire_history(self.tuning.retention()).await {
                 Ok(expired) if expired == Expired::default() => {}
                 Ok(gone) => tracing::info!(?gone, "what was too old is gone"),

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::store::{Change, ChangeKind, SharedStore, StoreError};
+use crate::metrics::Metrics;
+use crate::store::{Change, ChangeKind, LogPosition, SharedStore, StoreError};
 
 /// How often the store is asked whether something changed.
 pub const POLL: Duration = Duration::from_millis(500);
@@ -44,7 +45,9 @@ struct Touched {
 #[derive(Debug)]
 pub struct Changes {
     store: SharedStore,
-    version: AtomicI64,
+    /// How far the store's log has been read.
+    position: tokio::sync::Mutex<Option<LogPosition>>,
+    metrics: Arc<Metrics>,
     /// The last change that was noticed: grows.
     noticed: AtomicU64,
     touched: Mutex<Touched>,
@@ -56,10 +59,11 @@ pub struct Changes {
 impl Changes {
     /// Nothing noticed yet.
     #[must_use]
-    pub fn new(store: SharedStore) -> Self {
+    pub fn new(store: SharedStore, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
-            version: AtomicI64::new(0),
+            position: tokio::sync::Mutex::new(None),
+            metrics,
             noticed: AtomicU64::new(0),
             touched: Mutex::default(),
             heard_at: Mutex::new(None),
@@ -76,11 +80,14 @@ impl Changes {
     /// # Errors
     /// When the store does not answer; what is cached counts as old soon after.
     pub async fn poll(&self) -> Result<(), StoreError> {
+        let mut position = self.position.lock().await;
         let asked_at = Instant::now();
-        let version = self.store.config_version().await?;
-        if self.version.swap(version, Ordering::SeqCst) != version {
-            self.note_everything();
+        let news = self.store.changes_since(position.as_ref()).await?;
+        match news.changes {
+            Some(changes) => self.note(&changes),
+            None => self.note_everything(),
         }
+        *position = Some(news.position);
         *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked_at);
         Ok(())
     }
@@ -168,22 +175,32 @@ struct Kept<V> {
 #[derive(Debug)]
 pub struct Remembered<K, V> {
     changes: Arc<Changes>,
+    name: &'static str,
     cache: Cache<K, Arc<Kept<V>>>,
 }
 
 impl<K: Eq + Hash, V: DependsOn> Remembered<K, V> {
-    /// An empty one for so many entries.
+    /// An empty one for so many entries; metrics call it `name`.
     #[must_use]
-    pub fn new(changes: Arc<Changes>, capacity: usize) -> Self {
+    pub fn new(changes: Arc<Changes>, name: &'static str, capacity: usize) -> Self {
         Self {
             changes,
+            name,
             cache: Cache::new(capacity),
         }
     }
 
-    /// What is known, as long as it may be trusted.
+    /// What is known, as long as it may be trusted. Without it the store is asked.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Arc<V>> {
+        let found = self.trusted(key);
+        if found.is_none() {
+            self.changes.metrics.cache_misses.increment(&[self.name]);
+        }
+        found
+    }
+
+    fn trusted(&self, key: &K) -> Option<Arc<V>> {
         if !self.changes.is_fresh() {
             return None;
         }

@@ -13,7 +13,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::clock::Time;
-use crate::manifest::Issue;
 use crate::store::StoreError;
 use crate::writes::request::Invalid;
 
@@ -378,26 +377,6 @@ impl Problem {
         Self {
             issues: vec![issue],
             ..Self::new(Code::InvalidRequest, detail)
-        }
-    }
-
-    /// Issues of a manifest (422) or of a request (400), listing everything that is wrong.
-    #[must_use]
-    pub fn issues(code: Code, detail: impl Into<String>, issues: Vec<Issue>) -> Self {
-        let issues = issues
-            .into_iter()
-            .map(|issue| ProblemIssue {
-                r#in: "body",
-                name: issue.path,
-                detail: match issue.line {
-                    Some(line) => format!("{} (line {line})", issue.detail),
-                    None => issue.detail,
-                },
-            })
-            .collect();
-        Self {
-            issues,
-            ..Self::new(code, detail)
         }
     }
 

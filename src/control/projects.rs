@@ -29,7 +29,7 @@ impl Projects {
     #[must_use]
     pub fn new(store: SharedStore, clock: SharedClock, changes: Arc<Changes>) -> Self {
         Self {
-            known: Remembered::new(Arc::clone(&changes), KEY_CAPACITY),
+            known: Remembered::new(Arc::clone(&changes), "api_keys", KEY_CAPACITY),
             done: Done(Arc::clone(&changes)),
             store,
             clock,
@@ -40,7 +40,7 @@ impl Projects {
     /// Over a store alone, for a program that serves nothing.
     #[must_use]
     pub fn alone(store: SharedStore, clock: SharedClock) -> Self {
-        let changes = Arc::new(Changes::new(store.clone()));
+        let changes = Arc::new(Changes::new(store.clone(), Arc::default()));
         Self::new(store, clock, changes)
     }
 

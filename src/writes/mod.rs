@@ -141,8 +141,8 @@ impl Writes {
         clock: SharedClock,
         limits: QueueLimits,
     ) -> Self {
-        let changes = Arc::new(Changes::new(store.clone()));
         let metrics = Arc::new(Metrics::default());
+        let changes = Arc::new(Changes::new(store.clone(), Arc::clone(&metrics)));
         let health = Arc::new(Health::default());
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());

@@ -273,8 +273,8 @@ impl Routes {
             store,
             catalog,
             vault,
-            routes: Remembered::new(Arc::clone(&changes), CAPACITY),
-            pinned: Remembered::new(Arc::clone(&changes), CAPACITY),
+            routes: Remembered::new(Arc::clone(&changes), "routes", CAPACITY),
+            pinned: Remembered::new(Arc::clone(&changes), "pinned_routes", CAPACITY),
             changes,
         }
     }

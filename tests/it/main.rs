@@ -14,6 +14,7 @@ mod doubts;
 mod edge;
 mod harness;
 mod installation_limits;
+mod invalidation;
 mod limits;
 mod manifest;
 mod mapping;

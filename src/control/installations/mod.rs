@@ -94,7 +94,7 @@ impl Control {
             },
         };
         let made = self.store.create_installation(project_id, &new).await?;
-        self.touched(actor, &made, &[made.connection_id]);
+        self.done.note(actor, &touched(&made, &[made.connection_id]));
         Ok(made)
     }
 
@@ -194,7 +194,10 @@ impl Control {
             .store
             .delete_installation(project_id, integration.id, row.id)
             .await?;
-        self.touched(actor, &row, &[row.connection_id]);
+        let mut touched = touched(&row, &[row.connection_id]);
+        // It may have gone, too.
+        touched.push(Change::of(project_id, ChangeKind::Connection, row.connection_id));
+        self.done.note(actor, &touched);
         // What was held can end.
         self.writes.bell.changed(row.connection_id);
         if gone { Ok(()) } else { Err(not_found()) }
@@ -250,7 +253,8 @@ impl Control {
             .store
             .update_installation(project_id, row.id, &change)
             .await?;
-        self.touched(actor, row, &[row.connection_id, connection.id]);
+        self.done
+            .note(actor, &touched(row, &[row.connection_id, connection.id]));
         if let Some(updated) = updated {
             return Ok(updated);
         }
@@ -308,16 +312,13 @@ impl Control {
         }
         Ok(found)
     }
+}
 
-    /// The end of a change of an installation, with the connections that it used or uses.
-    fn touched(&self, actor: &Actor, row: &Installation, connections: &[Uuid]) {
-        let installation = Change::of(row.project_id, ChangeKind::Installation, row.id);
-        let lanes = connections
-            .iter()
-            .map(|id| Change::of(row.project_id, ChangeKind::Lane, *id));
-        let all: Vec<Change> = lanes.chain([installation]).collect();
-        self.done.note(actor, &all);
-    }
+/// What a change of an installation touches: the connections that it used or uses have other limits then, perhaps.
+fn touched(row: &Installation, connections: &[Uuid]) -> Vec<Change> {
+    let lane = |id: &Uuid| Change::of(row.project_id, ChangeKind::Lane, *id);
+    let installation = Change::of(row.project_id, ChangeKind::Installation, row.id);
+    connections.iter().map(lane).chain([installation]).collect()
 }
 
 /// The part of an installation that can be changed.

@@ -133,7 +133,7 @@ fn last_of(attempts: &[Attempt]) -> Option<&Attempt> {
     let mut rows = attempts[first..]
         .iter()
         .filter(|row| row.id == attempts[first].id);
-    let answered = rows.clone().filter(|row| row.state != "sent").next_back();
+    let answered = rows.clone().rfind(|row| row.state != "sent");
     answered.or_else(|| rows.next())
 }
 

@@ -16,5 +16,5 @@ mod retention;
 mod steering;
 
 use super::{
-    Db, DbConnection, ThisStore, bump_config_version, gather, holds, in_background, operations, queue,
+    Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations, queue,
 };

@@ -10,7 +10,7 @@ use crate::app::AppState;
 
 /// Delete an API key
 ///
-/// It opens nothing any more: at once on this node, within two seconds on every other.
+/// It opens nothing any more: at once on this node, within a second on every other.
 #[utoipa::path(delete, path = "/v1/projects/{project}/api-keys/{key}", tag = "API Key", operation_id = "deleteApiKey",
     params(("project" = String, Path, description = "The project's id or name."), ("key" = String, Path, description = "The key's id, or the key.")),
     responses((status = 204, description = "Gone."), (status = 404, description = "No such key.")))]
