@@ -18,7 +18,7 @@ use crate::connectors::{Connector, Limits, SharedCatalog};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
-use crate::store::{self, IntegrationRef, RouteRow, SharedStore, StoreError};
+use crate::store::{self, ConnectionStatus, IntegrationRef, RouteRow, SharedStore, StoreError};
 use crate::vault::Vault;
 
 /// How often the store is asked whether something changed.
@@ -58,13 +58,13 @@ impl ConnectionUse {
 }
 
 /// Whether a connection of this status can be used.
-fn works(status: &str) -> bool {
-    status != "bad_credentials"
+fn works(status: ConnectionStatus) -> bool {
+    status != ConnectionStatus::BadCredentials
 }
 
 /// Whether a request with its credentials was accepted before.
-fn proven(status: &str) -> AtomicBool {
-    AtomicBool::new(status == "working")
+fn proven(status: ConnectionStatus) -> AtomicBool {
+    AtomicBool::new(status == ConnectionStatus::Working)
 }
 
 /// Everything a write needs.
@@ -156,8 +156,8 @@ impl Route {
                     row.provider_workspace_ref.as_deref(),
                     row.provider_metadata.as_deref(),
                 ),
-                works: works(&row.connection_status),
-                proven: proven(&row.connection_status),
+                works: works(row.connection_status),
+                proven: proven(row.connection_status),
             },
             connector,
             integration,
@@ -376,8 +376,8 @@ impl Routes {
             credentials,
             credentials_version: row.credentials_version,
             vars,
-            works: works(&row.status),
-            proven: proven(&row.status),
+            works: works(row.status),
+            proven: proven(row.status),
         };
         Ok((connector, connection))
     }

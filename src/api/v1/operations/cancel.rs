@@ -37,7 +37,7 @@ pub(super) async fn cancel(
         .await?
         .ok_or_else(not_found)?;
     if let Some(state) = row.state {
-        return Err(wrong_state("the operation has ended", &state));
+        return Err(wrong_state("the operation has ended", state.as_str()));
     }
     // Only the worker that has its lane knows whether it has begun. It is asked through the store, wherever it runs.
     let ended = app.writes.finished.wait_for(project_id, operation_id);

@@ -6,12 +6,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{not_found, wrong_state};
+use crate::action::Action;
 use crate::api::extract::JsonBody;
 use crate::api::problem::Problem;
 use crate::api::v1::writes::answer;
 use crate::api::v1::writes::create::idempotency_key;
 use crate::app::App;
 use crate::store;
+use crate::store::EndState;
 use crate::writes::idempotency::key_of;
 use crate::writes::replay::{Mapping, not_written};
 
@@ -58,11 +60,13 @@ pub(super) fn mapping_of(text: Option<&str>) -> Result<Mapping, Problem> {
 
 /// Why an operation is not replayed without force.
 pub(super) fn needs_force(operation: &store::Operation) -> Option<&'static str> {
-    match (operation.state.as_deref(), operation.action.as_str()) {
+    match (operation.state, operation.action) {
         // Of a batch only what was not written is repeated.
-        (Some("succeeded"), _) if operation.records.is_some() => None,
-        (Some("succeeded"), "create") => Some("the create succeeded: replaying it makes a second record"),
-        (Some("needs_review"), "create") => {
+        (Some(EndState::Succeeded), _) if operation.records.is_some() => None,
+        (Some(EndState::Succeeded), Action::Create) => {
+            Some("the create succeeded: replaying it makes a second record")
+        }
+        (Some(EndState::NeedsReview), Action::Create) => {
             Some("the create may have been applied: replaying it may make a second record")
         }
         _ => None,
@@ -89,14 +93,16 @@ pub(super) async fn replay(
         .find_to_replay(project_id, operation_id)
         .await?
         .ok_or_else(not_found)?;
-    let Some(state) = operation.state.as_deref() else {
+    let Some(state) = operation.state else {
         return Err(wrong_state("the operation has not ended", "queued")
             .remedy("Wait for its end, or cancel it first."));
     };
     if !asked.force.unwrap_or(false)
         && let Some(reason) = needs_force(&operation)
     {
-        return Err(wrong_state(reason, state).remedy("Send `\"force\": true` if that is what you want."));
+        return Err(
+            wrong_state(reason, state.as_str()).remedy("Send `\"force\": true` if that is what you want.")
+        );
     }
     let records = not_written(&operation, &accepting, true);
     let written = app

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Operation, not_found, read, wrong_state};
+use crate::action::Action;
 use crate::api::extract::JsonBody;
 use crate::api::problem::Problem;
 use crate::api::v1::writes::answer;
@@ -88,7 +89,7 @@ pub(super) async fn resolve(
         .resolve(project_id, operation_id, &result, release)
         .await?
     {
-        let state = operation.state.as_deref().unwrap_or("queued");
+        let state = operation.state.map_or("queued", EndState::as_str);
         return Err(wrong_state("the operation does not need review", state));
     }
     app.writes.finished.ended([operation_id]);
@@ -177,7 +178,7 @@ fn read_one(
     outcome: Option<&str>,
     record_id: Option<String>,
 ) -> Result<Resolved, Problem> {
-    let needs_id = outcome == Some("succeeded") && operation.action == "create";
+    let needs_id = outcome == Some("succeeded") && operation.action == Action::Create;
     let fault = match &record_id {
         Some(id) => text_fault(id, MAX_RECORD_ID),
         None => needs_id.then(|| "is required: the provider's id of the record".to_owned()),

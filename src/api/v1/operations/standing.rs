@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Attempt;
 use crate::clock::Time;
-use crate::store::{Live, Operation};
+use crate::store::{Live, MaybeKnown, Mode, Operation, PauseReason};
 
 /// Where an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
     };
     // Its request has left, or whoever accepted it performs it.
     let at_the_provider = last.is_some_and(|attempt| attempt.state == "sent")
-        || (operation.mode == "synchronous" && live.run_at > live.store_now);
+        || (operation.mode == Mode::Synchronous && live.run_at > live.store_now);
     if at_the_provider {
         return Standing {
             state: "running",
@@ -106,10 +106,9 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
     };
     // Another write of this lane may have met a limit.
     let why = if paused > put_off {
-        match live.pause_reason.as_deref() {
-            Some("quota") => "quota",
-            Some("backoff") => "backoff",
-            _ => "rate_limit",
+        match live.pause_reason.as_ref().and_then(MaybeKnown::known) {
+            Some(reason) => reason.as_str(),
+            None => PauseReason::RateLimit.as_str(),
         }
     } else {
         own()
@@ -125,8 +124,9 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::HoldReason;
 
-    fn operation(mode: &str) -> Operation {
+    fn operation(mode: Mode) -> Operation {
         let id = uuid::Uuid::nil();
         Operation {
             id,
@@ -137,8 +137,8 @@ mod tests {
             revision_id: id,
             connection_id: id,
             object: "contacts".to_owned(),
-            action: "create".to_owned(),
-            mode: mode.to_owned(),
+            action: crate::action::Action::Create,
+            mode,
             client_ref: None,
             replay_of: None,
             accept_time: at(0),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn seen(live: &Live, last: Option<&Attempt>) -> (&'static str, Option<&'static str>, Option<Time>) {
-        let standing = of(&operation("asynchronous"), live, last);
+        let standing = of(&operation(Mode::Asynchronous), live, last);
         (standing.state, standing.waiting_on, standing.next_attempt_time)
     }
 
@@ -232,14 +232,14 @@ mod tests {
             ("waiting", Some("rate_limit"), Some(at(30))),
             "another write's limit"
         );
-        for reason in ["quota", "backoff"] {
+        for reason in [PauseReason::Quota, PauseReason::Backoff] {
             let paused = Live {
-                pause_reason: Some(reason.to_owned()),
+                pause_reason: Some(reason.into()),
                 ..paused.clone()
             };
             assert_eq!(
                 seen(&paused, Some(&limited)),
-                ("waiting", Some(reason), Some(at(30))),
+                ("waiting", Some(reason.as_str()), Some(at(30))),
                 "what the lane waits for now"
             );
         }
@@ -249,7 +249,7 @@ mod tests {
         };
         assert_eq!(seen(&over, None), ("queued", Some("turn"), None));
         let held = Live {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             held_from: Some(at(4)),
             gathering: true,
             ..live()
@@ -268,20 +268,20 @@ mod tests {
     #[test]
     fn a_hold_moves_the_deadline_and_a_synchronous_write_runs() {
         let held = Live {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             held_from: Some(at(4)),
             ..live()
         };
         assert_eq!(
-            of(&operation("asynchronous"), &held, None).deadline,
+            of(&operation(Mode::Asynchronous), &held, None).deadline,
             Some(at(106)),
             "held since 4, now 10"
         );
-        assert_eq!(of(&operation("asynchronous"), &live(), None).deadline, None);
+        assert_eq!(of(&operation(Mode::Asynchronous), &live(), None).deadline, None);
         let ours = Live {
             run_at: at(50),
             ..live()
         };
-        assert_eq!(of(&operation("synchronous"), &ours, None).state, "running");
+        assert_eq!(of(&operation(Mode::Synchronous), &ours, None).state, "running");
     }
 }
