@@ -32,14 +32,6 @@ impl Action {
             Self::Delete => "delete",
         }
     }
-
-    /// The action of a word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Create, Self::Update, Self::Delete]
-            .into_iter()
-            .find(|action| action.as_str() == word)
-    }
 }
 
 impl std::fmt::Display for Action {

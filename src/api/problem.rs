@@ -464,7 +464,7 @@ impl From<StoreError> for Problem {
                 "more work is waiting for the database than it can take",
             )
             .retry_after(Duration::from_secs(1)),
-            StoreError::Defect(cause) => Self::new(
+            StoreError::Defect(cause) | StoreError::Unreadable { cause, .. } => Self::new(
                 Code::Internal,
                 "an internal error; the server's log says more under this requestId",
             )

@@ -155,7 +155,7 @@ fn show(lane: LaneStatus, limits: Option<Limits>, cap: u32) -> Shown {
         depth: lane.depth,
         state,
         held_records: lane.held_records,
-        hold_reason: lane.hold_reason,
+        hold_reason: lane.hold_reason.map(|reason| reason.as_str().to_owned()),
         until,
         oldest_due_seconds: due.then(|| now.since(lane.run_at).as_secs()),
         concurrency: limits.map_or(cap, |limits| limits.concurrency.min(cap)),
@@ -258,6 +258,7 @@ fn age(age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::HoldReason;
 
     fn lane() -> LaneStatus {
         LaneStatus {
@@ -297,7 +298,7 @@ mod tests {
             "ready"
         );
         let held = LaneStatus {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             paused_until: later,
             ..lane()
         };

@@ -226,7 +226,12 @@ pub(super) async fn attempt(
             .find_pinned(item.project_id, item.config_id, item.revision_id, item.lane_id)
             .await;
         let provider = route.as_ref().map_or("none", |route| route.connector.provider());
-        let labels = [provider, &item.action, result.state.as_str(), attempted.class];
+        let labels = [
+            provider,
+            item.action.as_str(),
+            result.state.as_str(),
+            attempted.class,
+        ];
         writes.metrics.operations_ended.increment(&labels);
     }
     Ok(attempted)
@@ -309,7 +314,7 @@ mod tests {
             config_id: Uuid::nil(),
             revision_id: Uuid::nil(),
             object: "companies".to_owned(),
-            action: "update".to_owned(),
+            action: crate::action::Action::Update.into(),
             request: "{}".to_owned(),
             accept_time: Time::from_micros(0),
             deadline: Some(now.after(left)),

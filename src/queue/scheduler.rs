@@ -590,6 +590,7 @@ impl Scheduler {
 mod tests {
     use super::*;
     use crate::clock::Time;
+    use crate::store::HoldReason;
     use crate::store::{LaneRead, Place};
 
     fn lane(number: u128) -> Uuid {
@@ -613,7 +614,7 @@ mod tests {
             config_id: Uuid::nil(),
             revision_id: Uuid::nil(),
             object: String::new(),
-            action: "create".to_owned(),
+            action: crate::action::Action::Create.into(),
             request: "x".repeat(10),
             accept_time: Time::from_micros(0),
             deadline: None,
@@ -803,7 +804,7 @@ mod tests {
         assert!(scheduler.next(now, false).is_none() && !scheduler.wants_reading());
         let shards = scheduler.shards();
         let held = DueLane {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             ..due(1)
         };
         scheduler.found(&shards, &[held], true, now);

@@ -66,8 +66,11 @@ pub(super) async fn perform(
     if records.is_empty() {
         return close(writes, item, holder).await;
     }
-    let Some(action) = Action::parse(&item.action) else {
-        let message = format!("the stored action `{}` is unknown to this version", item.action);
+    let Some(action) = item.action.known() else {
+        let message = format!(
+            "the stored action `{}` is unknown to this version",
+            item.action.as_str()
+        );
         return Ok(unusable(message, None));
     };
     let shape = stored.shape();

@@ -622,7 +622,7 @@ async fn run_item(
         Ending::Retry { .. } => "retry",
     };
     tracing::info!(
-        operation.id = %item.operation_id, object = item.object, action = item.action, mode = "asynchronous",
+        operation.id = %item.operation_id, object = item.object, action = item.action.as_str(), mode = "asynchronous",
         attempt = item.attempt + 1, outcome, class, duration_ms = started.elapsed().as_millis() as u64,
         "write performed"
     );

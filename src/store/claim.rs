@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::rows::row;
-use super::{Claimed, ExpireAsk, LaneAsk, LaneRead, Place};
+use super::{Claimed, ExpireAsk, HoldReason, LaneAsk, LaneRead, MaybeKnown, Place};
 use crate::clock::Time;
 
 /// A commit may become visible this much later than the time it carries: so far back is always read again.
@@ -14,11 +14,11 @@ pub const LATE_COMMIT: Duration = Duration::from_secs(10);
 
 row! {
     /// A row of the queue without its request, and the state of its lane. Without an item when the lane has none.
-    pub struct Looked {
+    pub struct Looked of "queue_items" {
         /// Which ask it answers, from 1.
         pub position: i64,
         /// Of the lane.
-        pub hold_reason: Option<String>,
+        pub hold_reason: Option<MaybeKnown<HoldReason>>,
         /// Of the lane.
         pub paused_until: Option<Time>,
         /// The store's clock.

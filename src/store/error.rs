@@ -1,5 +1,7 @@
 //! What can go wrong in the store, and what the databases' codes mean.
 
+use super::words::UnknownWord;
+
 /// What can go wrong in the store. Above it, only the kind matters; the cause is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -19,7 +21,16 @@ pub enum StoreError {
     /// A text that the database cannot keep: it holds a NUL character.
     #[error("a text holds a NUL character, which cannot be stored")]
     Unstorable,
-    /// A row holds what the service never writes, or a statement is wrong: a defect.
+    /// A row holds what this version does not know: another program wrote it, or a later version.
+    #[error("`{place}` holds something that this version cannot read")]
+    Unreadable {
+        /// The table and the column.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// A statement is wrong: a defect.
     #[error("the database answered something unexpected")]
     Defect(#[source] sqlx::Error),
 }
@@ -69,7 +80,9 @@ impl StoreError {
                 !lost_a_race
             }
             Self::Unavailable(_) => true,
-            Self::Busy | Self::Conflict(_) | Self::Unstorable | Self::Defect(_) => false,
+            Self::Busy | Self::Conflict(_) | Self::Unstorable | Self::Unreadable { .. } | Self::Defect(_) => {
+                false
+            }
         }
     }
 }
@@ -78,6 +91,13 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;
         match &error {
+            E::ColumnDecode { index, source } => {
+                let place = source.downcast_ref::<UnknownWord>().map(|word| word.column);
+                Self::Unreadable {
+                    place: place.map_or_else(|| index.clone(), str::to_owned),
+                    cause: error,
+                }
+            }
             E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
                 Self::Unavailable(error)
             }

@@ -7,7 +7,7 @@ use super::rows::row;
 
 row! {
     /// An item that has left the queue.
-    pub struct LeftItem {
+    pub struct LeftItem of "queue_items" {
         /// Which one of those that were asked to leave; it counts as the statement does.
         pub position: i64,
         /// Its project.

@@ -29,6 +29,7 @@ pub mod sqlite;
 mod stragglers;
 mod time;
 mod whose;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub use health::Health;
 pub use location::Location;
 pub use rows::*;
 pub use whose::Opening;
+pub use words::{MaybeKnown, StoredWord};
 
 use crate::clock::Time;
 

@@ -11,7 +11,7 @@ use crate::clock::Time;
 
 row! {
     /// A shard as it was leased.
-    pub struct LeasedShard {
+    pub struct LeasedShard of "shards" {
         /// The shard.
         pub id: i16,
         /// Its epoch.

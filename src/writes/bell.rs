@@ -262,7 +262,7 @@ fn as_claimed(accept: &AcceptOperation, time: Time) -> Claimed {
         config_id: operation.config_id,
         revision_id: operation.revision_id,
         object: operation.object.clone(),
-        action: operation.action.as_str().to_owned(),
+        action: operation.action.into(),
         request: operation.request.clone(),
         accept_time: time,
         deadline: Some(time.after(accept.deadline)),

@@ -10,7 +10,7 @@ use crate::action::Action;
 use crate::connectors::ProviderRequest;
 use crate::mapping::{Plan, TraceEntry};
 use crate::outbound::{ShownRequest, show};
-use crate::store::{Attempt, Operation, StoreError};
+use crate::store::{Attempt, AttemptState, Operation, StoreError};
 
 /// What was done to the records of an operation, and the request that came of it.
 #[derive(Debug, Default)]
@@ -72,9 +72,6 @@ impl Writes {
         let Some(text) = self.store.get_request(operation.project_id, operation.id).await? else {
             return Ok(None);
         };
-        let Some(action) = Action::parse(&operation.action) else {
-            return Ok(None);
-        };
         let found = self
             .routes
             .find_pinned(
@@ -92,7 +89,14 @@ impl Writes {
         let Ok(plan) = route.plan(&operation.object) else {
             return Ok(None);
         };
-        Ok(of_records(&route, &plan, action, operation, &text, attempts))
+        Ok(of_records(
+            &route,
+            &plan,
+            operation.action,
+            operation,
+            &text,
+            attempts,
+        ))
     }
 }
 
@@ -129,7 +133,7 @@ fn of_records(
 
 /// What was left out of each record is decided when a request leaves: the last one counts.
 fn skipped(shape: Shape, attempts: &[Attempt]) -> HashMap<usize, Vec<String>> {
-    let answered = || attempts.iter().filter(|row| row.state != "sent");
+    let answered = || attempts.iter().filter(|row| row.state != AttemptState::Sent);
     match shape {
         Shape::Single => answered()
             .rev()

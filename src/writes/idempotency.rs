@@ -16,8 +16,8 @@ use super::{RECORD_PATIENCE, WriteError, Writes, Written};
 use crate::clock::Time;
 use crate::connectors::{ErrorClass, Outcome, ProviderError};
 use crate::store::{
-    AcceptOperation, Accepted, Finish, FinishOperation, IdempotencyUse, NewAnswer, NewAttempt,
-    NewIdempotencyKey, NewOperation, NewResult, Performing, StoreError,
+    AcceptOperation, Accepted, EndState, Finish, FinishOperation, IdempotencyUse, Mode, NewAnswer,
+    NewAttempt, NewIdempotencyKey, NewOperation, NewResult, Performing, StoreError,
 };
 use crate::vault::sha256;
 
@@ -162,7 +162,7 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
     if found.released == Some(true) {
         return Ok(None);
     }
-    if found.mode == "asynchronous" {
+    if found.mode == Mode::Asynchronous {
         return written(None);
     }
     let kept = found
@@ -178,15 +178,15 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    match found.state.as_deref() {
+    match found.state {
         None => Err(WriteError::KeyInUse {
             operation_id: Some(found.operation_id),
         }),
-        Some("succeeded" | "failed") if found.records.is_some() => {
+        Some(EndState::Succeeded | EndState::Failed) if found.records.is_some() => {
             let ends = read_notes(found.records.as_deref());
             written(Some(Performed::replayed_batch(ends, Vec::new())))
         }
-        Some("succeeded") => {
+        Some(EndState::Succeeded) => {
             let record_id = found.record_id.clone();
             let outcome = Outcome::Succeeded {
                 record_id,
@@ -194,7 +194,7 @@ fn first_answer(found: IdempotencyUse, now: Time) -> Result<Option<Written>, Wri
             };
             written(Some(Performed::replayed(outcome, None, now)))
         }
-        Some("needs_review") => Err(WriteError::OutcomeUnknown {
+        Some(EndState::NeedsReview) => Err(WriteError::OutcomeUnknown {
             operation_id: found.operation_id,
             errors,
         }),

@@ -9,7 +9,7 @@ use super::set::{NoteState, Progress, Shape, WriteSet, read_notes};
 use super::{WriteError, Writes, Written, check_supported, read_stored};
 use crate::action::Action;
 use crate::mapping::{Plan, PlanError, TraceEntry};
-use crate::store::{AcceptOperation, Accepting, NewIdempotencyKey, NewOperation, Operation};
+use crate::store::{AcceptOperation, Accepting, Mode, NewIdempotencyKey, NewOperation, Operation};
 
 /// How long a synchronous write is retried when it is repeated, as it named no time.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -58,8 +58,7 @@ impl Writes {
         key: Option<NewIdempotencyKey>,
     ) -> Result<Written, WriteError> {
         let project_id = operation.project_id;
-        let action = Action::from_word(&operation.action)
-            .ok_or_else(|| WriteError::NotReplayable("its action is unknown to this version".to_owned()))?;
+        let action = operation.action;
         let route = match mapping {
             Mapping::Original => {
                 self.routes
@@ -96,7 +95,7 @@ impl Writes {
             trace,
         } = repeat(&route, &plan, operation, action, &accepting.request, id, records)?;
         let deadline = match operation.deadline {
-            Some(deadline) if operation.mode == "asynchronous" => deadline.since(operation.accept_time),
+            Some(deadline) if operation.mode == Mode::Asynchronous => deadline.since(operation.accept_time),
             _ => DEADLINE,
         };
         let accept = AcceptOperation {

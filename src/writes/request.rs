@@ -65,25 +65,7 @@ pub fn text_fault(text: &str, most: usize) -> Option<String> {
     }
 }
 
-/// Who waits for the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// The app.
-    Synchronous,
-    /// The queue.
-    Asynchronous,
-}
-
-impl Mode {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Synchronous => "synchronous",
-            Self::Asynchronous => "asynchronous",
-        }
-    }
-}
+pub use crate::store::Mode;
 
 /// What to do with a create whose outcome is unknown and cannot be found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::connectors::{Connector, Limits, SharedCatalog};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
-use crate::store::{self, ChangeKind, IntegrationRef, RouteRow, SharedStore, StoreError};
+use crate::store::{self, ChangeKind, ConnectionStatus, IntegrationRef, RouteRow, SharedStore, StoreError};
 use crate::vault::Vault;
 
 /// Routes kept in memory.
@@ -50,13 +50,13 @@ impl ConnectionUse {
 }
 
 /// Whether a connection of this status can be used.
-fn works(status: &str) -> bool {
-    status != "bad_credentials"
+fn works(status: ConnectionStatus) -> bool {
+    status != ConnectionStatus::BadCredentials
 }
 
 /// Whether a request with its credentials was accepted before.
-fn proven(status: &str) -> AtomicBool {
-    AtomicBool::new(status == "working")
+fn proven(status: ConnectionStatus) -> AtomicBool {
+    AtomicBool::new(status == ConnectionStatus::Working)
 }
 
 /// Everything a write needs.
@@ -160,8 +160,8 @@ impl Route {
                     row.provider_workspace_ref.as_deref(),
                     row.provider_metadata.as_deref(),
                 ),
-                works: works(&row.connection_status),
-                proven: proven(&row.connection_status),
+                works: works(row.connection_status),
+                proven: proven(row.connection_status),
             },
             connector,
             integration,
@@ -342,8 +342,8 @@ impl Routes {
             credentials,
             credentials_version: row.credentials_version,
             vars,
-            works: works(&row.status),
-            proven: proven(&row.status),
+            works: works(row.status),
+            proven: proven(row.status),
         };
         Ok((connector, connection))
     }

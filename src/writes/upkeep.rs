@@ -30,7 +30,7 @@ impl Writes {
         for hold in self.store().take_new_holds().await? {
             // A notification of `connection.error` belongs here, too.
             tracing::warn!(
-                project.id = %hold.project_id, connection.id = %hold.lane_id, reason = hold.reason, since = %hold.since,
+                project.id = %hold.project_id, connection.id = %hold.lane_id, reason = hold.reason.as_str(), since = %hold.since,
                 "the provider refuses a customer's credentials: the connection's writes wait until it is reconnected"
             );
         }
@@ -61,7 +61,7 @@ impl Writes {
                 let provider = item.provider.as_deref().unwrap_or("none");
                 self.metrics.operations_ended.increment(&[
                     provider,
-                    &item.action,
+                    item.action.as_str(),
                     result.state.as_str(),
                     "hold_expired",
                 ]);

@@ -17,7 +17,7 @@ pub(super) fn row(
     now: jiff::Timestamp,
 ) -> Verdict {
     let input = &row["input"];
-    let Some(action) = input["Type"].as_str().and_then(Action::from_word) else {
+    let Some(action) = input["Type"].as_str().and_then(Action::parse) else {
         return Verdict::Differs("the row has no `Type`".into());
     };
     let recorded = input["Batch"].as_array().map_or(&[][..], Vec::as_slice);

@@ -21,7 +21,7 @@ impl Control {
     pub async fn cancel(&self, actor: &Actor, project_id: Uuid, operation_id: Uuid) -> Result<Seen, Error> {
         let row = self.operation_row(project_id, operation_id).await?;
         if let Some(state) = row.state {
-            return Err(Error::wrong_state("the operation has ended", state));
+            return Err(Error::wrong_state("the operation has ended", state.as_str()));
         }
         // Only the worker that has its lane knows whether it has begun. It is asked through the store, wherever it runs.
         let ended = self.writes.finished.wait_for(project_id, operation_id);

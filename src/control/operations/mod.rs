@@ -8,7 +8,7 @@ mod standing;
 use uuid::Uuid;
 
 use super::{Control, Error};
-use crate::store::{Attempt, Operation, StoreError};
+use crate::store::{Attempt, EndState, Operation, StoreError};
 pub use replay::{Filter, MAX_REPLAYS, Replay, Replayed, ReplayedMany, Skipped};
 pub use resolve::{Resolution, ResolvedRecord};
 pub use standing::Standing;
@@ -30,7 +30,7 @@ impl Seen {
     /// How it ended, or where it stands.
     #[must_use]
     pub fn state(&self) -> &str {
-        self.row.state.as_deref().unwrap_or(self.standing.state)
+        self.row.state.map_or(self.standing.state, EndState::as_str)
     }
 }
 

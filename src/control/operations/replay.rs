@@ -4,6 +4,7 @@ use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::not_found;
+use crate::action::Action;
 use crate::clock::Time;
 use crate::control::{Actor, Control, Error, Kind};
 use crate::store::{EndState, NewIdempotencyKey, Operation, OperationFilter, StateFilter};
@@ -77,11 +78,13 @@ pub struct ReplayedMany {
 
 /// Why an operation is not repeated without force.
 fn needs_force(operation: &Operation) -> Option<&'static str> {
-    match (operation.state.as_deref(), operation.action.as_str()) {
+    match (operation.state, operation.action) {
         // Of a batch only what was not written is repeated.
-        (Some("succeeded"), _) if operation.records.is_some() => None,
-        (Some("succeeded"), "create") => Some("the create succeeded: replaying it makes a second record"),
-        (Some("needs_review"), "create") => {
+        (Some(EndState::Succeeded), _) if operation.records.is_some() => None,
+        (Some(EndState::Succeeded), Action::Create) => {
+            Some("the create succeeded: replaying it makes a second record")
+        }
+        (Some(EndState::NeedsReview), Action::Create) => {
             Some("the create may have been applied: replaying it may make a second record")
         }
         _ => None,
@@ -107,14 +110,13 @@ impl Control {
             .find_to_replay(project_id, operation_id)
             .await?
             .ok_or_else(not_found)?;
-        let Some(state) = operation.state.as_deref() else {
+        let Some(state) = operation.state else {
             return Err(Error::wrong_state("the operation has not ended", "queued")
                 .remedy("Wait for its end, or cancel it first."));
         };
         if let Some(reason) = needs_force(&operation).filter(|_| !how.force) {
-            return Err(
-                Error::wrong_state(reason, state).remedy("Send `\"force\": true` if that is what you want.")
-            );
+            return Err(Error::wrong_state(reason, state.as_str())
+                .remedy("Send `\"force\": true` if that is what you want."));
         }
         let records = not_written(&operation, &accepting, true);
         let written = self

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{Seen, not_found};
+use crate::action::Action;
 use crate::control::{Actor, Control, Error};
 use crate::store::{EndState, NewResult, Operation};
 use crate::writes::replay::Mapping;
@@ -71,7 +72,7 @@ impl Control {
         let release = !resolved.iter().any(|record| record.again);
         let done = self.store.resolve(project_id, operation_id, &result, release);
         if !done.await? {
-            let state = operation.state.as_deref().unwrap_or("queued");
+            let state = operation.state.map_or("queued", EndState::as_str);
             return Err(Error::wrong_state("the operation does not need review", state));
         }
         self.writes.finished.ended([operation_id]);
@@ -158,7 +159,7 @@ fn read_one(
     outcome: Option<&str>,
     record_id: Option<String>,
 ) -> Result<Resolved, Error> {
-    let needs_id = outcome == Some("succeeded") && operation.action == "create";
+    let needs_id = outcome == Some("succeeded") && operation.action == Action::Create;
     let fault = match &record_id {
         Some(id) => text_fault(id, MAX_RECORD_ID),
         None => needs_id.then(|| "is required: the provider's id of the record".to_owned()),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::{Attempt, Live, Operation};
+use crate::store::{Attempt, AttemptState, Live, MaybeKnown, Mode, Operation, PauseReason};
 
 /// Where an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub(super) fn of(operation: &Operation, live: &Live, attempts: &[Attempt]) -> St
         ..Standing::default()
     };
     // Its request has left, or whoever accepted it performs it.
-    let at_the_provider = last.is_some_and(|attempt| attempt.state == "sent")
-        || (operation.mode == "synchronous" && live.run_at > live.store_now);
+    let at_the_provider = last.is_some_and(|attempt| attempt.state == AttemptState::Sent)
+        || (operation.mode == Mode::Synchronous && live.run_at > live.store_now);
     if at_the_provider {
         return Standing {
             state: "running",
@@ -107,10 +107,9 @@ pub(super) fn of(operation: &Operation, live: &Live, attempts: &[Attempt]) -> St
     };
     // Another write of this lane may have met a limit.
     let why = if paused > put_off {
-        match live.pause_reason.as_deref() {
-            Some("quota") => "quota",
-            Some("backoff") => "backoff",
-            _ => "rate_limit",
+        match live.pause_reason.as_ref().and_then(MaybeKnown::known) {
+            Some(reason) => reason.as_str(),
+            None => PauseReason::RateLimit.as_str(),
         }
     } else {
         own()
@@ -133,15 +132,16 @@ fn last_of(attempts: &[Attempt]) -> Option<&Attempt> {
     let mut rows = attempts[first..]
         .iter()
         .filter(|row| row.id == attempts[first].id);
-    let answered = rows.clone().rfind(|row| row.state != "sent");
+    let answered = rows.clone().rfind(|row| row.state != AttemptState::Sent);
     answered.or_else(|| rows.next())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::HoldReason;
 
-    fn operation(mode: &str) -> Operation {
+    fn operation(mode: Mode) -> Operation {
         let id = uuid::Uuid::nil();
         Operation {
             id,
@@ -152,8 +152,8 @@ mod tests {
             revision_id: id,
             connection_id: id,
             object: "contacts".to_owned(),
-            action: "create".to_owned(),
-            mode: mode.to_owned(),
+            action: crate::action::Action::Create,
+            mode,
             client_ref: None,
             replay_of: None,
             accept_time: at(0),
@@ -189,14 +189,14 @@ mod tests {
         }
     }
 
-    fn attempt(state: &str, class: Option<&str>) -> Attempt {
+    fn attempt(state: AttemptState, class: Option<&str>) -> Attempt {
         Attempt {
             id: uuid::Uuid::nil(),
             operation_id: uuid::Uuid::nil(),
             project_id: uuid::Uuid::nil(),
             number: 1,
             start_time: at(1),
-            state: state.to_owned(),
+            state,
             status: None,
             class: class.map(str::to_owned),
             message: None,
@@ -209,7 +209,7 @@ mod tests {
 
     fn seen(live: &Live, last: Option<&Attempt>) -> (&'static str, Option<&'static str>, Option<Time>) {
         let attempts: Vec<Attempt> = last.into_iter().cloned().collect();
-        let standing = of(&operation("asynchronous"), live, &attempts);
+        let standing = of(&operation(Mode::Asynchronous), live, &attempts);
         (standing.state, standing.waiting_on, standing.next_attempt_time)
     }
 
@@ -217,7 +217,7 @@ mod tests {
     fn each_reason_to_wait_has_its_word() {
         assert_eq!(seen(&live(), None), ("queued", Some("turn"), None));
         assert_eq!(
-            seen(&live(), Some(&attempt("sent", None))),
+            seen(&live(), Some(&attempt(AttemptState::Sent, None))),
             ("running", None, None)
         );
         let behind = Live {
@@ -234,12 +234,12 @@ mod tests {
             run_at: at(20),
             ..live()
         };
-        let limited = attempt("answered", Some("rate_limited"));
+        let limited = attempt(AttemptState::Answered, Some("rate_limited"));
         assert_eq!(
             seen(&later, Some(&limited)),
             ("waiting", Some("rate_limit"), Some(at(20)))
         );
-        let failed = attempt("answered", Some("server"));
+        let failed = attempt(AttemptState::Answered, Some("server"));
         assert_eq!(
             seen(&later, Some(&failed)),
             ("waiting", Some("backoff"), Some(at(20)))
@@ -253,14 +253,14 @@ mod tests {
             ("waiting", Some("rate_limit"), Some(at(30))),
             "another write's limit"
         );
-        for reason in ["quota", "backoff"] {
+        for reason in [PauseReason::Quota, PauseReason::Backoff] {
             let paused = Live {
-                pause_reason: Some(reason.to_owned()),
+                pause_reason: Some(reason.into()),
                 ..paused.clone()
             };
             assert_eq!(
                 seen(&paused, Some(&limited)),
-                ("waiting", Some(reason), Some(at(30))),
+                ("waiting", Some(reason.as_str()), Some(at(30))),
                 "what the lane waits for now"
             );
         }
@@ -270,7 +270,7 @@ mod tests {
         };
         assert_eq!(seen(&over, None), ("queued", Some("turn"), None));
         let held = Live {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             held_from: Some(at(4)),
             gathering: true,
             ..live()
@@ -289,20 +289,20 @@ mod tests {
     #[test]
     fn a_hold_moves_the_deadline_and_a_synchronous_write_runs() {
         let held = Live {
-            hold_reason: Some("authorization".to_owned()),
+            hold_reason: Some(HoldReason::Authorization.into()),
             held_from: Some(at(4)),
             ..live()
         };
         assert_eq!(
-            of(&operation("asynchronous"), &held, &[]).deadline,
+            of(&operation(Mode::Asynchronous), &held, &[]).deadline,
             Some(at(106)),
             "held since 4, now 10"
         );
-        assert_eq!(of(&operation("asynchronous"), &live(), &[]).deadline, None);
+        assert_eq!(of(&operation(Mode::Asynchronous), &live(), &[]).deadline, None);
         let ours = Live {
             run_at: at(50),
             ..live()
         };
-        assert_eq!(of(&operation("synchronous"), &ours, &[]).state, "running");
+        assert_eq!(of(&operation(Mode::Synchronous), &ours, &[]).state, "running");
     }
 }

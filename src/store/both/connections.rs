@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::changes::note_changes;
 use super::{DbConnection, ThisStore};
 use crate::store::{
-    Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, ConnectionStore, NewConnection,
-    Result, StoreError,
+    Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, ConnectionStatus, ConnectionStore,
+    NewConnection, Result, StoreError,
 };
 
 const SELECT: &str = "
@@ -186,7 +186,7 @@ impl ConnectionStore for ThisStore {
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
         // A late answer to an older credential says nothing about the one in force.
-        let current: Option<String> = sqlx::query_scalar(
+        let current: Option<ConnectionStatus> = sqlx::query_scalar(
             sql!("SELECT status FROM connections WHERE project_id = $1 AND id = $2 AND credentials_version = $3" lock!(" FOR UPDATE")),
         )
         .bind(project_id)
@@ -195,14 +195,18 @@ impl ConnectionStore for ThisStore {
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(current) = current else { return Ok(false) };
-        let status = if works { "working" } else { "bad_credentials" };
+        let status = if works {
+            ConnectionStatus::Working
+        } else {
+            ConnectionStatus::BadCredentials
+        };
         if current == status {
             return Ok(true);
         }
         sqlx::query(sql!("UPDATE connections SET status = $3, update_time = " now!() " WHERE project_id = $1 AND id = $2"))
         .bind(project_id)
         .bind(connection_id)
-        .bind(status)
+        .bind(status.as_str())
         .execute(&mut *transaction)
         .await?;
         if works {

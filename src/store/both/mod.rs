@@ -15,6 +15,4 @@ mod projects;
 mod retention;
 mod steering;
 
-use super::{
-    Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations, queue,
-};
+use super::{Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations, queue};

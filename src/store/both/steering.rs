@@ -9,8 +9,8 @@ use super::lookups::select;
 use super::operations::{free_records, insert_results, which_ended};
 use crate::clock::Time;
 use crate::store::{
-    Accepting, Cancellation, CancellationState, Cancelled, Live, NewResult, Operation, Result, SteeringStore,
-    shard_of,
+    Accepting, Cancellation, CancellationState, Cancelled, Live, Mode, NewResult, Operation, Result,
+    SteeringStore, shard_of,
 };
 
 /// The hold of operation $2 of project $1 ends, with those of all that repeat it or that it repeats.
@@ -226,7 +226,7 @@ impl SteeringStore for ThisStore {
         // Nothing may be added to it any more, and what it has gathered is kept. Undone when it is not cancelled.
         close(&mut transaction, &[(project_id, operation_id)]).await?;
         // The request must still stand, the shard must be the worker's until the end of this, and the item must be there.
-        let found: Option<(String, bool)> = sqlx::query_as(
+        let found: Option<(Mode, bool)> = sqlx::query_as(
             sql!("SELECT o.mode, EXISTS (
                  SELECT 1 FROM attempts s WHERE s.project_id = q.project_id AND s.operation_id = q.operation_id
                    AND (s.state = 'unanswered'
@@ -247,7 +247,7 @@ impl SteeringStore for ThisStore {
         .await?;
         match found {
             None => return Ok(Cancelled::Gone),
-            Some((mode, _)) if mode == "synchronous" => return Ok(Cancelled::Synchronous),
+            Some((Mode::Synchronous, _)) => return Ok(Cancelled::Synchronous),
             Some((_, true)) => return Ok(Cancelled::MaybeApplied),
             Some(_) => {}
         }

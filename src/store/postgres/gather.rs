@@ -6,9 +6,9 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::operations::{ASYNCHRONOUS, insert_operations, micros};
+use super::operations::{insert_operations, micros};
 use crate::store::{
-    AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, OPEN_BATCH, Result, shard_of,
+    AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result, shard_of,
 };
 
 /// An open operation, locked by this transaction.
@@ -135,7 +135,7 @@ async fn insert_master(
 ) -> Result<i64> {
     let operation = &member.operation;
     let deadline = micros(gather.delay.saturating_add(member.deadline));
-    insert_operations(connection, &[operation], &[ASYNCHRONOUS], &[Some(deadline)]).await?;
+    insert_operations(connection, &[operation], &[Mode::Asynchronous], &[Some(deadline)]).await?;
     Ok(sqlx::query_scalar(
         "INSERT INTO queue_items (shard, lane_id, run_at, operation_id, project_id, seq, record_key, attempt, deadline)
          VALUES ($1, $2, now() + $3 * INTERVAL '1 microsecond', $4, $5, nextval('queue_seq'), NULL, 0,

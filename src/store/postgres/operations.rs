@@ -8,7 +8,7 @@ use super::PostgresStore;
 use super::gather::gather;
 use crate::clock::Time;
 use crate::store::{
-    AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, NewAnswer, NewAttempt, NewOperation,
+    AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, Mode, NewAnswer, NewAttempt, NewOperation,
     NewResult, OperationStore, RecordOperation, Result, shard_of,
 };
 
@@ -22,13 +22,10 @@ pub(super) fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-const SYNCHRONOUS: &str = "synchronous";
-pub(super) const ASYNCHRONOUS: &str = "asynchronous";
-
 pub(super) async fn insert_operations(
     connection: &mut PgConnection,
     operations: &[&NewOperation],
-    modes: &[&str],
+    modes: &[Mode],
     deadlines_us: &[Option<i64>],
 ) -> Result<Time> {
     let accepted: Option<Time> = sqlx::query_scalar(
@@ -53,7 +50,7 @@ pub(super) async fn insert_operations(
     .bind(column(operations, |o| o.object.as_str()))
     .bind(column(operations, |o| o.action.as_str()))
     .bind(column(operations, |o| o.request.as_str()))
-    .bind(modes)
+    .bind(column(modes, |mode| mode.as_str()))
     .bind(deadlines_us)
     .bind(column(operations, |o| o.client_ref.as_deref()))
     .bind(column(operations, |o| o.replay_of))
@@ -250,9 +247,9 @@ async fn accept(connection: &mut PgConnection, fresh: &[&AcceptOperation]) -> Re
     let rows = column(fresh, |o| &o.operation);
     let modes = column(fresh, |o| {
         if o.performing.is_some() {
-            SYNCHRONOUS
+            Mode::Synchronous
         } else {
-            ASYNCHRONOUS
+            Mode::Asynchronous
         }
     });
     let deadlines = column(fresh, |o| Some(micros(o.deadline)));
@@ -390,7 +387,7 @@ impl OperationStore for PostgresStore {
     async fn record_operations(&self, operations: &[RecordOperation]) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
         let rows = column(operations, |o| &o.operation);
-        let (modes, deadlines) = (vec![SYNCHRONOUS; rows.len()], vec![None; rows.len()]);
+        let (modes, deadlines) = (vec![Mode::Synchronous; rows.len()], vec![None; rows.len()]);
         insert_operations(&mut transaction, &rows, &modes, &deadlines).await?;
         let results = column(operations, |o| {
             (o.operation.project_id, o.operation.id, &o.result)

@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::store::words::words;
 
 row! {
     /// One row of an attempt: its sending, or its answer.
-    pub struct Attempt {
+    pub struct Attempt of "attempts" {
         /// One id for the sending and the answer of the same request.
         pub id: Uuid,
         /// The operation.
@@ -15,8 +16,8 @@ row! {
         pub project_id: Uuid,
         /// Counts from 1.
         pub number: i32,
-        /// `sent`, `answered` or `unanswered`.
-        pub state: String,
+        /// Whether it is the sending or the answer.
+        pub state: AttemptState,
         /// When the request left.
         pub start_time: Time,
         /// The provider's HTTP status, absent when none arrived.
@@ -89,25 +90,15 @@ impl NewAttempt {
     }
 }
 
-/// Which row of an attempt this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptState {
-    /// Written before the request leaves.
-    Sent,
-    /// Written when its outcome is known.
-    Answered,
-    /// Written when no usable answer came: the outcome stays in doubt.
-    Unanswered,
-}
-
-impl AttemptState {
-    /// The word in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Answered => "answered",
-            Self::Unanswered => "unanswered",
-        }
+words! {
+    /// Which row of an attempt this is.
+    "attempts.state",
+    pub enum AttemptState {
+        /// Written before the request leaves.
+        Sent = "sent",
+        /// Written when its outcome is known.
+        Answered = "answered",
+        /// Written when no usable answer came: the outcome stays in doubt.
+        Unanswered = "unanswered",
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::NewResult;
+use super::{HoldReason, NewResult};
+use crate::action::Action;
 use crate::clock::Time;
-use crate::store::Result;
+use crate::store::{MaybeKnown, Result};
 
 /// What waits, and for how long.
 #[async_trait]
@@ -27,7 +28,7 @@ pub trait BacklogStore: Send + Sync {
 
 row! {
     /// The waiting work of one lane.
-    pub struct LaneBacklog {
+    pub struct LaneBacklog of "queue_items" {
         /// The project.
         pub project_id: Uuid,
         /// The lane.
@@ -63,13 +64,13 @@ pub struct StoreHealth {
 
 row! {
     /// A hold that nobody has been told of.
-    pub struct NewHold {
+    pub struct NewHold of "lanes" {
         /// The project.
         pub project_id: Uuid,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
         /// Why.
-        pub reason: String,
+        pub reason: MaybeKnown<HoldReason>,
         /// Since when.
         pub since: Time,
     }
@@ -77,7 +78,7 @@ row! {
 
 row! {
     /// An item whose lane has been held for longer than it may wait.
-    pub struct LongHeld {
+    pub struct LongHeld of "queue_items" {
         /// The shard.
         pub shard: i16,
         /// The lane: the connection's id.
@@ -93,7 +94,7 @@ row! {
         /// The object as the app named it.
         pub object: String,
         /// What it does.
-        pub action: String,
+        pub action: MaybeKnown<Action>,
         /// The provider of the connection, while there is one.
         pub provider: Option<String>,
         /// Since when the lane is held.

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
+use super::HoldReason;
+use crate::action::Action;
 use crate::clock::Time;
+use crate::store::MaybeKnown;
 
 /// How much of one lane to claim, and what is known of it already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +103,7 @@ pub struct LaneRead {
     /// True when items were passed over because an earlier one of the same record waits, runs, or has failed and holds it.
     pub blocked: bool,
     /// Set while the lane is held.
-    pub hold_reason: Option<String>,
+    pub hold_reason: Option<MaybeKnown<HoldReason>>,
     /// Set while a rate limit pauses the lane.
     pub paused_until: Option<Time>,
     /// The store's clock at the time of the read.
@@ -109,7 +112,7 @@ pub struct LaneRead {
 
 row! {
     /// A due item with all that performing it takes.
-    pub struct Claimed {
+    pub struct Claimed of "operations" {
         /// The shard.
         pub shard: i16,
         /// The lane: the connection's id.
@@ -139,8 +142,9 @@ row! {
         pub revision_id: Uuid,
         /// The object as the app named it.
         pub object: String,
-        /// `create`, `update` or `delete`.
-        pub action: String,
+        /// What it does. A later version may have written what this one does not know: such a write waits for a process that
+        /// does, and must not keep this one from its neighbours.
+        pub action: MaybeKnown<Action>,
         /// The request as accepted: JSON text.
         pub request: String,
         /// When it was accepted.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::store::Result;
+use crate::store::words::words;
 
 /// Customers' credentials.
 #[async_trait]
@@ -37,7 +38,7 @@ pub trait ConnectionStore: Send + Sync {
 
 row! {
     /// A customer's credential for one provider, with the group and the consumer it belongs to.
-    pub struct Connection {
+    pub struct Connection of "connections" {
         /// Its id; also the id of its lane.
         pub id: Uuid,
         /// The project.
@@ -62,8 +63,8 @@ row! {
         pub provider_metadata: Option<String>,
         /// `apiKey`, `basic`, `oauth2/authorizationCode`, …
         pub auth_scheme: String,
-        /// `created`, `working` or `bad_credentials`.
-        pub status: String,
+        /// What is known of its credentials.
+        pub status: ConnectionStatus,
         /// The sealed credentials.
         pub credentials: Vec<u8>,
         /// Grows with each change of the credentials.
@@ -72,6 +73,19 @@ row! {
         pub create_time: Time,
         /// When it was last changed.
         pub update_time: Option<Time>,
+    }
+}
+
+words! {
+    /// What is known of the credentials of a connection.
+    "connections.status",
+    pub enum ConnectionStatus {
+        /// Nothing yet.
+        Created = "created",
+        /// The provider has accepted them.
+        Working = "working",
+        /// The provider has refused them.
+        BadCredentials = "bad_credentials",
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::{ConnectionStatus, SoFar};
 use crate::clock::Time;
 use crate::store::Result;
 
@@ -67,7 +68,7 @@ pub trait InstallationStore: Send + Sync {
 
 row! {
     /// An installation together with the config in force.
-    pub struct Installation {
+    pub struct Installation of "installations" {
         /// Its id.
         pub id: Uuid,
         /// The project.
@@ -94,14 +95,14 @@ row! {
         pub config_created_by: String,
         /// When the config was written.
         pub config_create_time: Time,
-        /// The state of the latest operation, when there is one: `success`, `failure` or `in_progress`.
-        pub last_operation_state: Option<String>,
+        /// How far the latest operation has come, when there is one.
+        pub last_operation_state: Option<SoFar>,
     }
 }
 
 row! {
     /// Everything that a write needs to know, from one read.
-    pub struct RouteRow {
+    pub struct RouteRow of "installations" {
         /// The integration.
         pub integration_id: Uuid,
         /// Its name.
@@ -127,7 +128,7 @@ row! {
         /// The auth scheme of the connection.
         pub auth_scheme: String,
         /// The status of the connection.
-        pub connection_status: String,
+        pub connection_status: ConnectionStatus,
         /// The sealed credentials.
         pub credentials: Vec<u8>,
         /// Their version.
@@ -137,7 +138,7 @@ row! {
 
 row! {
     /// The config of an installation, for the lane of its connection.
-    pub struct LaneConfig {
+    pub struct LaneConfig of "configs" {
         /// The lane: the connection's id.
         pub lane_id: Uuid,
         /// The config: JSON text.

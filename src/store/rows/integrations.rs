@@ -45,7 +45,7 @@ pub trait IntegrationStore: Send + Sync {
 
 row! {
     /// An integration together with its latest revision.
-    pub struct Integration {
+    pub struct Integration of "integrations" {
         /// Its id.
         pub id: Uuid,
         /// The project.
@@ -71,7 +71,7 @@ row! {
 
 row! {
     /// How much an integration is used.
-    pub struct IntegrationUse {
+    pub struct IntegrationUse of "installations" {
         /// The integration.
         pub integration_id: Uuid,
         /// Its installations.
@@ -83,7 +83,7 @@ row! {
 
 row! {
     /// One state of an integration.
-    pub struct Revision {
+    pub struct Revision of "revisions" {
         /// Its id.
         pub id: Uuid,
         /// The manifest's specVersion.

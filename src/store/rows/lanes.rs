@@ -3,10 +3,12 @@
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::store::MaybeKnown;
+use crate::store::words::words;
 
 row! {
     /// A lane that has work, and what may keep it from starting.
-    pub struct DueLane {
+    pub struct DueLane of "queue_items" {
         /// The shard of the lane.
         pub shard: i16,
         /// The lane.
@@ -16,7 +18,7 @@ row! {
         /// The earliest deadline of its items, without what holds have added.
         pub deadline: Option<Time>,
         /// Set while the lane is held.
-        pub hold_reason: Option<String>,
+        pub hold_reason: Option<MaybeKnown<HoldReason>>,
         /// Set while a rate limit pauses the lane.
         pub paused_until: Option<Time>,
         /// The store's clock at the time of the read.
@@ -26,7 +28,7 @@ row! {
 
 row! {
     /// A lane with work, as people look at it.
-    pub struct LaneStatus {
+    pub struct LaneStatus of "queue_items" {
         /// The shard of the lane.
         pub shard: i16,
         /// The lane: the connection's id.
@@ -42,7 +44,7 @@ row! {
         /// When its earliest item may run, or was to run.
         pub run_at: Time,
         /// Set while the lane is held.
-        pub hold_reason: Option<String>,
+        pub hold_reason: Option<MaybeKnown<HoldReason>>,
         /// Since when, while it is held.
         pub held_from: Option<Time>,
         /// Set when a rate limit has paused the lane.
@@ -56,25 +58,24 @@ row! {
     }
 }
 
-/// Why nothing of a lane starts for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PauseReason {
-    /// The provider's limit on calls in a short time is reached.
-    RateLimit,
-    /// A long-lasting quota is used up.
-    Quota,
-    /// Something failed that concerns all of it.
-    Backoff,
+words! {
+    /// Why a lane is held, until somebody does something about it.
+    "lanes.hold_reason",
+    pub enum HoldReason {
+        /// The provider refuses the customer's credentials.
+        Authorization = "authorization",
+    }
 }
 
-impl PauseReason {
-    /// The word in the store, and for what waits.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RateLimit => "rate_limit",
-            Self::Quota => "quota",
-            Self::Backoff => "backoff",
-        }
+words! {
+    /// Why nothing of a lane starts for a while.
+    "lanes.pause_reason",
+    pub enum PauseReason {
+        /// The provider's limit on calls in a short time is reached.
+        RateLimit = "rate_limit",
+        /// A long-lasting quota is used up.
+        Quota = "quota",
+        /// Something failed that concerns all of it.
+        Backoff = "backoff",
     }
 }

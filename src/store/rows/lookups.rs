@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Attempt, EndState};
+use super::{Attempt, EndState, Mode};
+use crate::action::Action;
 use crate::clock::Time;
 use crate::store::Result;
 
@@ -29,7 +30,7 @@ pub trait LookupStore: Send + Sync {
 
 row! {
     /// An operation with its result, if it has one.
-    pub struct Operation {
+    pub struct Operation of "operations" {
         /// Its id.
         pub id: Uuid,
         /// The project.
@@ -46,10 +47,10 @@ row! {
         pub connection_id: Uuid,
         /// The object as the app named it.
         pub object: String,
-        /// `create`, `update` or `delete`.
-        pub action: String,
-        /// `synchronous` or `asynchronous`.
-        pub mode: String,
+        /// What it does.
+        pub action: Action,
+        /// Who waits for it.
+        pub mode: Mode,
         /// The app's own name for the record.
         pub client_ref: Option<String>,
         /// The operation that this one repeats.
@@ -59,7 +60,7 @@ row! {
         /// When retrying ends.
         pub deadline: Option<Time>,
         /// The end state, absent while it runs.
-        pub state: Option<String>,
+        pub state: Option<EndState>,
         /// One line for people.
         pub summary: Option<String>,
         /// The provider's record id.
@@ -79,21 +80,21 @@ row! {
 
 row! {
     /// The use of an idempotency key, with what its operation has come to.
-    pub struct IdempotencyUse {
+    pub struct IdempotencyUse of "idempotency_keys" {
         /// SHA-256 of what the app asked for.
         pub fingerprint: Vec<u8>,
         /// The operation.
         pub operation_id: Uuid,
         /// Which record of the operation it was used for, where single writes share one.
         pub batch_index: Option<i32>,
-        /// `synchronous` or `asynchronous`.
-        pub mode: String,
+        /// Who waits for it.
+        pub mode: Mode,
         /// True when the key is free again.
         pub released: Option<bool>,
         /// The answer to a synchronous write, as its performer kept it.
         pub answer: Option<String>,
         /// The end state, absent while it runs.
-        pub state: Option<String>,
+        pub state: Option<EndState>,
         /// The provider's record id.
         pub record_id: Option<String>,
         /// The errors: a JSON list of texts.

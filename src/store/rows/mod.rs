@@ -1,9 +1,9 @@
 //! What the store is asked for, and the rows that it gives and takes, by subject. Ids are UUIDs, times UTC, JSON is text that
 //! has been validated before.
 
-/// Declares a row and how it is read from each database, column by column, by name.
+/// Declares a row of a table (the first, of several) and how it is read from each database, column by column, by name.
 macro_rules! row {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $field:ident : $ty:ty,)* }) => {
+    ($(#[$doc:meta])* pub struct $name:ident of $table:literal { $($(#[$fdoc:meta])* pub $field:ident : $ty:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
@@ -11,19 +11,30 @@ macro_rules! row {
         impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for $name {
             fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
                 use sqlx::Row as _;
-                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+                Ok(Self { $($field: $crate::store::rows::read($table, row.try_get(stringify!($field)))?,)* })
             }
         }
         impl<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> for $name {
             fn from_row(row: &'r sqlx::sqlite::SqliteRow) -> Result<Self, sqlx::Error> {
                 use sqlx::Row as _;
-                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+                Ok(Self { $($field: $crate::store::rows::read($table, row.try_get(stringify!($field)))?,)* })
             }
         }
     };
 }
 
 pub(in crate::store) use row;
+
+/// Says of what cannot be read where it lies: `table.column`.
+pub(in crate::store) fn read<T>(table: &str, value: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    value.map_err(|error| match error {
+        sqlx::Error::ColumnDecode { index, source } => sqlx::Error::ColumnDecode {
+            index: format!("{table}.{}", index.trim_matches('"')),
+            source,
+        },
+        other => other,
+    })
+}
 
 mod attempts;
 mod backlog;

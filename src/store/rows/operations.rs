@@ -9,6 +9,7 @@ use super::{Gather, Gathered, NewAttempt};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::store::Result;
+use crate::store::words::{StoredWord, decode_word, words};
 
 /// Operations: accepted and performed.
 #[async_trait]
@@ -167,28 +168,55 @@ pub struct NewResult {
     pub records: Option<String>,
 }
 
-/// The states in which an operation can end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndState {
-    /// The provider has it.
-    Succeeded,
-    /// It has not been applied, and will not be.
-    Failed,
-    /// It may have been applied; a person must look.
-    NeedsReview,
-    /// It was stopped before it was sent.
-    Cancelled,
+words! {
+    /// The states in which an operation can end.
+    "operation_results.state",
+    pub enum EndState {
+        /// The provider has it.
+        Succeeded = "succeeded",
+        /// It has not been applied, and will not be.
+        Failed = "failed",
+        /// It may have been applied; a person must look.
+        NeedsReview = "needs_review",
+        /// It was stopped before it was sent.
+        Cancelled = "cancelled",
+    }
 }
 
-impl EndState {
-    /// The word in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+words! {
+    /// Who waits for the provider.
+    "operations.mode",
+    pub enum Mode {
+        /// The app.
+        Synchronous = "synchronous",
+        /// The queue.
+        Asynchronous = "asynchronous",
+    }
+}
+
+/// How far an operation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoFar {
+    /// It has not ended.
+    InProgress,
+    /// It has.
+    Ended(EndState),
+}
+
+impl StoredWord for SoFar {
+    const COLUMN: &'static str = EndState::COLUMN;
+    fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "in_progress" => Some(Self::InProgress),
+            _ => EndState::of_word(word).map(Self::Ended),
+        }
+    }
+    fn word(self) -> &'static str {
         match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::NeedsReview => "needs_review",
-            Self::Cancelled => "cancelled",
+            Self::InProgress => "in_progress",
+            Self::Ended(state) => state.word(),
         }
     }
 }
+
+decode_word!(SoFar);

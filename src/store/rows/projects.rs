@@ -36,7 +36,7 @@ pub trait ProjectStore: Send + Sync {
 
 row! {
     /// A project: the boundary that no key and no query crosses.
-    pub struct Project {
+    pub struct Project of "projects" {
         /// Its id.
         pub id: Uuid,
         /// Its unique name; compared without regard to case.
@@ -54,7 +54,7 @@ row! {
 
 row! {
     /// An API key as it is kept: a hash and a masked form, never the key.
-    pub struct ApiKey {
+    pub struct ApiKey of "api_keys" {
         /// Its id, which also names it in paths.
         pub id: Uuid,
         /// The project that it opens.

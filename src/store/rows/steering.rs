@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{NewResult, Operation};
+use super::{HoldReason, NewResult, Operation, PauseReason};
 use crate::clock::Time;
-use crate::store::Result;
+use crate::store::{MaybeKnown, Result};
 
 /// What it takes to follow operations and to steer them.
 #[async_trait]
@@ -61,21 +61,21 @@ pub trait SteeringStore: Send + Sync {
 
 row! {
     /// What a waiting operation waits for.
-    pub struct Live {
+    pub struct Live of "queue_items" {
         /// When it may run.
         pub run_at: Time,
         /// How many attempts have been spent.
         pub attempt: i32,
         /// Set while the lane is held.
-        pub hold_reason: Option<String>,
+        pub hold_reason: Option<MaybeKnown<HoldReason>>,
         /// The lane's last hold: from.
         pub held_from: Option<Time>,
         /// The lane's last hold: until.
         pub held_until: Option<Time>,
         /// Set while a limit pauses the lane.
         pub paused_until: Option<Time>,
-        /// The [`PauseReason`] of its last pause.
-        pub pause_reason: Option<String>,
+        /// Why it was paused last.
+        pub pause_reason: Option<MaybeKnown<PauseReason>>,
         /// True when nothing of it can go because of earlier writes to the same records: they wait, hold it, or may still take
         /// effect.
         pub behind: bool,
@@ -90,7 +90,7 @@ row! {
 
 row! {
     /// What repeating an operation takes.
-    pub struct Accepting {
+    pub struct Accepting of "operations" {
         /// The request as accepted: JSON text; empty when it is no longer kept.
         pub request: String,
         /// The customer, when the installation is still there.
@@ -100,7 +100,7 @@ row! {
 
 row! {
     /// A request to cancel an operation.
-    pub struct Cancellation {
+    pub struct Cancellation of "cancellations" {
         /// The lane.
         pub lane_id: Uuid,
         /// The project.

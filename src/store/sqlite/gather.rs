@@ -5,10 +5,10 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::operations::{
-    ASYNCHRONOUS, QueueItem, insert_operation, insert_queue_item, insert_records, micros,
+use super::operations::{QueueItem, insert_operation, insert_queue_item, insert_records, micros};
+use crate::store::{
+    AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result,
 };
-use crate::store::{AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, OPEN_BATCH, Result};
 
 /// An open operation.
 struct Open {
@@ -130,7 +130,7 @@ async fn insert_master(
 ) -> Result<Open> {
     let operation = &member.operation;
     let deadline = gather.delay.saturating_add(member.deadline);
-    let time = insert_operation(connection, operation, ASYNCHRONOUS, Some(micros(deadline))).await?;
+    let time = insert_operation(connection, operation, Mode::Asynchronous, Some(micros(deadline))).await?;
     let run_at = time.after(gather.delay);
     let seq = insert_queue_item(
         connection,

@@ -10,8 +10,8 @@ use super::SqliteStore;
 use super::gather::gather;
 use crate::clock::Time;
 use crate::store::{
-    AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, NewAnswer, NewAttempt, NewIdempotencyKey,
-    NewOperation, NewResult, OperationStore, RecordOperation, Result, shard_of,
+    AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, Mode, NewAnswer, NewAttempt,
+    NewIdempotencyKey, NewOperation, NewResult, OperationStore, RecordOperation, Result, shard_of,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -19,13 +19,10 @@ pub(super) fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-const SYNCHRONOUS: &str = "synchronous";
-pub(super) const ASYNCHRONOUS: &str = "asynchronous";
-
 pub(super) async fn insert_operation(
     connection: &mut SqliteConnection,
     operation: &NewOperation,
-    mode: &str,
+    mode: Mode,
     deadline_us: Option<i64>,
 ) -> Result<Time> {
     Ok(sqlx::query_scalar(
@@ -44,7 +41,7 @@ pub(super) async fn insert_operation(
     .bind(operation.connection_id)
     .bind(&operation.object)
     .bind(operation.action.as_str())
-    .bind(mode)
+    .bind(mode.as_str())
     .bind(&operation.request)
     .bind(deadline_us)
     .bind(&operation.client_ref)
@@ -288,9 +285,9 @@ impl OperationStore for SqliteStore {
                 continue;
             }
             let mode = if performing.is_some() {
-                SYNCHRONOUS
+                Mode::Synchronous
             } else {
-                ASYNCHRONOUS
+                Mode::Asynchronous
             };
             let time = insert_operation(&mut transaction, operation, mode, Some(micros(*deadline))).await?;
             accepted.push(Accepted::At(time));
@@ -371,7 +368,7 @@ impl OperationStore for SqliteStore {
             attempts,
         } in operations
         {
-            insert_operation(&mut transaction, operation, SYNCHRONOUS, None).await?;
+            insert_operation(&mut transaction, operation, Mode::Synchronous, None).await?;
             insert_results(&mut transaction, &[(operation.project_id, operation.id, result)]).await?;
             insert_attempts(&mut transaction, &attempts.iter().collect::<Vec<_>>()).await?;
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{Note, NoteState, read_notes};
 use crate::clock::Time;
-use crate::store::Attempt;
+use crate::store::{Attempt, AttemptState};
 
 /// Where one record stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Progress {
         let mut settled: HashSet<(uuid::Uuid, usize)> = HashSet::new();
         for row in attempts {
             let notes = read_notes(row.records.as_deref());
-            if row.state == "sent" {
+            if row.state == AttemptState::Sent {
                 doubts.extend(notes.iter().map(|note| (row.id, note.index, row.start_time)));
                 continue;
             }
@@ -252,13 +252,13 @@ mod tests {
         HashSet::new()
     }
 
-    fn row(id: u128, state: &str, notes: &[Note]) -> Attempt {
+    fn row(id: u128, state: AttemptState, notes: &[Note]) -> Attempt {
         Attempt {
             id: uuid::Uuid::from_u128(id),
             operation_id: uuid::Uuid::nil(),
             project_id: uuid::Uuid::nil(),
             number: 1,
-            state: state.to_owned(),
+            state,
             start_time: Time::from_micros(7),
             status: None,
             class: None,
@@ -273,11 +273,17 @@ mod tests {
     #[test]
     fn a_request_without_its_answer_leaves_its_records_in_doubt_and_others_not() {
         let sent = [Note::new(0, NoteState::Sent), Note::new(1, NoteState::Sent)];
-        let progress = Progress::of(3, &[row(1, "sent", &sent)]);
+        let progress = Progress::of(3, &[row(1, AttemptState::Sent, &sent)]);
         let doubts: Vec<bool> = progress.records.iter().map(|r| r.doubt_since.is_some()).collect();
         assert_eq!(doubts, [true, true, false]);
         let answered = [Note::new(0, NoteState::Succeeded), Note::new(1, NoteState::Retry)];
-        let progress = Progress::of(3, &[row(1, "answered", &answered), row(1, "sent", &sent)]);
+        let progress = Progress::of(
+            3,
+            &[
+                row(1, AttemptState::Answered, &answered),
+                row(1, AttemptState::Sent, &sent),
+            ],
+        );
         assert!(progress.records.iter().all(|r| r.doubt_since.is_none()));
         assert_eq!(progress.open().collect::<Vec<_>>(), [1, 2]);
     }
@@ -286,20 +292,26 @@ mod tests {
     fn an_unanswered_call_stays_in_doubt_when_a_later_one_is_answered() {
         let doubt = [Note::new(0, NoteState::Doubt)];
         let retry = [Note::new(0, NoteState::Retry)];
-        let progress = Progress::of(1, &[row(1, "unanswered", &doubt), row(2, "answered", &retry)]);
+        let progress = Progress::of(
+            1,
+            &[
+                row(1, AttemptState::Unanswered, &doubt),
+                row(2, AttemptState::Answered, &retry),
+            ],
+        );
         assert!(progress.records[0].doubt_since.is_some());
     }
 
     #[test]
     fn of_several_open_doubts_the_earliest_counts() {
-        let at = |id, state: &str, note, micros| Attempt {
+        let at = |id, state: AttemptState, note, micros| Attempt {
             start_time: Time::from_micros(micros),
             ..row(id, state, &[Note::new(0, note)])
         };
         let since = |rows: &[Attempt]| Progress::of(1, rows).records[0].doubt_since;
-        let first = at(1, "unanswered", NoteState::Doubt, 10);
-        let second = at(2, "sent", NoteState::Sent, 20);
-        let third = at(3, "unanswered", NoteState::Doubt, 30);
+        let first = at(1, AttemptState::Unanswered, NoteState::Doubt, 10);
+        let second = at(2, AttemptState::Sent, NoteState::Sent, 20);
+        let third = at(3, AttemptState::Unanswered, NoteState::Doubt, 30);
         for rows in [
             [first.clone(), second.clone(), third.clone()],
             [third.clone(), second.clone(), first.clone()],
@@ -307,7 +319,7 @@ mod tests {
             assert_eq!(since(&rows), Some(Time::from_micros(10)));
         }
         // The first one has been answered after all: then the second.
-        let answered = at(1, "answered", NoteState::Retry, 10);
+        let answered = at(1, AttemptState::Answered, NoteState::Retry, 10);
         assert_eq!(
             since(&[first, answered, third, second]),
             Some(Time::from_micros(20))
@@ -324,7 +336,13 @@ mod tests {
             Note::new(0, NoteState::Succeeded),
             Note::new(1, NoteState::NeedsReview),
         ];
-        let progress = Progress::of(2, &[row(1, "answered", &review), row(2, "answered", &late)]);
+        let progress = Progress::of(
+            2,
+            &[
+                row(1, AttemptState::Answered, &review),
+                row(2, AttemptState::Answered, &late),
+            ],
+        );
         assert_eq!(progress.counts(), (1, 1, 0));
     }
 

@@ -765,7 +765,7 @@ impl<'a> Run<'a> {
                 return fail(format!("lost: operation {number} is gone"));
             };
             let wanted = self.results.get(id).map(|state| state.as_str().to_owned());
-            if operation.state != wanted {
+            if operation.state.map(|state| state.as_str().to_owned()) != wanted {
                 return fail(format!(
                     "operation {number} is {:?}, not {wanted:?}",
                     operation.state
@@ -784,7 +784,7 @@ impl<'a> Run<'a> {
                 }
             }
             let done = self.effects.iter().filter(|effect| *effect == id).count();
-            let create = operation.action == "create";
+            let create = operation.action == Action::Create;
             if create && done > 1 {
                 return fail(format!("doubled: create {number} took effect {done} times"));
             }

@@ -144,7 +144,7 @@ async fn what_is_held_for_too_long_ends_and_nothing_else_does(kind: Kind) {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(operation.state.as_deref(), Some("failed"));
+        assert_eq!(operation.state.map(EndState::as_str), Some("failed"));
     }
     let operation = store
         .get_operation(project, other.operation.id)

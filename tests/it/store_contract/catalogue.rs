@@ -286,7 +286,7 @@ async fn new_credentials_raise_the_version_and_end_the_authorization_hold(kind: 
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(held.status, "bad_credentials");
+    assert_eq!(held.status.as_str(), "bad_credentials");
     let change = ConnectionChange {
         credentials: Some(vec![9]),
         ..Default::default()
@@ -333,7 +333,8 @@ async fn a_late_answer_about_old_credentials_changes_nothing(kind: Kind) {
             .await
             .unwrap()
             .unwrap()
-            .status,
+            .status
+            .as_str(),
         "created"
     );
 }

@@ -14,6 +14,7 @@ use super::operations::result;
 use super::queue::{claim_all, lease, settle};
 use super::{World, id};
 use crate::harness::{Kind, on_both_stores};
+use amp_write::action::Action;
 
 on_both_stores!(
     writes_that_are_alike_share_one_operation_until_its_time_comes,
@@ -140,7 +141,7 @@ async fn writes_that_are_alike_share_one_operation_until_its_time_comes(kind: Ki
         5 * MINUTE + HOUR,
         "the deadline counts from the end of the wait"
     );
-    assert_eq!(operation.mode, "asynchronous");
+    assert_eq!(operation.mode.as_str(), "asynchronous");
 }
 
 async fn writes_that_are_not_alike_share_none(kind: Kind) {
@@ -518,7 +519,7 @@ async fn a_key_names_the_shared_operation_and_the_place_in_it(kind: Kind) {
             (found.operation_id, found.batch_index),
             (places[0].operation_id, Some(index))
         );
-        assert_eq!(found.mode, "asynchronous");
+        assert_eq!(found.mode.as_str(), "asynchronous");
     }
     // Taken: it is not gathered, and its neighbours do not mind.
     let answers = world
@@ -594,7 +595,7 @@ async fn one_that_ends_with_a_long_hold_keeps_its_records_and_takes_no_more(kind
         project_id: world.project.id,
         attempt: 0,
         object: "contacts".to_owned(),
-        action: "create".to_owned(),
+        action: Action::Create.into(),
         provider: None,
         since: world.store.store_now().await.unwrap(),
         in_doubt: false,

@@ -181,7 +181,7 @@ async fn a_synchronous_write_is_held_in_the_queue_until_it_is_finished(kind: Kin
         (found.mode.as_str(), found.answer.as_deref(), found.released),
         ("synchronous", Some("{\"a\":0.10}"), Some(false))
     );
-    assert_eq!(found.state.as_deref(), Some("succeeded"));
+    assert_eq!(found.state.map(EndState::as_str), Some("succeeded"));
     assert_eq!(world.store.queue_depth().await.unwrap(), 0);
     assert_eq!(
         world.store.list_attempts(project, operation).await.unwrap().len(),

@@ -12,6 +12,7 @@ mod operations;
 mod queue;
 mod retention;
 mod steering;
+mod unreadable;
 
 use amp_write::store::{
     ConnectionFilter, Installation, Integration, NewApiKey, NewConfig, NewConnection, NewInstallation,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amp_write::action::Action;
 use amp_write::store::{
     AcceptOperation, Accepted, AttemptState, EndState, NewAttempt, NewOperation, NewResult, OperationFilter,
-    RecordOperation,
+    RecordOperation, SoFar,
 };
 use uuid::Uuid;
 
@@ -120,8 +120,8 @@ async fn an_accepted_operation_is_there_with_its_deadline_and_in_the_queue(kind:
         .await
         .unwrap();
     assert_eq!(
-        installation.unwrap().last_operation_state.as_deref(),
-        Some("in_progress")
+        installation.unwrap().last_operation_state,
+        Some(SoFar::InProgress)
     );
 }
 
@@ -143,7 +143,7 @@ async fn a_recorded_operation_is_there_with_its_result_and_attempt(kind: Kind) {
         .unwrap()
         .unwrap();
     assert_eq!(
-        (found.mode.as_str(), found.state.as_deref()),
+        (found.mode.as_str(), found.state.map(EndState::as_str)),
         ("synchronous", Some("succeeded"))
     );
     assert_eq!(

@@ -198,7 +198,7 @@ async fn payloads_leave_before_their_operations_and_queued_work_keeps_its_own(ki
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(operation.state.as_deref(), Some("succeeded"));
+        assert_eq!(operation.state.map(EndState::as_str), Some("succeeded"));
     }
     assert!(world.request_of(kind, young).await.contains("record"));
     assert!(world.request_of(kind, live).await.contains("record"));
@@ -281,7 +281,7 @@ async fn a_reader_of_the_history_is_not_disturbed_and_the_day_leaves_afterwards(
         .unwrap()
         .unwrap();
     assert_eq!(
-        operation.state.as_deref(),
+        operation.state.map(EndState::as_str),
         Some("succeeded"),
         "no operation without its result"
     );

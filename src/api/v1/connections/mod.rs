@@ -119,7 +119,7 @@ impl From<&store::Connection> for Connection {
                 .and_then(|text| serde_json::from_str(text).ok())
                 .map(spec_metadata),
             auth_scheme: row.auth_scheme.clone(),
-            status: row.status.clone(),
+            status: row.status.as_str().to_owned(),
             create_time: row.create_time,
             update_time: row.update_time,
         }

@@ -23,7 +23,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock::Time;
 use crate::manifest::misplaced;
-use crate::store::{self, ConnectionFilter};
+use crate::store::{self, ConnectionFilter, ConnectionStatus, StoredWord as _};
 
 /// An installation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,15 +82,14 @@ impl Installation {
             project_id: row.project_id.to_string(),
             integration_id: row.integration_id.to_string(),
             group: Group::of(connection),
-            health_status: if connection.status == "bad_credentials" {
+            health_status: if connection.status == ConnectionStatus::BadCredentials {
                 "unhealthy"
             } else {
                 "healthy"
             },
             last_operation_status: row
                 .last_operation_state
-                .as_deref()
-                .map(super::operations::wire_status),
+                .map(|state| super::operations::wire_status(state.word())),
             connection: Connection::from(connection),
             create_time: row.create_time,
             created_by: row.created_by,

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::control::operations::{Seen, Standing};
 use crate::store;
+use crate::store::EndState;
 use crate::writes::derive::Named;
 use crate::writes::set::{Note, NoteState, Progress, read_notes};
 
@@ -214,7 +215,7 @@ fn merge(rows: Vec<store::Attempt>) -> Vec<Attempt> {
         let attempt = Attempt {
             number: row.number,
             time: row.start_time,
-            state: row.state,
+            state: row.state.as_str().to_owned(),
             status: row.status,
             class: row.class,
             message: row.message,
@@ -238,7 +239,7 @@ impl Operation {
     }
 
     fn new(row: store::Operation, attempts: Vec<Attempt>, standing: Standing) -> Self {
-        let state = row.state.unwrap_or_else(|| standing.state.to_owned());
+        let state = row.state.map_or(standing.state, EndState::as_str).to_owned();
         let counted = row
             .attempts
             .or_else(|| attempts.iter().map(|attempt| attempt.number).max());
@@ -293,8 +294,8 @@ impl Operation {
                 held_by: standing.held_by.map(|id| id.to_string()),
                 holds_record: row.holds_record.then_some(true),
                 next_attempt_time: standing.next_attempt_time,
-                action: row.action,
-                mode: row.mode,
+                action: row.action.as_str().to_owned(),
+                mode: row.mode.as_str().to_owned(),
                 deadline: standing.deadline.or(row.deadline),
                 errors,
                 records,

@@ -19,7 +19,7 @@ use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::clock::Time;
 use crate::control::Error;
-use crate::store::{self, OperationFilter, StateFilter};
+use crate::store::{self, EndState, OperationFilter, StateFilter};
 
 /// How often the store is asked what has ended.
 const POLL: Duration = Duration::from_millis(500);
@@ -218,10 +218,8 @@ fn all(
 fn matches(filter: &OperationFilter, row: &store::Operation) -> bool {
     let state_fits = match &filter.state {
         None => true,
-        Some(StateFilter::Succeeded) => row.state.as_deref() == Some("succeeded"),
-        Some(StateFilter::Ended(states)) => states
-            .iter()
-            .any(|state| row.state.as_deref() == Some(state.as_str())),
+        Some(StateFilter::Succeeded) => row.state == Some(EndState::Succeeded),
+        Some(StateFilter::Ended(states)) => row.state.is_some_and(|state| states.contains(&state)),
         Some(StateFilter::InProgress) => row.state.is_none(),
     };
     state_fits
