@@ -199,7 +199,7 @@ impl Control {
         touched.push(Change::of(project_id, ChangeKind::Connection, row.connection_id));
         self.done.note(actor, &touched);
         // What was held can end.
-        self.writes.bell.changed(row.connection_id);
+        self.writes.new_work.changed(row.connection_id);
         if gone { Ok(()) } else { Err(not_found()) }
     }
 
