@@ -12,12 +12,12 @@ use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
 use crate::clock::Time;
-use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::claim::{Chosen, QueueRow, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
-    Lease, Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, Lease,
+    Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// Where processes tell each other which lanes have new work.
@@ -311,7 +311,7 @@ impl QueueStore for PostgresStore {
         }
         let mut connection = self.pool.acquire().await?;
         // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
-        let looked: Vec<Looked> = sqlx::query_as(
+        let looked: Vec<QueueRow> = sqlx::query_as(
             sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                     -- Writes to one record run singly, in the order they were accepted.
@@ -337,7 +337,7 @@ impl QueueStore for PostgresStore {
             .zip(asks)
             .flat_map(|(position, ask)| ask.next_of.iter().map(move |ended| (position, ask, *ended)))
             .collect();
-        let next: Vec<Looked> = if ended.is_empty() {
+        let next: Vec<QueueRow> = if ended.is_empty() {
             Vec::new()
         } else {
             sqlx::query_as(
@@ -380,7 +380,7 @@ impl QueueStore for PostgresStore {
             return Ok(Vec::new());
         }
         let mut connection = self.pool.acquire().await?;
-        let looked: Vec<Looked> = sqlx::query_as(
+        let looked: Vec<QueueRow> = sqlx::query_as(
             sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                     q.record_key IS NOT NULL AND " blocked!() " AS blocked
@@ -605,30 +605,5 @@ impl QueueStore for PostgresStore {
         .execute(&self.pool)
         .await?;
         Ok(())
-    }
-
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
-        Ok(sqlx::query_as(
-            "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
-                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
-                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
-                    COALESCE(s.owner IS NOT NULL AND s.lease_until > now(), false) AS has_worker, now() AS store_now
-             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
-                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
-             LEFT JOIN projects p ON p.id = q.project_id
-             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
-             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
-             LEFT JOIN shards s ON s.id = q.shard
-             ORDER BY q.depth DESC, q.lane_id",
-        )
-        .bind(project_id)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    async fn queue_depth(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM queue_items")
-            .fetch_one(&self.pool)
-            .await?)
     }
 }

@@ -171,7 +171,7 @@ async fn drop_partition(pool: &PgPool, partition: &Partition) -> Result<bool> {
     if !partition.bare {
         statements.push(format!("DROP TABLE IF EXISTS {}{BARE}", partition.name()));
     }
-    exclusively(pool, &Change::Run(statements))
+    exclusively(pool, &PartitionChange::Run(statements))
         .await
         .map(|done| done.is_some())
 }
@@ -223,7 +223,7 @@ async fn strip(pool: &PgPool, partition: &Partition) -> Result<u64> {
             break;
         }
     }
-    let swapped = exclusively(pool, &Change::Swap { full, bare, from, to }).await?;
+    let swapped = exclusively(pool, &PartitionChange::Swap { full, bare, from, to }).await?;
     Ok(swapped.unwrap_or(0))
 }
 
@@ -239,7 +239,7 @@ async fn columns(pool: &PgPool, table: &str) -> Result<Vec<String>> {
 }
 
 /// What needs the history for itself.
-enum Change {
+enum PartitionChange {
     /// These statements.
     Run(Vec<String>),
     /// Puts `bare` in the place of `full`.
@@ -251,7 +251,7 @@ enum Change {
     },
 }
 
-impl Change {
+impl PartitionChange {
     /// Answers how many rows were replaced.
     async fn make(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
         let (rows, statements) = match self {
@@ -294,7 +294,7 @@ impl Change {
 
 /// Makes a change in a transaction that waits only shortly for its locks, a few times over. Nothing when they were not to
 /// be had.
-async fn exclusively(pool: &PgPool, change: &Change) -> Result<Option<u64>> {
+async fn exclusively(pool: &PgPool, change: &PartitionChange) -> Result<Option<u64>> {
     for attempt in 1..=LOCK_TRIES {
         let mut transaction = pool.begin().await?;
         sqlx::query("SET LOCAL lock_timeout = '500ms'")

@@ -9,9 +9,7 @@ use crate::store::words::words;
 row! {
     /// A lane that has work, and what may keep it from starting.
     pub struct DueLane of "queue_items" {
-        /// The shard of the lane.
         pub shard: i16,
-        /// The lane.
         pub lane_id: Uuid,
         /// When its earliest item may run.
         pub run_at: Time,
@@ -29,7 +27,6 @@ row! {
 row! {
     /// A lane with work, as people look at it.
     pub struct LaneStatus of "queue_items" {
-        /// The shard of the lane.
         pub shard: i16,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
@@ -37,7 +34,6 @@ row! {
         pub project: Option<String>,
         /// The connection's provider; absent, like its group, when the connection is gone.
         pub provider: Option<String>,
-        /// The customer.
         pub group_ref: Option<String>,
         /// How many items wait or run.
         pub depth: i64,

@@ -5,10 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{
-    Claim, Claimed, CloseGathered, DueLane, ExpireAsk, LaneAsk, LaneStatus, NewAttempt, NewResult,
-    PauseReason,
-};
+use super::{Claim, Claimed, CloseGathered, DueLane, ExpireAsk, LaneAsk, NewAttempt, NewResult, PauseReason};
 use crate::clock::Time;
 use crate::store::Result;
 
@@ -59,10 +56,6 @@ pub trait QueueStore: Send + Sync {
         pause: Duration,
         reason: PauseReason,
     ) -> Result<()>;
-    /// Every lane with work, of one project when given, the deepest first. Counts every item: for people, not for the queue.
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>>;
-    /// How many items wait in all; for tests, metrics and shutdown reports.
-    async fn queue_depth(&self) -> Result<i64>;
 }
 
 /// What other processes tell.

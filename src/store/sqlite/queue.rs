@@ -13,12 +13,12 @@ use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use crate::clock::Time;
-use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::claim::{Chosen, QueueRow, cut, expired, pick};
 use crate::store::holds::LeftItem;
 use crate::store::stragglers::{LeasedShard, leased, stragglers};
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
-    Leases, Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, Leases,
+    Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
 };
 
 /// A duration as the microseconds that the file counts in.
@@ -204,7 +204,7 @@ impl QueueStore for SqliteStore {
         let (mut looked, mut next) = (Vec::new(), Vec::new());
         for (position, ask) in (1_i64..).zip(asks) {
             // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
-            let rows: Vec<Looked> = sqlx::query_as(
+            let rows: Vec<QueueRow> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         -- Writes to one record run singly, in the order they were accepted.
@@ -226,7 +226,7 @@ impl QueueStore for SqliteStore {
             .await?;
             looked.extend(rows);
             for (record_key, seq) in &ask.next_of {
-                let row: Option<Looked> = sqlx::query_as(
+                let row: Option<QueueRow> = sqlx::query_as(
                     sql!("SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             " now!() " AS store_now,
                             q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
@@ -263,7 +263,7 @@ impl QueueStore for SqliteStore {
         let mut looked = Vec::new();
         for (position, ask) in (1_i64..).zip(asks) {
             let known: HashSet<Uuid> = ask.known.iter().copied().collect();
-            let rows: Vec<Looked> = sqlx::query_as(
+            let rows: Vec<QueueRow> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         CASE WHEN q.record_key IS NULL THEN 0 ELSE " blocked!() " END AS blocked
@@ -285,7 +285,7 @@ impl QueueStore for SqliteStore {
             .bind(i64::try_from(limit.saturating_add(known.len())).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await?;
-            let unknown = |row: &Looked| row.operation_id.is_some_and(|id| !known.contains(&id));
+            let unknown = |row: &QueueRow| row.operation_id.is_some_and(|id| !known.contains(&id));
             looked.extend(rows.into_iter().filter(unknown).take(limit));
         }
         let chosen = expired(asks, &looked);
@@ -488,32 +488,5 @@ impl QueueStore for SqliteStore {
         .await?;
         crate::store::commit(transaction).await?;
         Ok(())
-    }
-
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
-        Ok(sqlx::query_as(
-            sql!("SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
-                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
-                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
-                    COALESCE(s.owner IS NOT NULL AND s.lease_until > " now!() ", 0)
-                        AS has_worker,
-                    " now!() " AS store_now
-             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
-                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
-             LEFT JOIN projects p ON p.id = q.project_id
-             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
-             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
-             LEFT JOIN shards s ON s.id = q.shard
-             ORDER BY q.depth DESC, q.lane_id"),
-        )
-        .bind(project_id)
-        .fetch_all(&self.readers)
-        .await?)
-    }
-
-    async fn queue_depth(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM queue_items")
-            .fetch_one(&self.readers)
-            .await?)
     }
 }
