@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::rows::row;
+use super::time::before;
 use super::{Claimed, ExpireAsk, HoldReason, LaneAsk, LanePlace, LaneRead, MaybeKnown};
 use crate::clock::Time;
 
@@ -141,9 +142,7 @@ pub(super) fn pick(asks: &[LaneAsk], looked: &[QueueRow], next: &[QueueRow]) -> 
         }
         if !read.more {
             // Everything due has been seen; what is committed late, with a time that lies back, will be, too.
-            let late = Time::from_micros(
-                store_now.as_micros() - i64::try_from(LATE_COMMIT.as_micros()).unwrap_or(0),
-            );
+            let late = before(store_now, LATE_COMMIT);
             read.after = read.after.min(LanePlace::before(late));
         }
         lanes.push(read);

@@ -82,6 +82,7 @@ pub trait Store:
     + OperationStore
     + LookupStore
     + SteeringStore
+    + LaneStore
     + QueueStore
     + RetentionStore
     + BacklogStore

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::gather::close;
 use super::holds::{leave_held, note_ends};
-use super::operations::{free_records, insert_results, micros};
+use super::operations::{free_records, insert_results};
 use super::{ThisStore, in_background};
 use crate::clock::Time;
+use crate::store::time::micros;
 use crate::store::{
     BacklogStore, LaneBacklog, LaneStatus, LongHeld, NewHold, NewResult, Result, StoreHealth, first_id_of,
     shard_of,

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::super::lanes;
 use super::connections::{drop_orphaned, release_authorization_hold, upsert_group};
-use super::queue::lane_configs;
 use super::{DbConnection, ThisStore, bump_config_version};
 use crate::store::{
     Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
@@ -237,8 +237,8 @@ impl InstallationStore for ThisStore {
             .await?)
     }
 
-    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
-        lane_configs(self.readers(), lanes).await
+    async fn list_lane_configs(&self, ids: &[Uuid]) -> Result<Vec<LaneConfig>> {
+        lanes::configs(self.readers(), ids).await
     }
 
     async fn find_pinned_route(

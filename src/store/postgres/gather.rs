@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::operations::{insert_operations, micros};
+use super::operations::insert_operations;
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result, shard_of,
 };

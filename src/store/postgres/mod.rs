@@ -24,6 +24,16 @@ macro_rules! json_texts {
         concat!("json_array_elements_text(", $parameter, "::json)")
     };
 }
+/// The numbers of a JSON list, as a subquery.
+macro_rules! json_numbers {
+    ($parameter:literal) => {
+        concat!(
+            "SELECT value::bigint FROM json_array_elements_text(",
+            $parameter,
+            "::json)"
+        )
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -60,6 +70,7 @@ mod checks;
 mod gather;
 mod history;
 mod holds;
+mod lanes;
 mod operations;
 mod queue;
 mod retention;

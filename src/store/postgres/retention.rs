@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::history::{DAY_MICROS, TABLES, bounds_of, name_of};
 use crate::clock::Time;
+use crate::store::time::before;
 use crate::store::{Expired, Result, Retention, RetentionStore, first_id_of};
 
 /// One number for all nodes: one of them at a time.
@@ -58,13 +59,9 @@ impl RetentionStore for PostgresStore {
 async fn expire(store: &PostgresStore, now: Time, retention: Retention) -> Result<Expired> {
     let pool = &store.pool;
     let mut expired = Expired::default();
-    let before = |keep: Duration| {
-        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-        Time::from_micros(now.as_micros().saturating_sub(keep))
-    };
     let (history, payloads) = (
-        before(retention.history),
-        before(retention.payloads.min(retention.history)),
+        before(now, retention.history),
+        before(now, retention.payloads.min(retention.history)),
     );
     store.expire_holds(first_id_of(payloads)).await?;
     let is_over = |day: i64, limit: Time| (day + 1) * DAY_MICROS <= limit.as_micros();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::operations::{QueueItem, insert_operation, insert_queue_item, insert_records, micros};
+use super::operations::{QueueItem, insert_operation, insert_queue_item, insert_records};
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result,
 };

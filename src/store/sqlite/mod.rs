@@ -24,6 +24,12 @@ macro_rules! json_texts {
         concat!("json_each(", $parameter, ")")
     };
 }
+/// The numbers of a JSON list, as a subquery.
+macro_rules! json_numbers {
+    ($parameter:literal) => {
+        concat!("SELECT value FROM json_each(", $parameter, ")")
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -53,6 +59,7 @@ mod both;
 mod checks;
 mod gather;
 mod holds;
+mod lanes;
 mod lock;
 mod operations;
 mod queue;
