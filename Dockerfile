@@ -5,7 +5,7 @@
 # Other commands:       docker run ... amp-write migrate
 
 # The gcc and libc headers of this image are all that SQLite and ring need to be built.
-FROM rust:1-slim-bookworm AS build
+FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
 # The dependencies, built against an empty crate: this layer lasts until Cargo.toml or Cargo.lock changes.

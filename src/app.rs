@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::changes::POLL;
 use crate::clock::SharedClock;
 use crate::connectors::{Catalog, LoadError, SharedCatalog};
+use crate::control::Control;
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::queue::WorkerOptions;
 use crate::settings::TuningArgs;
-use crate::store::{ApiKey, Expired, Project, SharedStore};
+use crate::store::{Expired, SharedStore};
 use crate::vault::Vault;
 use crate::writes::Writes;
-use crate::writes::route::POLL;
 
-/// Keys kept in memory.
-const KEY_CAPACITY: usize = 10_000;
+/// How often what is old is dropped from memory, with its credentials: until then it is only not used any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often the history is looked after: partitions for the coming days, and what leaves by age.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
@@ -38,9 +38,6 @@ const STORE_DOWN_EVERY: Duration = Duration::from_millis(300);
 /// How often writes are looked for that have waited for credentials for too long.
 const HOLDS_EVERY: Duration = Duration::from_secs(60);
 
-/// A key with its project, and the generation of the caches that it was read in.
-type CachedKey = (u64, Arc<(ApiKey, Project)>);
-
 /// The parts of the service.
 #[derive(Debug)]
 pub struct App {
@@ -56,14 +53,14 @@ pub struct App {
     pub catalog: Arc<SharedCatalog>,
     /// The engine of writes.
     pub writes: Arc<Writes>,
+    /// Every use case that is not a write.
+    pub control: Control,
     /// Writes that are being performed: they go on when their app hangs up, and a stop waits for them.
     pub in_flight: TaskTracker,
     /// Places for those who watch operations.
     pub watchers: Arc<Semaphore>,
     /// Cancelled when the process stops: requests that only wait end then.
     pub stopping: CancellationToken,
-    /// Keys by their hash.
-    pub keys: Cache<Vec<u8>, CachedKey>,
 }
 
 /// What handlers get.
@@ -135,7 +132,15 @@ impl Prepared {
             clock.clone(),
             tuning.queue_limits(),
         ));
+        let control = Control::new(
+            store.clone(),
+            Arc::clone(&vault),
+            Arc::clone(&catalog),
+            Arc::clone(&writes),
+            clock.clone(),
+        );
         Arc::new(App {
+            control,
             tuning,
             clock,
             store,
@@ -145,7 +150,6 @@ impl Prepared {
             in_flight: TaskTracker::new(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             stopping: CancellationToken::new(),
-            keys: Cache::new(KEY_CAPACITY),
         })
     }
 }
@@ -199,9 +203,15 @@ impl App {
 
     async fn keep_caches_honest(&self) {
         let mut poll = every(POLL);
+        let mut swept = std::time::Instant::now();
         loop {
             poll.tick().await;
-            if let Err(error) = self.writes.routes.poll().await
+            if swept.elapsed() > SWEEP_EVERY {
+                swept = std::time::Instant::now();
+                self.writes.routes.sweep();
+                self.control.projects.sweep();
+            }
+            if let Err(error) = self.writes.changes.poll().await
                 && self.writes.health.is_worth_a_line(&error)
             {
                 tracing::warn!(
@@ -259,6 +269,12 @@ impl App {
                 );
             }
             self.forget_keys().await;
+            if let Err(error) = self.store.forget_changes().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old changes could not be removed; trying again in an hour"
+                );
+            }
             match self.store.expire_history(self.tuning.retention()).await {
                 Ok(expired) if expired == Expired::default() => {}
                 Ok(gone) => tracing::info!(?gone, "what was too old is gone"),
@@ -312,18 +328,13 @@ impl App {
         let dir = self.tuning.connectors_dir.as_deref();
         let errors = self.catalog.reload(dir, &self.tuning.provider_urls());
         // Routes hold the connectors they were made with.
-        self.changed();
+        self.writes.changes.note_everything();
         for error in &errors {
             tracing::error!(file = %error.file, line = error.line, path = %error.path,
                 "a connector file cannot be used and the last good one stays: {}", error.message);
         }
         tracing::info!(problems = errors.len(), "the connector files were read again");
         errors
-    }
-
-    /// Forgets what is cached, after a change made through this node. Others notice by themselves.
-    pub fn changed(&self) {
-        self.writes.routes.clear();
     }
 }
 

@@ -18,8 +18,10 @@
 //! Modules only use what stands below them:
 //!
 //! * [`cli`] — one file per subcommand; [`api`] — the HTTP API, one file per endpoint; [`sandbox`] — simulated providers
+//! * [`control`] — every use case that is not a write, once; the API, `dev` and the command line call it
 //! * [`queue`] — shards, lanes, the worker, retry
 //! * [`writes`] — accept, perform, reconcile; the routes in memory
+//! * [`changes`] — what has changed lately, by key, for all that is cached
 //! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
 //! * [`store`] — Postgres and SQLite behind one trait, mirrored where they differ; group commit
@@ -33,9 +35,11 @@
 pub mod action;
 pub mod api;
 pub mod app;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod connectors;
+pub mod control;
 pub mod json;
 pub mod key_check;
 pub mod lifecycle;

@@ -198,6 +198,8 @@ pub struct Metrics {
     pub http_requests: Counters,
     /// How long a request takes: by method and route.
     pub http_seconds: Histograms,
+    /// What was not in memory, or not any more, and was read from the store: by cache.
+    pub cache_misses: Counters,
     /// Shards of this process's worker.
     pub shards_owned: AtomicI64,
     standing: Mutex<Option<(std::time::Instant, Standing)>>,
@@ -249,6 +251,11 @@ impl Default for Metrics {
                 "How long requests took.",
                 &["method", "route"],
             ),
+            cache_misses: Counters(Family::new(
+                "amp_cache_misses_total",
+                "How often routes, API keys or the limits of lanes had to be read from the database.",
+                &["cache"],
+            )),
             shards_owned: AtomicI64::new(0),
             standing: Mutex::new(None),
         }
@@ -270,6 +277,7 @@ impl Metrics {
             &self.operations_ended,
             &self.operations_refused,
             &self.http_requests,
+            &self.cache_misses,
         ] {
             counters.render(&mut out);
         }

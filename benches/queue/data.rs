@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use amp_write::api::v1::api_keys;
 use amp_write::clock::{Clock as _, SystemClock};
+use amp_write::control::keys;
 use amp_write::outbound::Credentials;
 use amp_write::store::{
     NewConfig, NewConnection, NewInstallation, NewIntegration, NewProject, SharedStore, connect,
@@ -93,8 +93,7 @@ impl World {
         let vault_key = generate_key().expect("random");
         let vault = Vault::from_keys(&vault_key).expect("a key");
         let id = || SystemClock.new_id();
-        let (api_key, new_key) =
-            api_keys::generate(id(), "bench".to_owned(), "full".to_owned()).expect("a key");
+        let (api_key, new_key) = keys::generate(id(), "bench".to_owned(), "full".to_owned()).expect("a key");
         let project = NewProject {
             id: id(),
             name: "bench".to_owned(),

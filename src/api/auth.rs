@@ -8,8 +8,9 @@ use http::request::Parts;
 use super::extract::header_once;
 use super::problem::{Code, Problem};
 use crate::app::AppState;
-use crate::store::{ApiKey, Project};
-use crate::vault::sha256;
+use crate::control::Actor;
+use crate::control::keys::KeyHolder;
+use crate::store::Project;
 
 /// The header of the key.
 pub const API_KEY: &str = "x-api-key";
@@ -18,25 +19,22 @@ const MAX_KEY_BYTES: usize = 256;
 
 /// A valid key and its project.
 #[derive(Debug, Clone)]
-pub struct Caller(Arc<(ApiKey, Project)>);
+pub struct Caller(Arc<KeyHolder>);
 
 impl Caller {
     /// The project that the key opens.
     #[must_use]
     pub fn project(&self) -> &Project {
-        &self.0.1
+        &self.0.project
     }
 
-    /// What attribution a change by this key gets when the request names none.
+    /// Who asks, for the use cases.
     #[must_use]
-    pub fn attribution(&self) -> String {
-        format!("api:{}", self.0.0.id)
-    }
-
-    /// Whether the key has a scope.
-    #[must_use]
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.0.0.scopes.split(',').any(|held| held == scope)
+    pub fn actor(&self) -> Actor {
+        Actor::Key {
+            id: self.0.key.id,
+            full: self.0.has_scope("full"),
+        }
     }
 }
 
@@ -59,17 +57,8 @@ impl FromRequestParts<AppState> for Caller {
         if key.len() > MAX_KEY_BYTES {
             return Err(wrong());
         }
-        let hash = sha256(key.as_bytes());
-        let generation = app.writes.routes.generation();
-        if app.writes.routes.is_fresh()
-            && let Some((known, cached)) = app.keys.get(&hash)
-            && known == generation
-        {
-            return Ok(Self(cached));
-        }
-        let found = Arc::new(app.store.find_key(&hash).await?.ok_or_else(wrong)?);
-        app.keys.insert(hash, (generation, Arc::clone(&found)));
-        Ok(Self(found))
+        let holder = app.control.projects.holder(key.as_bytes()).await?;
+        holder.map(Self).ok_or_else(wrong)
     }
 }
 
@@ -87,19 +76,18 @@ impl Scope {
         self.caller.project()
     }
 
+    /// Who asks, for the use cases.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.caller.actor()
+    }
+
     /// Lets only `full` keys pass: a `frontend` key lies in browsers.
     ///
     /// # Errors
     /// 403.
     pub fn require_full(&self) -> Result<(), Problem> {
-        if self.caller.has_scope("full") {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Code::Forbidden,
-            "this API key has the scope frontend, which cannot do this",
-        )
-        .remedy("Use a key with the scope full, from your backend."))
+        Ok(self.actor().require_full()?)
     }
 }
 

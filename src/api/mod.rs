@@ -3,6 +3,7 @@
 //! Handlers are thin: extract, authorise, one use case, reply. Errors are [`problem::Problem`]s.
 
 pub mod auth;
+mod control;
 mod docs;
 pub mod extract;
 mod health;

@@ -13,7 +13,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::clock::Time;
-use crate::manifest::Issue;
 use crate::store::StoreError;
 use crate::writes::request::Invalid;
 
@@ -309,28 +308,25 @@ impl Problem {
     /// A 400 about the body, listing everything that is wrong.
     #[must_use]
     pub fn invalid_body(issues: Vec<Invalid>) -> Self {
-        let issues: Vec<ProblemIssue> = issues
-            .into_iter()
-            .map(|issue| ProblemIssue {
-                r#in: "body",
-                name: issue.name,
-                detail: issue.detail,
-            })
-            .collect();
-        let detail = issues
-            .iter()
-            .map(|issue| {
-                if issue.name.is_empty() {
-                    issue.detail.clone()
-                } else {
-                    format!("{} {}", issue.name, issue.detail)
-                }
-            })
-            .collect::<Vec<_>>()
-            .join("; ");
+        let said = |issue: &Invalid| match issue.name.as_str() {
+            "" => issue.detail.clone(),
+            name => format!("{name} {}", issue.detail),
+        };
+        let detail = issues.iter().map(said).collect::<Vec<_>>().join("; ");
+        Self::with_issues(Code::InvalidRequest, detail, issues)
+    }
+
+    /// A problem with everything that is wrong with the body.
+    #[must_use]
+    pub fn with_issues(code: Code, detail: impl Into<String>, issues: Vec<Invalid>) -> Self {
+        let issues = issues.into_iter().map(|issue| ProblemIssue {
+            r#in: "body",
+            name: issue.name,
+            detail: issue.detail,
+        });
         Self {
-            issues,
-            ..Self::new(Code::InvalidRequest, detail)
+            issues: issues.collect(),
+            ..Self::new(code, detail)
         }
     }
 
@@ -381,26 +377,6 @@ impl Problem {
         Self {
             issues: vec![issue],
             ..Self::new(Code::InvalidRequest, detail)
-        }
-    }
-
-    /// Issues of a manifest (422) or of a request (400), listing everything that is wrong.
-    #[must_use]
-    pub fn issues(code: Code, detail: impl Into<String>, issues: Vec<Issue>) -> Self {
-        let issues = issues
-            .into_iter()
-            .map(|issue| ProblemIssue {
-                r#in: "body",
-                name: issue.path,
-                detail: match issue.line {
-                    Some(line) => format!("{} (line {line})", issue.detail),
-                    None => issue.detail,
-                },
-            })
-            .collect();
-        Self {
-            issues,
-            ..Self::new(code, detail)
         }
     }
 

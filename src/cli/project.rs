@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use uuid::Uuid;
 
-use crate::api::v1::api_keys;
-use crate::clock::{SharedClock, SystemClock};
-use crate::redact;
+use crate::clock::SystemClock;
+use crate::control::keys::check_label;
+use crate::control::projects::check_name;
+use crate::control::{Actor, Error, Projects};
 use crate::settings::DatabaseArgs;
-use crate::store::{NewProject, Opening, Project, SharedStore, StoreError, open};
+use crate::store::{Opening, Project, SharedStore, open};
 
 /// What to do with projects.
 #[derive(Debug, Args)]
@@ -121,15 +121,16 @@ async fn opened(database: &DatabaseArgs, opening: Opening) -> Result<SharedStore
 }
 
 async fn run_create(args: CreateArgs) -> Result<(), String> {
-    let name = check_name(&args.name)?;
-    let clock: SharedClock = Arc::new(SystemClock);
+    let name = check_name(&args.name).map_err(|error| error.to_string())?;
     let store = opened(&args.database, Opening::Use).await?;
-    let app_name = args.app_name.unwrap_or_else(|| name.clone());
-    let result = create(&store, &clock, &name, &app_name).await;
+    let projects = Projects::alone(store.clone(), Arc::new(SystemClock));
+    let made = projects
+        .create(&Actor::Operator, &name, args.app_name.as_deref())
+        .await;
     store.close().await;
-    let (id, key) = result?;
-    println!("project  {name}");
-    println!("id       {id}");
+    let (project, key) = made.map_err(|error| error.to_string())?;
+    println!("project  {}", project.name);
+    println!("id       {}", project.id);
     tell_key(&key);
     Ok(())
 }
@@ -169,29 +170,23 @@ async fn find(store: &SharedStore, project: &str) -> Result<Project, String> {
 
 async fn create_key(args: CreateKeyArgs) -> Result<(), String> {
     let label = args.label.trim().to_owned();
-    if label.is_empty() || label.chars().count() > api_keys::MAX_LABEL || label.contains('\0') {
-        return Err(format!(
-            "--label must have 1 to {} characters",
-            api_keys::MAX_LABEL
-        ));
-    }
+    let failed = |error: Error| error.within("--").to_string();
+    check_label(&label).map_err(failed)?;
     let scope = match args.scope {
         ScopeArg::Full => "full",
         ScopeArg::Frontend => "frontend",
     };
-    let clock: SharedClock = Arc::new(SystemClock);
     let store = opened(&args.database, Opening::Use).await?;
+    let projects = Projects::alone(store.clone(), Arc::new(SystemClock));
     let made = async {
         let project = find(&store, &args.project).await?;
-        let (key, new) =
-            api_keys::generate(clock.new_id(), label, scope.to_owned()).map_err(|error| error.to_string())?;
-        let made = store.create_api_key(project.id, &new).await;
-        made.map(|made| (project, made, key))
-            .map_err(|error| error.to_string())
+        let scopes = [scope.to_owned()];
+        let made = projects.create_key(&Actor::Operator, project.id, label, Some(&scopes));
+        made.await.map(|made| (project, made)).map_err(failed)
     };
     let made = made.await;
     store.close().await;
-    let (project, made, key) = made?;
+    let (project, (key, made)) = made?;
     println!("project  {}", project.name);
     println!("id       {}", made.id);
     println!("scope    {scope}");
@@ -228,68 +223,4 @@ fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-/// Makes a project with its first key, and answers both.
-pub(super) async fn create(
-    store: &SharedStore,
-    clock: &SharedClock,
-    name: &str,
-    app_name: &str,
-) -> Result<(Uuid, String), String> {
-    let (key, new_key) = api_keys::generate(clock.new_id(), "first key".to_owned(), "full".to_owned())
-        .map_err(|error| error.to_string())?;
-    let project = NewProject {
-        id: clock.new_id(),
-        name: name.to_owned(),
-        app_name: app_name.to_owned(),
-        org_id: clock.new_id(),
-    };
-    match store.create_project(&project, &new_key).await {
-        Ok(made) => Ok((made.id, key)),
-        Err(StoreError::Conflict(detail)) => Err(format!("{detail}; choose another name")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn check_name(name: &str) -> Result<String, String> {
-    let name = name.to_lowercase();
-    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    if (2..=128).contains(&name.len())
-        && name.chars().all(inner)
-        && edge(name.chars().next())
-        && edge(name.chars().last())
-        // A name that reads like an id would hide the project of that id.
-        && Uuid::try_parse(&name).is_err()
-    {
-        Ok(name)
-    } else {
-        Err(format!(
-            "{} cannot be a project's name: use 2 to 128 letters, digits and hyphens, with a letter or digit at both ends",
-            redact::word(&name)
-        ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check_name;
-
-    #[test]
-    fn names_are_lower_case_letters_digits_and_hyphens() {
-        assert_eq!(check_name("MailMonkey-2").as_deref(), Ok("mailmonkey-2"));
-        for bad in [
-            "",
-            "a",
-            "-a",
-            "a-",
-            "a b",
-            "a/b",
-            "ä-b",
-            "0192f3c4-8a50-7d2e-9c1b-6b1f0c9d2e11",
-        ] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -77,7 +77,7 @@ pub(super) async fn serve(
 ) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     // Before the first request: the caches may be trusted only once the store has been heard.
-    if let Err(error) = app.writes.routes.poll().await {
+    if let Err(error) = app.writes.changes.poll().await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the store does not answer yet"

@@ -279,9 +279,9 @@ impl Scheduler {
         found.into_iter().collect()
     }
 
-    /// Takes over the limits in force, which may have changed.
-    pub fn limit(&mut self, limits: impl Fn(Uuid, &str) -> Option<Limits>, now: Instant) {
-        for id in self.limited() {
+    /// Takes over the limits in force of these lanes, which may have changed.
+    pub fn limit(&mut self, lanes: Vec<Uuid>, limits: impl Fn(Uuid, &str) -> Option<Limits>, now: Instant) {
+        for id in lanes {
             if let Some(lane) = self.lanes.get_mut(&id)
                 && let Some(provider) = lane.provider().map(str::to_owned)
             {
@@ -717,19 +717,19 @@ mod tests {
         fill(&mut scheduler, &[(1, 8)], &limits(1, Some(4)));
         assert_eq!(scheduler.limited(), [lane(1)]);
         assert_eq!(started(&mut scheduler, now).len(), 1);
-        scheduler.limit(limits(9, Some(4)), now);
+        scheduler.limit(scheduler.limited(), limits(9, Some(4)), now);
         assert_eq!(
             started(&mut scheduler, now).len(),
             3,
             "four within the window, one before"
         );
-        scheduler.limit(limits(9, None), now);
+        scheduler.limit(scheduler.limited(), limits(9, None), now);
         assert_eq!(
             started(&mut scheduler, now).len(),
             4,
             "the setting's eight at once"
         );
-        scheduler.limit(limits(1, None), now);
+        scheduler.limit(scheduler.limited(), limits(1, None), now);
         scheduler.ended(&Ended::of(&item(1, 1)), Left::Finished, now);
         assert!(started(&mut scheduler, now).is_empty());
     }

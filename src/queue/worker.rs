@@ -16,9 +16,12 @@ use super::lane::{Ended, Item, Left};
 use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
 use super::wake;
+use crate::changes::Moment;
 use crate::clock::SharedClock;
 use crate::connectors::Limits;
-use crate::store::{Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers};
+use crate::store::{
+    ChangeKind, Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers,
+};
 use crate::writes::Writes;
 use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
@@ -115,9 +118,8 @@ struct State {
     full: bool,
     next_search: Instant,
     next_from_start: Instant,
-    /// The generation of the routes for which the lanes' limits were read, whether there is a newer one, and when they may be
-    /// read again.
-    limits_of: u64,
+    /// The last change for which the lanes' limits are known, whether there is a newer one, and when they may be read again.
+    limits_of: Moment,
     limits_stale: bool,
     next_limits: Instant,
 }
@@ -171,7 +173,7 @@ impl Worker {
             full: false,
             next_search: now,
             next_from_start: now + FROM_START,
-            limits_of: self.writes.routes.generation(),
+            limits_of: self.writes.changes.now(),
             limits_stale: false,
             next_limits: now,
         };
@@ -195,7 +197,7 @@ impl Worker {
                 Some(search) = state.search.join_next() => state.note_search(search, &self.writes.health),
                 () = state.inbox.bell.notified() => self.take_inbox(&mut state),
                 () = self.writes.accepted.notified() => state.next_search = Instant::now(),
-                () = self.writes.routes.changed.notified() => {}
+                () = self.writes.changes.rung.notified() => {}
                 () = tokio::time::sleep_until(sleep_until.into()) => {}
             }
             let now = Instant::now();
@@ -311,14 +313,16 @@ impl Worker {
         }
     }
 
-    /// Some config or connector file has changed: the lanes that run take over what it says of limits.
+    /// Some config or connector file has changed: the lanes that run and depend on it take over what it says of limits.
     async fn renew_limits(&self, state: &mut State, now: Instant) {
-        let generation = self.writes.routes.generation();
-        state.limits_stale = state.limits_of != generation;
+        let changes = &self.writes.changes;
+        let noticed = changes.now();
+        state.limits_stale = state.limits_of != noticed;
         if !state.limits_stale || state.next_limits > now {
             return;
         }
-        let lanes = state.scheduler.limited();
+        let mut lanes = state.scheduler.limited();
+        lanes.retain(|lane| changes.touched_since(state.limits_of, [(ChangeKind::Lane, *lane)]));
         let asked = match lanes.as_slice() {
             [] => Ok(Ok(Asked::new())),
             lanes => tokio::time::timeout(LOOK_TIMEOUT, self.writes.limits_asked(lanes)).await,
@@ -326,8 +330,8 @@ impl Worker {
         let now = Instant::now();
         match asked {
             Ok(Ok(asked)) => {
-                state.scheduler.limit(self.limits(&asked), now);
-                (state.limits_of, state.limits_stale) = (generation, false);
+                state.scheduler.limit(lanes, self.limits(&asked), now);
+                (state.limits_of, state.limits_stale) = (noticed, false);
                 state.next_limits = now + LIMITS_EVERY;
             }
             failed => {

@@ -14,6 +14,7 @@ macro_rules! sql {
 pub mod batcher;
 #[macro_use]
 mod blocked;
+mod changes;
 mod claim;
 mod commit;
 mod connect;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use changes::{CHANGES_KEPT, Change, ChangeKind, ChangeStore, LogPosition, News};
 pub use claim::LATE_COMMIT;
 pub(crate) use commit::commit;
 pub use connect::{ConnectError, connect, open};
@@ -86,6 +88,7 @@ pub trait Store:
     + QueueStore
     + RetentionStore
     + BacklogStore
+    + ChangeStore
     + std::fmt::Debug
 {
     /// `postgres` or `sqlite`, for logs and `/readyz`.
@@ -113,7 +116,4 @@ pub trait Store:
 
     /// Makes room for the history of the coming days (partitions on Postgres). Harmless to repeat.
     async fn prepare_history(&self, now: Time) -> Result<()>;
-
-    /// A number that grows with every change that a cache of routes or keys must notice.
-    async fn config_version(&self) -> Result<i64>;
 }

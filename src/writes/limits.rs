@@ -19,6 +19,7 @@ impl Writes {
     /// # Errors
     /// When the store fails.
     pub async fn limits_asked(&self, lanes: &[Uuid]) -> Result<Asked, StoreError> {
+        self.metrics.cache_misses.increment(&["limits"]);
         Ok(asked(&self.store().list_lane_configs(lanes).await?))
     }
 }

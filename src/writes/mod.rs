@@ -35,6 +35,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::changes::Changes;
 use crate::clock::{SharedClock, Time};
 use crate::connectors::{Limits, Outcome, SharedCatalog};
 use crate::mapping::TraceEntry;
@@ -42,8 +43,8 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::batcher::Batcher;
 use crate::store::{
-    AcceptOperation, Accepted, BeginAttempt, Ending, FinishOperation, Health, RecordOperation, Settle,
-    SharedStore, StoreError,
+    AcceptOperation, Accepted, BeginAttempt, Change, ChangeKind, Ending, FinishOperation, Health,
+    RecordOperation, Settle, SharedStore, StoreError,
 };
 use crate::vault::Vault;
 use accept::check_supported;
@@ -70,6 +71,8 @@ const MESSAGE_CHARS: usize = 500;
 pub struct Writes {
     pub(super) clock: SharedClock,
     store: SharedStore,
+    /// What has changed lately.
+    pub changes: Arc<Changes>,
     /// Routes in memory.
     pub routes: Routes,
     pub(super) outbound: Outbound,
@@ -139,6 +142,7 @@ impl Writes {
         limits: QueueLimits,
     ) -> Self {
         let metrics = Arc::new(Metrics::default());
+        let changes = Arc::new(Changes::new(store.clone(), Arc::clone(&metrics)));
         let health = Arc::new(Health::default());
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
@@ -146,7 +150,8 @@ impl Writes {
         let bell = Arc::new(Bell::start(store.clone()));
         let accepted_bell = Arc::clone(&bell);
         Self {
-            routes: Routes::new(store.clone(), catalog, vault),
+            routes: Routes::new(store.clone(), catalog, vault, Arc::clone(&changes)),
+            changes,
             clock,
             outbound,
             descriptions: fields::Descriptions::new(),
@@ -292,7 +297,8 @@ impl Writes {
             )
             .await;
         if is_news {
-            self.routes.clear();
+            let change = Change::of(route.project_id, ChangeKind::Connection, connection.id);
+            self.changes.note(&[change]);
         }
         match noted {
             Ok(current) => current,

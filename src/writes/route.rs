@@ -1,30 +1,22 @@
 //! From (project, integration, group) to everything a write needs, kept in memory.
 //!
-//! A cached route is trusted only while the store has been heard from within `FRESH`: a poll of one small number tells
-//! whether any config, connection or key has changed. So a change reaches every node within that time, and a store that
-//! is down is noticed before anything is sent.
+//! A route stays until its project, integration, installation or connection is touched: see [`crate::changes`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use quick_cache::sync::Cache;
 use serde_json::Value;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::changes::{Changes, Dependency, DependsOn, Remembered};
 use crate::connectors::{Connector, Limits, SharedCatalog};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
-use crate::store::{self, ConnectionStatus, IntegrationRef, RouteRow, SharedStore, StoreError};
+use crate::store::{self, ChangeKind, ConnectionStatus, IntegrationRef, RouteRow, SharedStore, StoreError};
 use crate::vault::Vault;
 
-/// How often the store is asked whether something changed.
-pub const POLL: Duration = Duration::from_millis(500);
-/// How old the last answer may be before cached routes are read again.
-const FRESH: Duration = Duration::from_secs(2);
 /// Routes kept in memory.
 const CAPACITY: usize = 20_000;
 
@@ -119,6 +111,18 @@ fn connector(
             "the provider `{provider}` is not in this server's catalogue"
         ))
     })
+}
+
+impl DependsOn for Route {
+    fn depends_on(&self) -> impl Iterator<Item = Dependency> {
+        [
+            (ChangeKind::Project, self.project_id),
+            (ChangeKind::Integration, self.integration_id),
+            (ChangeKind::Installation, self.installation_id),
+            (ChangeKind::Connection, self.connection.id),
+        ]
+        .into_iter()
+    }
 }
 
 impl Route {
@@ -251,73 +255,39 @@ pub struct Routes {
     store: SharedStore,
     catalog: Arc<SharedCatalog>,
     vault: Arc<Vault>,
-    routes: Cache<Key, Arc<Route>>,
-    pinned: Cache<(Uuid, Uuid, Uuid, Uuid), Arc<Route>>,
-    version: AtomicI64,
-    /// Grows each time the caches are emptied: what was read before must not be put in after.
-    generation: AtomicU64,
-    /// Rung when it has grown.
-    pub changed: Notify,
-    heard_at: Mutex<Option<Instant>>,
+    changes: Arc<Changes>,
+    routes: Remembered<Key, Route>,
+    pinned: Remembered<(Uuid, Uuid, Uuid, Uuid), Route>,
 }
 
 impl Routes {
     /// Empty caches over a store.
     #[must_use]
-    pub fn new(store: SharedStore, catalog: Arc<SharedCatalog>, vault: Arc<Vault>) -> Self {
+    pub fn new(
+        store: SharedStore,
+        catalog: Arc<SharedCatalog>,
+        vault: Arc<Vault>,
+        changes: Arc<Changes>,
+    ) -> Self {
         Self {
             store,
             catalog,
             vault,
-            routes: Cache::new(CAPACITY),
-            pinned: Cache::new(CAPACITY),
-            version: AtomicI64::new(0),
-            generation: AtomicU64::new(0),
-            changed: Notify::new(),
-            heard_at: Mutex::new(None),
+            routes: Remembered::new(Arc::clone(&changes), "routes", CAPACITY),
+            pinned: Remembered::new(Arc::clone(&changes), "pinned_routes", CAPACITY),
+            changes,
         }
+    }
+
+    /// Drops what is old, with the credentials in it.
+    pub fn sweep(&self) {
+        self.routes.sweep();
+        self.pinned.sweep();
     }
 
     /// How much a provider takes from one connection.
     pub(super) fn limits_of(&self, provider: &str) -> Option<Limits> {
         self.catalog.get(provider).map(|connector| connector.limits())
-    }
-
-    /// Asks the store once whether something changed.
-    ///
-    /// # Errors
-    /// When the store does not answer; the caches count as old soon after.
-    pub async fn poll(&self) -> Result<(), StoreError> {
-        let asked_at = Instant::now();
-        let version = self.store.config_version().await?;
-        if self.version.swap(version, Ordering::SeqCst) != version {
-            self.clear();
-        }
-        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked_at);
-        Ok(())
-    }
-
-    /// Forgets everything, as after a change made by this node.
-    pub fn clear(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        self.routes.clear();
-        self.pinned.clear();
-        self.changed.notify_one();
-    }
-
-    /// Grows whenever the caches were emptied; other caches can follow it.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
-    /// Whether the store has been heard from lately, so that what is cached may be trusted.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.heard_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|at| at.elapsed() < FRESH)
     }
 
     /// The route of a write.
@@ -331,12 +301,10 @@ impl Routes {
         group_ref: &str,
     ) -> Result<Arc<Route>, RouteError> {
         let key = (project_id, integration.to_lowercase(), group_ref.to_owned());
-        if self.is_fresh()
-            && let Some(route) = self.routes.get(&key)
-        {
+        if let Some(route) = self.routes.get(&key) {
             return Ok(route);
         }
-        let generation = self.generation();
+        let before = self.changes.now();
         let found = self
             .store
             .find_integration(project_id, IntegrationRef::parse(integration))
@@ -348,9 +316,7 @@ impl Routes {
             .await?
             .ok_or_else(|| RouteError::NoInstallation(group_ref.to_owned()))?;
         let route = Arc::new(Route::build(project_id, &row, &self.catalog, &self.vault)?);
-        if generation == self.generation() {
-            self.routes.insert(key, Arc::clone(&route));
-        }
+        self.routes.keep(before, key, Arc::clone(&route));
         Ok(route)
     }
 
@@ -394,21 +360,17 @@ impl Routes {
         connection_id: Uuid,
     ) -> Result<Arc<Route>, RouteError> {
         let key = (project_id, config_id, revision_id, connection_id);
-        if self.is_fresh()
-            && let Some(route) = self.pinned.get(&key)
-        {
+        if let Some(route) = self.pinned.get(&key) {
             return Ok(route);
         }
-        let generation = self.generation();
+        let before = self.changes.now();
         let row = self
             .store
             .find_pinned_route(project_id, config_id, revision_id, connection_id)
             .await?
             .ok_or(RouteError::Gone)?;
         let route = Arc::new(Route::build(project_id, &row, &self.catalog, &self.vault)?);
-        if generation == self.generation() {
-            self.pinned.insert(key, Arc::clone(&route));
-        }
+        self.pinned.keep(before, key, Arc::clone(&route));
         Ok(route)
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn created(sandbox: &Sandbox) -> usize {
 }
 
 async fn a_write_that_was_in_flight_when_the_process_was_killed_is_completed_exactly_once(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let key = create_project(&database);
     let served = serve(&database, &sandbox, &key).ready().await;
     served.set_up().await;
@@ -164,7 +164,7 @@ async fn a_write_that_was_in_flight_when_the_process_was_killed_is_completed_exa
 }
 
 async fn a_create_that_was_in_flight_and_cannot_be_looked_up_is_reviewed_after_the_kill(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let key = create_project(&database);
     let served = serve(&database, &sandbox, &key).ready().await;
     served.set_up().await;
@@ -183,7 +183,7 @@ async fn a_create_that_was_in_flight_and_cannot_be_looked_up_is_reviewed_after_t
 }
 
 async fn a_keyed_synchronous_batch_that_was_in_flight_at_a_kill_is_reviewed_and_not_sent_again(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let key = create_project(&database);
     let served = serve(&database, &sandbox, &key).ready().await;
     served.set_up().await;
@@ -228,7 +228,7 @@ async fn dev_proves_itself_survives_a_kill_and_finds_its_data_again(kind: Kind) 
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let data = data.to_str().expect("UTF-8");
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     let (api, sandbox) = (
         format!("127.0.0.1:{}", free_port()),
         format!("127.0.0.1:{}", free_port()),
@@ -319,7 +319,7 @@ async fn dev_proves_itself_survives_a_kill_and_finds_its_data_again(kind: Kind) 
 }
 
 async fn a_graceful_stop_finishes_what_is_in_flight(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let key = create_project(&database);
     let mut served = serve(&database, &sandbox, &key).ready().await;
     served.set_up().await;
@@ -370,7 +370,7 @@ async fn a_graceful_stop_finishes_what_is_in_flight(kind: Kind) {
 }
 
 async fn a_first_key_is_printed_once_and_works(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let key = create_project(&database);
     let (status, _, err) = run(&["project", "create", "TEST"], &[("DATABASE_URL", &database.url)]);
     assert!(!status.success() && err.contains("exists already"), "{err}");
@@ -382,7 +382,7 @@ async fn a_first_key_is_printed_once_and_works(kind: Kind) {
 }
 
 async fn the_lanes_of_the_queue_are_shown_as_a_table_and_as_json(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     let env = [("DATABASE_URL", database.url.as_str())];
     let key = create_project(&database);
     let (status, out, _) = run(&["lanes"], &env);
@@ -422,7 +422,7 @@ async fn the_lanes_of_the_queue_are_shown_as_a_table_and_as_json(kind: Kind) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_on_one_postgres_share_the_work_and_perform_each_write_once() {
-    let (database, sandbox) = (Database::create(Kind::Postgres).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Postgres).await, start_sandbox().await);
     let key = create_project(&database);
     let first = serve(&database, &sandbox, &key).ready().await;
     first.set_up().await;
@@ -497,7 +497,7 @@ async fn two_processes_on_one_postgres_share_the_work_and_perform_each_write_onc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_writes_are_refused_with_503_and_go_on_when_there_is_room_again() {
-    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Sqlite).await, start_sandbox().await);
     let key = create_project(&database);
     let listen = format!("127.0.0.1:{}", free_port());
     let urls = format!("hubspot={}", sandbox.hubspot_url());
@@ -546,7 +546,7 @@ async fn on_a_full_disk_writes_are_refused_with_503_and_go_on_when_there_is_room
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_one_sqlite_file_is_refused() {
-    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Sqlite).await, start_sandbox().await);
     let key = create_project(&database);
     let _served = serve(&database, &sandbox, &key).ready().await;
     let (status, _, err) = run(
@@ -659,7 +659,7 @@ fn the_example_manifest_is_valid_and_a_bad_one_is_explained() {
 
 #[tokio::test]
 async fn a_config_changed_through_one_process_soon_counts_in_the_other() {
-    let (database, sandbox) = (Database::create(Kind::Postgres).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Postgres).await, start_sandbox().await);
     let key = create_project(&database);
     let (one, two) = (serve(&database, &sandbox, &key), serve(&database, &sandbox, &key));
     let (one, two) = (one.ready().await, two.ready().await);

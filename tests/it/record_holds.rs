@@ -18,6 +18,9 @@ on_both_stores!(
     a_replay_that_fails_holds_on_and_a_release_lets_the_others_run_in_order,
     a_create_by_name_without_an_answer_holds_until_it_is_resolved,
     a_write_that_is_held_ends_at_its_deadline_and_says_behind_which,
+    a_batch_of_held_records_says_so_until_they_are_released,
+    a_batch_that_is_held_ends_at_its_deadline_and_says_behind_which,
+    a_batch_of_which_one_record_is_free_is_not_held,
     a_hold_survives_a_restart,
     deleting_the_installation_ends_what_is_held,
     hold_needs_something_that_can_wait,
@@ -232,6 +235,80 @@ async fn a_write_that_is_held_ends_at_its_deadline_and_says_behind_which(kind: K
         "it has its own deadline"
     );
     assert!(cities(&service.sandbox).is_empty());
+}
+
+/// An update of several records.
+fn batch(ids: &[&String], name: &str) -> Value {
+    let item = |id: &&String| json!({"record": {"id": id, "city": name}});
+    let items: Vec<Value> = ids.iter().map(item).collect();
+    json!({"groupRef": GROUP, "type": "update", "mode": "asynchronous", "batch": items})
+}
+
+async fn a_batch_of_held_records_says_so_until_they_are_released(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let (one, other) = (company(client).await, company(client).await);
+    let mut holders = Vec::new();
+    for id in [&one, &other] {
+        let first = accept(client, update(id, bad(), "hold")).await;
+        assert_eq!(metadata_at_end(client, &first).await["holdsRecord"], true);
+        holders.push(first);
+    }
+    let waits = accept(client, batch(&[&one, &other], "waits")).await;
+    let metadata = held(client, &waits).await["metadata"].clone();
+    assert_eq!(
+        (&metadata["waitingOn"], &metadata["heldBy"]),
+        (&json!("failure"), &json!(holders[0]))
+    );
+    // As with a single write, what waits can be named as well as what holds.
+    steer(client, &waits, "release", "").await;
+    assert_eq!(client.ended(&waits).await["status"], "success");
+    assert_eq!(cities(&service.sandbox), ["waits", "waits"]);
+}
+
+async fn a_batch_that_is_held_ends_at_its_deadline_and_says_behind_which(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let (one, other) = (company(client).await, company(client).await);
+    let first = accept(client, update(&one, bad(), "hold")).await;
+    assert_eq!(metadata_at_end(client, &first).await["holdsRecord"], true);
+    let late = accept(client, batch(&[&one, &other], "late")).await;
+    // The free record is written; the other one waits.
+    held(client, &late).await;
+    assert_eq!(cities(&service.sandbox), ["late"]);
+    service.database.expire(&late).await;
+    let done = client.ended(&late).await;
+    let errors = done["metadata"]["records"][0]["errors"].to_string();
+    assert!(
+        errors.contains(&format!("held behind operation {first}")) && errors.contains("deadline"),
+        "{done}"
+    );
+    assert_eq!(done["metadata"]["records"][1]["state"], "succeeded", "{done}");
+    assert_eq!(cities(&service.sandbox), ["late"]);
+}
+
+async fn a_batch_of_which_one_record_is_free_is_not_held(kind: Kind) {
+    let service = Service::start(kind).await;
+    let client = &service.client;
+    let (one, other) = (company(client).await, company(client).await);
+    let first = accept(client, update(&one, bad(), "hold")).await;
+    assert_eq!(metadata_at_end(client, &first).await["holdsRecord"], true);
+    // The free record's call gets no usable answer for now: what the batch waits for is its own next attempt.
+    let down = FaultSpec {
+        status: Some(503),
+        ..FaultSpec::new(FaultKind::Error)
+    };
+    let down = service
+        .sandbox
+        .fault(down.action("update"))
+        .expect("a good fault");
+    let both = accept(client, batch(&[&one, &other], "both")).await;
+    down.wait_hits(1).await;
+    let seen = client
+        .operation_until(&both, |o| o["metadata"]["state"] == "waiting")
+        .await;
+    assert_eq!(seen["metadata"]["waitingOn"], "backoff", "{seen}");
+    assert_eq!(seen["metadata"].get("heldBy"), None, "{seen}");
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

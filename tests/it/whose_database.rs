@@ -153,7 +153,7 @@ async fn all_refuse(database: &Database, named: &str) {
 }
 
 async fn a_database_of_another_program_is_refused_by_every_command_and_left_as_it_is(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     execute(
         &database,
         "CREATE TABLE users (id INTEGER); CREATE TABLE projects (id INTEGER); INSERT INTO users VALUES (7)",
@@ -161,11 +161,11 @@ async fn a_database_of_another_program_is_refused_by_every_command_and_left_as_i
     .await;
     all_refuse(&database, "projects, users").await;
     // A view alone is somebody's, too.
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     execute(&database, "CREATE VIEW figures AS SELECT 1 AS one").await;
     all_refuse(&database, "figures").await;
     if kind == Kind::Postgres {
-        let database = Database::create(kind).await;
+        let database = Database::empty(kind).await;
         execute(
             &database,
             "CREATE SCHEMA shop; CREATE TABLE shop.orders (id INTEGER)",
@@ -207,19 +207,19 @@ async fn another_program_that_keeps_the_same_list_of_migrations_is_another_progr
             "_sqlx_migrations",
         ),
     ] {
-        let database = Database::create(kind).await;
+        let database = Database::empty(kind).await;
         execute(&database, &statements).await;
         all_refuse(&database, named).await;
     }
     // The list alone, with nothing in it, is what a refused start of an earlier version has left.
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     execute(&database, &list).await;
     let (ok, told) = ends(&["migrate"], &[("DATABASE_URL", &database.url)]);
     assert!(ok, "{told}");
 }
 
 async fn a_database_of_ours_with_a_table_of_somebody_else_in_it_stays_ours(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     create_project(&database);
     execute(&database, "CREATE TABLE notes_of_the_operator (id INTEGER)").await;
     for args in [&["migrate"][..], &["lanes"], &["project", "create", "other"]] {
@@ -229,7 +229,7 @@ async fn a_database_of_ours_with_a_table_of_somebody_else_in_it_stays_ours(kind:
 }
 
 async fn dev_ignores_the_database_that_the_shell_names(kind: Kind) {
-    let (named, folder) = (Database::create(kind).await, tempfile::tempdir().unwrap());
+    let (named, folder) = (Database::empty(kind).await, tempfile::tempdir().unwrap());
     let data = folder.path().join("data");
     let (api, sandbox) = (
         format!("127.0.0.1:{}", free_port()),
@@ -270,7 +270,7 @@ async fn dev_ignores_the_database_that_the_shell_names(kind: Kind) {
 }
 
 async fn commands_that_look_make_no_table(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     let before = everything(&database).await;
     for args in [
         &["lanes"][..],
@@ -304,7 +304,7 @@ async fn commands_that_look_make_no_table(kind: Kind) {
 const LAST: &str = "(SELECT max(version) FROM _sqlx_migrations)";
 
 async fn a_database_that_is_older_is_migrated_only_on_request(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     create_project(&database);
     // As if the last migration had not been run: it is only counted here.
     execute(
@@ -329,7 +329,7 @@ async fn a_database_that_is_older_is_migrated_only_on_request(kind: Kind) {
 }
 
 async fn a_database_that_is_newer_is_refused_and_left_as_it_is(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     create_project(&database);
     let newer =
         "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, success, checksum, execution_time
@@ -348,7 +348,7 @@ async fn a_database_that_is_newer_is_refused_and_left_as_it_is(kind: Kind) {
 }
 
 async fn what_is_wrong_with_the_settings_is_told_before_the_database_is_touched(kind: Kind) {
-    let database = Database::create(kind).await;
+    let database = Database::empty(kind).await;
     let before = everything(&database).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -386,7 +386,7 @@ async fn what_is_wrong_with_the_settings_is_told_before_the_database_is_touched(
 }
 
 async fn a_project_without_a_key_gets_one_on_the_command_line(kind: Kind) {
-    let (database, sandbox) = (Database::create(kind).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(kind).await, start_sandbox().await);
     create_project(&database);
     let env = [("DATABASE_URL", database.url.as_str())];
     let (ok, told) = ends(
@@ -418,7 +418,7 @@ async fn a_project_without_a_key_gets_one_on_the_command_line(kind: Kind) {
 
 #[tokio::test]
 async fn a_schema_of_its_own_in_a_database_of_another_program_is_taken() {
-    let database = Database::create(Kind::Postgres).await;
+    let database = Database::empty(Kind::Postgres).await;
     execute(
         &database,
         "CREATE TABLE projects (id INTEGER); CREATE SCHEMA amp_write",
@@ -469,7 +469,7 @@ async fn a_file_that_is_no_database_is_left_as_it_is_and_no_folder_is_made() {
 
 /// What a second process is told that opens the running one's database by another name.
 async fn by_another_name(make: impl FnOnce(&Path, &Path)) -> String {
-    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Sqlite).await, start_sandbox().await);
     let key = create_project(&database);
     let _served = serve(&database, &sandbox, &key).ready().await;
     let elsewhere = tempfile::tempdir().unwrap();
@@ -511,7 +511,7 @@ async fn a_database_in_use_that_was_moved_is_the_same_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_to_a_database_that_is_not_in_use_can_be_used() {
-    let (database, sandbox) = (Database::create(Kind::Sqlite).await, start_sandbox().await);
+    let (database, sandbox) = (Database::empty(Kind::Sqlite).await, start_sandbox().await);
     let key = create_project(&database);
     let link = file(&database).unwrap().with_file_name("link.db");
     std::os::unix::fs::symlink(file(&database).unwrap(), &link).unwrap();

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::write_private;
-use crate::api::v1::integrations::batch_upsert::deploy;
 use crate::app::App;
-use crate::cli::project;
+use crate::control::connections::{Connecting, Given};
+use crate::control::installations::Installing;
+use crate::control::{Actor, Error, Kind};
 use crate::manifest::{Integration, render_warnings};
 use crate::outbound::Credentials;
-use crate::store::{ConnectionFilter, NewConfig, NewConnection, NewInstallation};
-use crate::vault::{Secret, sha256};
+use crate::store::{self, ConnectionFilter};
+use crate::vault::Secret;
 
 /// The project's name.
 const PROJECT: &str = "demo";
@@ -65,47 +66,50 @@ pub(super) async fn prepare(
     let known: Option<Demo> = std::fs::read_to_string(&file)
         .ok()
         .and_then(|text| serde_json::from_str(&text).ok());
+    let projects = &app.control.projects;
+    let refused = |error: Error| format!("the demo could not be prepared: {error}");
     let (project_id, api_key) = match app.store.find_project(PROJECT).await.map_err(failed)? {
         Some(found) => {
-            let key = match known.map(|demo| demo.api_key) {
-                Some(key)
-                    if app
-                        .store
-                        .find_key(&sha256(key.as_bytes()))
-                        .await
-                        .map_err(failed)?
-                        .is_some() =>
-                {
-                    key
-                }
+            let old = known.map(|demo| demo.api_key).unwrap_or_default();
+            let key = match projects.holder(old.as_bytes()).await.map_err(failed)? {
+                Some(_) => old,
                 // The file is gone, or belongs to another database: the old key cannot be shown again.
-                _ => {
-                    let (key, new) = crate::api::v1::api_keys::generate(
-                        app.clock.new_id(),
-                        "demo key".to_owned(),
-                        "full".to_owned(),
-                    )
-                    .map_err(|error| error.to_string())?;
-                    app.store.create_api_key(found.id, &new).await.map_err(failed)?;
-                    key
+                None => {
+                    let label = "demo key".to_owned();
+                    let made = projects.create_key(&Actor::Operator, found.id, label, None);
+                    made.await.map_err(refused)?.0
                 }
             };
             (found.id, key)
         }
-        None => project::create(&app.store, &app.clock, PROJECT, "Demo").await?,
+        None => {
+            let made = projects.create(&Actor::Operator, PROJECT, Some("Demo"));
+            let (project, key) = made.await.map_err(refused)?;
+            (project.id, key)
+        }
     };
-    let deployed = deploy(app, project_id, manifest, false)
+    let deployed = app
+        .control
+        .deploy(&Actor::Operator, project_id, manifest, false)
         .await
-        .map_err(|problem| {
-            let body = serde_json::to_string_pretty(&problem.body("", app.clock.now())).unwrap_or_default();
-            format!("the manifest cannot be deployed:\n{body}")
-        })?;
+        .map_err(|error| format!("the manifest cannot be deployed: {error}"))?;
     let mut integrations = Vec::new();
     if !deployed.warnings.is_empty() {
         eprint!("{}", render_warnings(&deployed.warnings, "the manifest"));
     }
     for integration in deployed.integrations {
-        let installation_id = install(app, project_id, &integration).await?;
+        let installation_id = match install(app, project_id, &integration).await {
+            Ok(installation_id) => installation_id,
+            // Only HubSpot and Salesforce are simulated: the demo's customer has no credentials for the others.
+            Err(Error::Refused(why)) => {
+                eprintln!(
+                    "{} is not installed for the demo's customer: {why}",
+                    integration.name
+                );
+                continue;
+            }
+            Err(error) => return Err(refused(error)),
+        };
         integrations.push(DemoIntegration {
             id: integration.id.to_string(),
             name: integration.name,
@@ -127,69 +131,39 @@ pub(super) async fn prepare(
 }
 
 /// Installs an integration for the demo's customer, unless it is there.
-async fn install(
-    app: &App,
-    project_id: Uuid,
-    integration: &crate::store::Integration,
-) -> Result<Uuid, String> {
-    let failed = |error: crate::store::StoreError| format!("the demo could not be prepared: {error}");
+async fn install(app: &App, project_id: Uuid, integration: &store::Integration) -> Result<Uuid, Error> {
     let there = app
-        .store
-        .list_installations(project_id, Some(integration.id), Some(GROUP))
-        .await
-        .map_err(failed)?
-        .pop();
-    if let Some(there) = there {
-        return Ok(there.id);
+        .control
+        .installations_of(project_id, Some(integration.id), GROUP)
+        .await?;
+    if let Some(there) = there.last() {
+        return Ok(*there);
     }
     let filter = ConnectionFilter {
         provider: Some(integration.provider.clone()),
         group_ref: Some(GROUP.to_owned()),
         consumer_ref: None,
     };
-    let connection_id = match app
-        .store
-        .list_connections(project_id, &filter)
-        .await
-        .map_err(failed)?
-        .pop()
-    {
-        Some(found) => found.id,
-        None => connect(app, project_id, &integration.provider).await?,
-    };
-    let content = config(integration)?;
-    let new = NewInstallation {
-        id: app.clock.new_id(),
-        integration_id: integration.id,
-        connection_id,
+    if app.store.list_connections(project_id, &filter).await?.is_empty() {
+        let connecting = connecting(&integration.provider);
+        app.control
+            .connect(&Actor::Operator, project_id, connecting)
+            .await?;
+    }
+    let installing = Installing {
         group_ref: GROUP.to_owned(),
+        connection_id: None,
+        content: config(integration)?,
         created_by: "api:dev".to_owned(),
-        config: NewConfig {
-            id: app.clock.new_id(),
-            revision_id: integration.revision_id,
-            content: content.to_string(),
-            created_by: "api:dev".to_owned(),
-        },
     };
-    Ok(app
-        .store
-        .create_installation(project_id, &new)
-        .await
-        .map_err(failed)?
-        .id)
+    let id = integration.id.to_string();
+    let made = app.control.install(&Actor::Operator, project_id, &id, installing);
+    Ok(made.await?.id)
 }
 
-/// Connects the customer with a token that the sandbox always accepts.
-async fn connect(app: &App, project_id: Uuid, provider: &str) -> Result<Uuid, String> {
-    let id = app.clock.new_id();
-    let credentials = Credentials::OAuth2 {
-        access_token: Secret::new(format!("test-{GROUP}")),
-        access_token_expires: None,
-        refresh_token: None,
-        scopes: Vec::new(),
-    };
-    let new = NewConnection {
-        id,
+/// The customer, with a token that the sandbox always accepts.
+fn connecting(provider: &str) -> Connecting {
+    Connecting {
         provider: provider.to_owned(),
         group_ref: GROUP.to_owned(),
         group_name: Some("Demo Customer".to_owned()),
@@ -197,24 +171,23 @@ async fn connect(app: &App, project_id: Uuid, provider: &str) -> Result<Uuid, St
         consumer_name: Some("Demo User".to_owned()),
         provider_workspace_ref: Some("demo".to_owned()),
         provider_metadata: None,
-        auth_scheme: "oauth2/authorizationCode".to_owned(),
-        credentials: credentials
-            .seal(&app.vault, project_id, id)
-            .map_err(|error| error.to_string())?,
-    };
-    let made = app.store.create_connection(project_id, &new).await;
-    made.map(|made| made.id)
-        .map_err(|error| format!("the demo could not be prepared: {error}"))
+        credentials: vec![Given {
+            scheme: "oauth2/authorizationCode",
+            credentials: Credentials::OAuth2 {
+                access_token: Secret::new(format!("test-{GROUP}")),
+                access_token_expires: None,
+                refresh_token: None,
+                scopes: Vec::new(),
+            },
+        }],
+    }
 }
 
 /// A config that takes every write object, with deletes enabled, as a customer who agrees to everything would.
-fn config(integration: &crate::store::Integration) -> Result<Value, String> {
-    let content: Value = serde_json::from_str(&integration.content).map_err(|error| error.to_string())?;
-    let parsed = Integration::from_content(&content).map_err(|issues| {
-        issues
-            .first()
-            .map_or_else(String::new, |issue| issue.detail.clone())
-    })?;
+fn config(integration: &store::Integration) -> Result<Value, Error> {
+    let content: Value = serde_json::from_str(&integration.content).unwrap_or_default();
+    let parsed = Integration::from_content(&content)
+        .map_err(|issues| Error::issues(Kind::Defect, "the stored manifest cannot be read", issues))?;
     let objects: serde_json::Map<String, Value> = parsed
         .write
         .iter()

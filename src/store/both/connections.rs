@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{DbConnection, ThisStore, bump_config_version};
+use super::changes::note_changes;
+use super::{DbConnection, ThisStore};
 use crate::store::{
-    Connection, ConnectionChange, ConnectionFilter, ConnectionStatus, ConnectionStore, NewConnection, Result,
-    StoreError,
+    Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, ConnectionStatus, ConnectionStore,
+    NewConnection, Result, StoreError,
 };
 
 const SELECT: &str = "
@@ -170,7 +171,8 @@ impl ConnectionStore for ThisStore {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         }
         let changed = get(&mut transaction, project_id, connection_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(changed)
     }
@@ -223,7 +225,8 @@ impl ConnectionStore for ThisStore {
             .execute(&mut *transaction)
             .await?;
         }
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(true)
     }
@@ -250,7 +253,8 @@ impl ConnectionStore for ThisStore {
             .execute(&mut *transaction)
             .await?;
         drop_orphaned(&mut transaction, project_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
+        note_changes(&mut transaction, &[touched]).await?;
         crate::store::commit(transaction).await?;
         Ok(gone.rows_affected() > 0)
     }

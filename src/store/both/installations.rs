@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::super::lanes;
+use super::changes::note_changes;
 use super::connections::{drop_orphaned, release_authorization_hold, upsert_group};
-use super::{DbConnection, ThisStore, bump_config_version};
+use super::{DbConnection, ThisStore};
 use crate::store::{
-    Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig, NewInstallation, Result,
-    RouteRow, StoreError,
+    Change, ChangeKind, Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig,
+    NewInstallation, Result, RouteRow, StoreError,
 };
 
 const SELECT: &str = "
@@ -101,6 +102,14 @@ async fn release_unless_used(
     Ok(())
 }
 
+/// What a change of an installation touches: its connection's lane has other limits, perhaps.
+fn touched(project_id: Uuid, installation_id: Uuid, connection_id: Uuid) -> [Change; 2] {
+    [
+        Change::of(project_id, ChangeKind::Installation, installation_id),
+        Change::of(project_id, ChangeKind::Lane, connection_id),
+    ]
+}
+
 #[async_trait]
 impl InstallationStore for ThisStore {
     async fn create_installation(&self, project_id: Uuid, new: &NewInstallation) -> Result<Installation> {
@@ -128,7 +137,7 @@ impl InstallationStore for ThisStore {
         }
         insert_config(&mut transaction, project_id, new.id, &new.config).await?;
         let made = get(&mut transaction, project_id, new.id).await?;
-        bump_config_version(&mut transaction).await?;
+        note_changes(&mut transaction, &touched(project_id, new.id, new.connection_id)).await?;
         crate::store::commit(transaction).await?;
         made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
     }
@@ -170,6 +179,14 @@ impl InstallationStore for ThisStore {
         change: &InstallationChange,
     ) -> Result<Option<Installation>> {
         let mut transaction = self.begin().await?;
+        let before: Option<Uuid> = sqlx::query_scalar(
+            "SELECT connection_id FROM installations WHERE project_id = $1 AND id = $2 AND config_id = $3",
+        )
+        .bind(project_id)
+        .bind(installation_id)
+        .bind(change.expected_config_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
         let changed = sqlx::query(
             sql!("UPDATE installations SET connection_id = $4, config_id = $5, update_time = " now!() "
              WHERE project_id = $1 AND id = $2 AND config_id = $3"),
@@ -186,7 +203,9 @@ impl InstallationStore for ThisStore {
         }
         insert_config(&mut transaction, project_id, installation_id, &change.config).await?;
         let installation = get(&mut transaction, project_id, installation_id).await?;
-        bump_config_version(&mut transaction).await?;
+        let mut touched = touched(project_id, installation_id, change.connection_id).to_vec();
+        touched.extend(before.map(|before| Change::of(project_id, ChangeKind::Lane, before)));
+        note_changes(&mut transaction, &touched).await?;
         crate::store::commit(transaction).await?;
         Ok(installation)
     }
@@ -217,8 +236,10 @@ impl InstallationStore for ThisStore {
             .execute(&mut *transaction)
             .await?;
             drop_orphaned(&mut transaction, project_id).await?;
+            let itself = Change::of(project_id, ChangeKind::Connection, connection);
+            let [installation, lane] = touched(project_id, installation_id, connection);
+            note_changes(&mut transaction, &[installation, lane, itself]).await?;
         }
-        bump_config_version(&mut transaction).await?;
         crate::store::commit(transaction).await?;
         Ok(connection.is_some())
     }

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::changes::note_changes;
 use super::connections::drop_orphaned;
-use super::{DbConnection, ThisStore, bump_config_version};
+use super::{DbConnection, ThisStore};
 use crate::store::{
-    Integration, IntegrationRef, IntegrationStore, IntegrationUse, NewIntegration, Result, Revision,
+    Change, ChangeKind, Integration, IntegrationRef, IntegrationStore, IntegrationUse, NewIntegration,
+    Result, Revision,
 };
 
 const SELECT: &str = "
@@ -64,6 +66,28 @@ async fn insert_revision(
     Ok(())
 }
 
+/// Removes an integration with its installations, whose connections may have other limits then.
+async fn remove(connection: &mut DbConnection, project_id: Uuid, integration_id: Uuid) -> Result<bool> {
+    let lanes: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT DISTINCT connection_id FROM installations WHERE project_id = $1 AND integration_id = $2",
+    )
+    .bind(project_id)
+    .bind(integration_id)
+    .fetch_all(&mut *connection)
+    .await?;
+    let gone = sqlx::query("DELETE FROM integrations WHERE project_id = $1 AND id = $2")
+        .bind(project_id)
+        .bind(integration_id)
+        .execute(&mut *connection)
+        .await?;
+    let lanes = lanes
+        .into_iter()
+        .map(|lane| Change::of(project_id, ChangeKind::Lane, lane));
+    let itself = Change::of(project_id, ChangeKind::Integration, integration_id);
+    note_changes(connection, &lanes.chain([itself]).collect::<Vec<_>>()).await?;
+    Ok(gone.rows_affected() > 0)
+}
+
 #[async_trait]
 impl IntegrationStore for ThisStore {
     async fn deploy(
@@ -108,24 +132,28 @@ impl IntegrationStore for ThisStore {
                     .execute(&mut *transaction)
                     .await?;
                     insert_revision(&mut transaction, project_id, old.id, new).await?;
+                    let touched = Change::of(project_id, ChangeKind::Integration, old.id);
+                    note_changes(&mut transaction, &[touched]).await?;
                 }
                 Some(_) => {}
             }
         }
         if remove_others {
-            let names: Vec<String> = integrations.iter().map(|new| new.name.to_lowercase()).collect();
-            sqlx::query(sql!("DELETE FROM integrations WHERE project_id = $1 AND name_key NOT IN (SELECT value FROM " json_texts!("$2") ")"))
-            .bind(project_id)
-            .bind(serde_json::Value::from(names).to_string())
-            .execute(&mut *transaction)
-            .await?;
+            let named = |other: &String| integrations.iter().any(|new| new.name.to_lowercase() == *other);
+            let all: Vec<(Uuid, String)> =
+                sqlx::query_as("SELECT id, name_key FROM integrations WHERE project_id = $1")
+                    .bind(project_id)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+            for (other, _) in all.into_iter().filter(|(_, name)| !named(name)) {
+                remove(&mut transaction, project_id, other).await?;
+            }
             drop_orphaned(&mut transaction, project_id).await?;
         }
         let mut deployed = Vec::with_capacity(integrations.len());
         for new in integrations {
             deployed.extend(find(&mut transaction, project_id, IntegrationRef::Name(&new.name)).await?);
         }
-        bump_config_version(&mut transaction).await?;
         crate::store::commit(transaction).await?;
         Ok(deployed)
     }
@@ -202,14 +230,9 @@ impl IntegrationStore for ThisStore {
 
     async fn delete_integration(&self, project_id: Uuid, integration_id: Uuid) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM integrations WHERE project_id = $1 AND id = $2")
-            .bind(project_id)
-            .bind(integration_id)
-            .execute(&mut *transaction)
-            .await?;
+        let gone = remove(&mut transaction, project_id, integration_id).await?;
         drop_orphaned(&mut transaction, project_id).await?;
-        bump_config_version(&mut transaction).await?;
         crate::store::commit(transaction).await?;
-        Ok(gone.rows_affected() > 0)
+        Ok(gone)
     }
 }

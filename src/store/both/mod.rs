@@ -16,4 +16,4 @@ mod projects;
 mod retention;
 mod steering;
 
-use super::{Db, DbConnection, ThisStore, bump_config_version, gather, holds, in_background, operations};
+use super::{Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations};

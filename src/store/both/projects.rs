@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{DbConnection, ThisStore, bump_config_version};
+use super::changes::note_changes;
+use super::{DbConnection, ThisStore};
 use crate::store::{
-    ApiKey, ApiKeyChange, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result, StoreError,
+    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result,
+    StoreError,
 };
 
 async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
@@ -136,7 +138,10 @@ impl ProjectStore for ThisStore {
         .bind(change.active)
         .fetch_optional(&mut *transaction)
         .await?;
-        bump_config_version(&mut transaction).await?;
+        if let Some(key) = &changed {
+            let touched = Change::of(project_id, ChangeKind::ApiKey, key.id);
+            note_changes(&mut transaction, &[touched]).await?;
+        }
         crate::store::commit(transaction).await?;
         Ok(changed)
     }
@@ -144,14 +149,19 @@ impl ProjectStore for ThisStore {
     async fn delete_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<bool> {
         let (id, hash) = parts(key);
         let mut transaction = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM api_keys WHERE project_id = $1 AND (id = $2 OR key_hash = $3)")
-            .bind(project_id)
-            .bind(id)
-            .bind(hash)
-            .execute(&mut *transaction)
-            .await?;
-        bump_config_version(&mut transaction).await?;
+        let gone: Option<Uuid> = sqlx::query_scalar(
+            "DELETE FROM api_keys WHERE project_id = $1 AND (id = $2 OR key_hash = $3) RETURNING id",
+        )
+        .bind(project_id)
+        .bind(id)
+        .bind(hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(key) = gone {
+            let touched = Change::of(project_id, ChangeKind::ApiKey, key);
+            note_changes(&mut transaction, &[touched]).await?;
+        }
         crate::store::commit(transaction).await?;
-        Ok(gone.rows_affected() > 0)
+        Ok(gone.is_some())
     }
 }

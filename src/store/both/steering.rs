@@ -17,28 +17,43 @@ use crate::store::{
 const END_HOLD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key, seq) IN (
          SELECT f.lane_id, f.record_key, f.seq FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2)";
 
+/// The records of an item `i` that have a key and have not ended: that of a single write, or those of a batch.
+macro_rules! own_records {
+    () => {
+        "(SELECT i.lane_id, i.seq, i.record_key WHERE i.record_key IS NOT NULL
+          UNION ALL
+          SELECT i.lane_id, i.seq, r.record_key FROM queue_records r
+          WHERE r.project_id = i.project_id AND r.operation_id = i.operation_id)"
+    };
+}
+
 /// All holds of a record end: the record of operation $2 of project $1, which holds it or waits.
 const RELEASE_RECORD: &str = "DELETE FROM record_holds WHERE (lane_id, record_key) IN (
          SELECT f.lane_id, f.record_key FROM record_holds f WHERE f.project_id = $1 AND f.operation_id = $2
          UNION
-         SELECT q.lane_id, q.record_key FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2)
+         SELECT q.lane_id, q.record_key FROM queue_items q WHERE q.project_id = $1 AND q.operation_id = $2
+         UNION
+         SELECT r.lane_id, r.record_key FROM queue_records r WHERE r.project_id = $1 AND r.operation_id = $2)
      RETURNING lane_id";
 
 #[async_trait]
 impl SteeringStore for ThisStore {
     async fn get_live(&self, project_id: Uuid, operation_id: Uuid) -> Result<Option<Live>> {
         Ok(sqlx::query_as(
-            sql!("SELECT q.run_at, q.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
-                    (q.record_key IS NOT NULL
-                     AND (" behind_item!() " OR " behind_batch!() " OR " straggles_until!() " IS NOT NULL)) AS behind,
-                    -- Of several tries of one write the last.
-                    (SELECT h.operation_id FROM record_holds h WHERE " earlier!("h") "
-                     ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
-                    EXISTS (SELECT 1 FROM auto_batches a
-                            WHERE a.project_id = q.project_id AND a.operation_id = q.operation_id) AS gathering,
-                    " now!() " AS store_now
-             FROM queue_items q LEFT JOIN lanes l ON l.lane_id = q.lane_id
-             WHERE q.project_id = $1 AND q.operation_id = $2"),
+            sql!("SELECT w.run_at, w.attempt, w.hold_reason, w.held_from, w.held_until, w.paused_until, w.pause_reason,
+                    w.behind, CASE WHEN w.behind THEN w.held_by END AS held_by, w.gathering, " now!() " AS store_now
+             FROM (SELECT i.run_at, i.attempt, l.hold_reason, l.held_from, l.held_until, l.paused_until, l.pause_reason,
+                          -- While one of its records may go, it is not held up.
+                          EXISTS (SELECT 1 FROM " own_records!() " AS q)
+                          AND NOT EXISTS (SELECT 1 FROM " own_records!() " AS q
+                                          WHERE NOT (" blocked!() " OR " straggles_until!() " IS NOT NULL)) AS behind,
+                          -- Of several tries of one write the last.
+                          (SELECT h.operation_id FROM " own_records!() " AS q JOIN record_holds h ON " earlier!("h") "
+                           ORDER BY h.seq, h.operation_id DESC LIMIT 1) AS held_by,
+                          EXISTS (SELECT 1 FROM auto_batches a
+                                  WHERE a.project_id = i.project_id AND a.operation_id = i.operation_id) AS gathering
+                   FROM queue_items i LEFT JOIN lanes l ON l.lane_id = i.lane_id
+                   WHERE i.project_id = $1 AND i.operation_id = $2) AS w"),
         )
         .bind(project_id)
         .bind(operation_id)

@@ -18,12 +18,6 @@ macro_rules! lock {
         $clause
     };
 }
-/// The texts of a JSON list, as the column `value`.
-macro_rules! json_texts {
-    ($parameter:literal) => {
-        concat!("json_array_elements_text(", $parameter, "::json)")
-    };
-}
 /// The numbers of a JSON list, as a subquery.
 macro_rules! json_numbers {
     ($parameter:literal) => {
@@ -66,6 +60,7 @@ macro_rules! long_transactions {
     reason = "compiled for each database, with its own types"
 )]
 mod both;
+mod changes;
 mod checks;
 mod gather;
 mod history;
@@ -243,22 +238,6 @@ impl Store for PostgresStore {
     async fn prepare_history(&self, now: Time) -> Result<()> {
         history::prepare(&self.pool, now).await
     }
-
-    async fn config_version(&self) -> Result<i64> {
-        Ok(
-            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
-                .fetch_one(&self.pool)
-                .await?,
-        )
-    }
-}
-
-/// Tells every node that its caches are old. Part of each transaction that changes what a cache may hold.
-async fn bump_config_version(connection: &mut sqlx::PgConnection) -> Result<()> {
-    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// A long read that runs beside the requests: one core is enough.

@@ -76,9 +76,10 @@ row! {
         pub paused_until: Option<Time>,
         /// Why it was paused last.
         pub pause_reason: Option<MaybeKnown<PauseReason>>,
-        /// True when an earlier write to the same record still waits.
+        /// True when nothing of it can go because of earlier writes to the same records: they wait, hold it, or may still take
+        /// effect.
         pub behind: bool,
-        /// The write that failed and holds the record: the first one that stands before this one.
+        /// The write that failed and holds it then: the first one that stands before this one.
         pub held_by: Option<Uuid>,
         /// True while single writes are gathered in it.
         pub gathering: bool,

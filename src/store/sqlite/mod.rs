@@ -18,12 +18,6 @@ macro_rules! lock {
         ""
     };
 }
-/// The texts of a JSON list, as the column `value`.
-macro_rules! json_texts {
-    ($parameter:literal) => {
-        concat!("json_each(", $parameter, ")")
-    };
-}
 /// The numbers of a JSON list, as a subquery.
 macro_rules! json_numbers {
     ($parameter:literal) => {
@@ -56,6 +50,7 @@ macro_rules! long_transactions {
     reason = "compiled for each database, with its own types"
 )]
 mod both;
+mod changes;
 mod checks;
 mod gather;
 mod holds;
@@ -237,22 +232,6 @@ impl Store for SqliteStore {
         // One file has no partitions.
         Ok(())
     }
-
-    async fn config_version(&self) -> Result<i64> {
-        Ok(
-            sqlx::query_scalar("SELECT version FROM config_version WHERE id = 1")
-                .fetch_one(&self.readers)
-                .await?,
-        )
-    }
-}
-
-/// Tells every cache that it is old. Part of each transaction that changes what a cache may hold.
-async fn bump_config_version(connection: &mut SqliteConnection) -> Result<()> {
-    sqlx::query("UPDATE config_version SET version = version + 1 WHERE id = 1")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// A long read that runs beside the requests: nothing to do, it has one thread.

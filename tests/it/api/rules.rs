@@ -313,7 +313,7 @@ async fn a_missing_or_wrong_key_is_401_and_another_projects_key_is_403(kind: Kin
         .problem(401);
 
     let (key, new) =
-        amp_write::api::v1::api_keys::generate(service.app.clock.new_id(), "o".to_owned(), "full".to_owned())
+        amp_write::control::keys::generate(service.app.clock.new_id(), "o".to_owned(), "full".to_owned())
             .unwrap();
     let (id, org_id) = (service.app.clock.new_id(), service.app.clock.new_id());
     let other = NewProject {

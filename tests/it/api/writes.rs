@@ -559,7 +559,7 @@ async fn a_store_that_is_down_is_503_and_nothing_is_sent(kind: Kind) {
     service.app.store.close().await;
     // The caches count as old within two seconds; from then on nothing is sent.
     let started = std::time::Instant::now();
-    while service.app.writes.routes.is_fresh() {
+    while service.app.writes.changes.is_fresh() {
         assert!(started.elapsed() < crate::harness::client::PATIENCE);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

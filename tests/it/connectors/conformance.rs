@@ -9,7 +9,7 @@ use amp_write::connectors::Catalog;
 use amp_write::connectors::verify::{Variables, Verdict, describe, verify};
 use serde_json::Value;
 
-use super::shared;
+use crate::harness::shared;
 
 /// `(provider, a part of the line that says what differs, why)`.
 const DIFFERENT: &[(&str, &str, &str)] = &[
@@ -135,7 +135,7 @@ struct Tally {
 }
 
 fn run(file: &str) -> Option<BTreeMap<String, Tally>> {
-    let folder = shared::folder()?;
+    let folder = shared::recorded("providers")?;
     let catalog = Catalog::builtin();
     let text = std::fs::read_to_string(folder.join("connection.json")).unwrap();
     let variables = Variables::from_json(&serde_json::from_str::<Value>(&text).unwrap());

@@ -11,4 +11,3 @@ mod reload;
 mod safety;
 mod scenarios;
 pub mod schema;
-mod shared;

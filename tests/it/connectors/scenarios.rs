@@ -6,7 +6,7 @@ use amp_write::action::Action;
 use amp_write::connectors::{Catalog, Command, ErrorClass, Outcome, ProviderResponse};
 use serde_json::{Map, Value};
 
-use super::shared;
+use crate::harness::shared;
 
 /// `(action, object, id)` of a request for a single record.
 fn single(method: &str, path: &str) -> Option<(Action, String, Option<String>)> {
@@ -27,7 +27,9 @@ fn single(method: &str, path: &str) -> Option<(Action, String, Option<String>)> 
 }
 
 fn check(file: &str, provider: &str) {
-    let Some(folder) = shared::folder() else { return };
+    let Some(folder) = shared::recorded("providers") else {
+        return;
+    };
     let connector = Catalog::builtin().get(provider).unwrap();
     let vars = BTreeMap::from([("workspace".to_owned(), "acme".to_owned())]);
     let now = "2026-11-23T12:00:00Z".parse().unwrap();

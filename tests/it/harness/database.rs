@@ -6,6 +6,8 @@ use amp_write::clock::SystemClock;
 use amp_write::store::{SharedStore, connect};
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use super::template;
+
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -27,27 +29,44 @@ fn server() -> String {
 }
 
 impl Database {
+    /// A database that is migrated, and empty but for that.
     pub async fn create(kind: Kind) -> Self {
+        Self::new(kind, true).await
+    }
+
+    /// A database with nothing in it at all.
+    pub async fn empty(kind: Kind) -> Self {
+        Self::new(kind, false).await
+    }
+
+    async fn new(kind: Kind, migrated: bool) -> Self {
         match kind {
             Kind::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
-                let url = format!("sqlite://{}", folder.path().join("test.db").display());
+                let path = folder.path().join("test.db");
+                if migrated {
+                    template::copy_to(&path).await;
+                }
                 Self {
-                    url,
+                    url: format!("sqlite://{}", path.display()),
                     _folder: Some(folder),
                     name: None,
                 }
             }
             Kind::Postgres => {
                 let name = format!("t{}", uuid::Uuid::new_v4().simple());
+                let mut url = url::Url::parse(&server()).expect("a URL");
                 let mut admin = sqlx::PgConnection::connect(&server())
                     .await
                     .expect("TEST_DATABASE_URL can be reached");
-                sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-                    .execute(&mut admin)
-                    .await
-                    .expect("a database can be made");
-                let mut url = url::Url::parse(&server()).expect("a URL");
+                if migrated {
+                    template::copy_on(&mut admin, &url, &name).await;
+                } else {
+                    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                        .execute(&mut admin)
+                        .await
+                        .expect("a database can be made");
+                }
                 url.set_path(&name);
                 Self {
                     url: url.into(),
@@ -96,6 +115,32 @@ impl Database {
                 .rows_affected()
         };
         assert_eq!(moved, 1, "it is in the queue");
+    }
+
+    /// Lets the deadline of an operation in the queue pass.
+    pub async fn expire(&self, operation: &str) {
+        let operation: uuid::Uuid = operation.parse().expect("an id");
+        for (table, key) in [("operations", "id"), ("queue_items", "operation_id")] {
+            let moved = if self.url.starts_with("sqlite:") {
+                let statement = format!("UPDATE {table} SET deadline = 1 WHERE {key} = $1");
+                let mut connection = sqlx::SqliteConnection::connect(&self.url)
+                    .await
+                    .expect("connected");
+                let moved = sqlx::query(AssertSqlSafe(statement))
+                    .bind(operation)
+                    .execute(&mut connection);
+                moved.await.expect("moved").rows_affected()
+            } else {
+                let statement =
+                    format!("UPDATE {table} SET deadline = now() - INTERVAL '1 second' WHERE {key} = $1");
+                let mut connection = self.look().await;
+                let moved = sqlx::query(AssertSqlSafe(statement))
+                    .bind(operation)
+                    .execute(&mut connection);
+                moved.await.expect("moved").rows_affected()
+            };
+            assert_eq!(moved, 1, "it is in the queue");
+        }
     }
 
     pub async fn store(&self) -> SharedStore {

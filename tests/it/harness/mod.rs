@@ -8,6 +8,8 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod service;
+pub mod shared;
+mod template;
 
 pub use client::Client;
 pub use database::{Database, Kind};

@@ -7,6 +7,7 @@ use amp_write::action::Action;
 use amp_write::api;
 use amp_write::app::{App, AppState};
 use amp_write::clock::{SharedClock, SystemClock};
+use amp_write::control::keys;
 use amp_write::listen;
 use amp_write::queue::Worker;
 use amp_write::sandbox::{self, Sandbox};
@@ -103,7 +104,7 @@ pub async fn start_sandbox_with(options: sandbox::Options) -> Sandbox {
 async fn serve(app: &AppState, works_queue: bool, stop: &CancellationToken) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    app.writes.routes.poll().await.expect("the store answers");
+    app.writes.changes.poll().await.expect("the store answers");
     tokio::spawn(Arc::clone(app).housekeeping(stop.clone()));
     if works_queue {
         let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
@@ -142,7 +143,7 @@ impl Service {
     pub async fn with_clock(kind: Kind, sandbox: Sandbox, tuning: TuningArgs, clock: SharedClock) -> Self {
         let database = Arc::new(Database::create(kind).await);
         let (key, new_key) =
-            api::v1::api_keys::generate(clock.new_id(), "test".to_owned(), "full".to_owned()).expect("a key");
+            keys::generate(clock.new_id(), "test".to_owned(), "full".to_owned()).expect("a key");
         let project = NewProject {
             id: clock.new_id(),
             name: "test".to_owned(),

@@ -7,19 +7,7 @@ use amp_write::manifest::{ConfigContent, Integration, check_against};
 use amp_write::mapping::{ApplyOptions, Plan};
 use serde_json::{Map, Value, json};
 
-/// The folder with the examples; `None`, with a line that says so, when this checkout has none beside it.
-fn examples() -> Option<PathBuf> {
-    let shared = std::env::var_os("AMP_SHARED_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let examples = shared.join("examples");
-    if examples.is_dir() {
-        return Some(examples);
-    }
-    println!("skipped: {} is not there", examples.display());
-    None
-}
+use crate::harness::shared;
 
 fn read(path: &PathBuf) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).expect("a readable file")).expect("JSON")
@@ -34,7 +22,9 @@ fn read_object(row: &Value) -> Value {
 
 #[test]
 fn every_row_of_the_mapping_examples_gives_the_documented_record() {
-    let Some(examples) = examples() else { return };
+    let Some(examples) = shared::recorded("examples") else {
+        return;
+    };
     for row in read(&examples.join("mapping.json")).as_array().unwrap() {
         let name = row["case"].as_str().unwrap();
         let (content, config, object) = match row.get("installation") {
@@ -81,7 +71,9 @@ fn every_row_of_the_mapping_examples_gives_the_documented_record() {
 
 #[test]
 fn every_installation_example_fits_an_integration_that_writes_its_object() {
-    let Some(examples) = examples() else { return };
+    let Some(examples) = shared::recorded("examples") else {
+        return;
+    };
     let mut seen = 0;
     for entry in std::fs::read_dir(&examples).unwrap() {
         let path = entry.unwrap().path();

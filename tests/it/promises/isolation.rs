@@ -32,6 +32,9 @@ async fn quiet_customers_are_served_within_a_few_turns_whatever_others_suffer(ki
     let tuning = TuningArgs {
         worker_concurrency: 10,
         lane_concurrency: 2,
+        // The calls that are held stay open all the while, however slow the machine is.
+        provider_timeout_seconds: 120,
+        lease_seconds: 60,
         ..tuning(&sandbox)
     };
     let service = Service::with(kind, sandbox, tuning).await;

@@ -223,8 +223,12 @@ async fn storm_at(kind: Kind, nodes: usize, wanted: usize, provider: Provider, t
         pause_ms: match provider {
             Provider::Quick if nodes == 1 => 40,
             Provider::Quick => 250,
-            // What waits for the time after each kill adds up until the last one.
-            Provider::Slow => 500,
+            Provider::Slow => 250,
+        },
+        // What waits for the time after each kill would add up until the last one.
+        backlog: match provider {
+            Provider::Quick => usize::MAX,
+            Provider::Slow => 10,
         },
         ..Options::new(3)
     };

@@ -1,5 +1,6 @@
 //! Apps that write without pause, and remember what they were told.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Options {
     pub creators: usize,
     /// The longest pause between two writes of one app, in milliseconds.
     pub pause_ms: u64,
+    /// So many writes an app has waiting at most, before it waits for them.
+    pub backlog: usize,
     /// Let some creates be synchronous.
     pub synchronous: bool,
     /// What the app allows after an unknown outcome.
@@ -90,6 +93,7 @@ impl Options {
             groups: (0..groups).map(|number| format!("group-{number}")).collect(),
             creators: 4,
             pause_ms: 40,
+            backlog: usize::MAX,
             synchronous: true,
             on_unknown: "review",
         }
@@ -220,7 +224,8 @@ impl Shared {
     /// Updates one record, one request after the other: the order in which they are answered is the order of acceptance.
     async fn update(self: Arc<Self>, target: Target, mut rng: fastrand::Rng) {
         let mut order = 1;
-        while self.pause(&mut rng).await {
+        let mut waiting = VecDeque::new();
+        while self.pause(&mut rng).await && self.room(&mut waiting, &mut rng).await {
             let mark = json!({ target.field: format!("{} {order}", target.group) });
             let record = |id: &str| {
                 let mut record = mark.clone();
@@ -249,15 +254,16 @@ impl Shared {
                 keyed: true,
             });
             let sent = sent.collect();
-            self.send(target.integration, target.object, body, sent, &mut rng)
-                .await;
+            let told = self.send(target.integration, target.object, body, sent, &mut rng);
+            waiting.extend(told.await);
             order += 1;
         }
     }
 
     /// Makes records: contacts, which HubSpot keeps unique by their email, and others that nobody can look up.
     async fn create(self: Arc<Self>, mut rng: fastrand::Rng) {
-        while self.pause(&mut rng).await {
+        let mut waiting = VecDeque::new();
+        while self.pause(&mut rng).await && self.room(&mut waiting, &mut rng).await {
             let group = rng.choice(&self.options.groups).expect("a group").clone();
             let (integration, object, field, keyed) = match rng.u8(..4) {
                 0 | 1 => ("hs", "contacts", "email", true),
@@ -310,7 +316,7 @@ impl Shared {
                 keyed,
             });
             let sent = sent.collect();
-            self.send(integration, object, body, sent, &mut rng).await;
+            waiting.extend(self.send(integration, object, body, sent, &mut rng).await);
         }
     }
 
@@ -323,6 +329,40 @@ impl Shared {
         }
     }
 
+    /// Waits until no more than the backlog of an app's operations have not ended; false when the load ends.
+    async fn room(&self, waiting: &mut VecDeque<String>, rng: &mut fastrand::Rng) -> bool {
+        while waiting.len() >= self.options.backlog {
+            if self.stop.is_cancelled() {
+                return false;
+            }
+            if self.has_ended(&waiting[0], rng).await {
+                waiting.pop_front();
+            } else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        true
+    }
+
+    /// Whether an operation is known to have ended: nobody may serve just now.
+    async fn has_ended(&self, operation: &str, rng: &mut fastrand::Rng) -> bool {
+        let Some(client) = self.client(rng) else {
+            return false;
+        };
+        let path = client.path(&format!("/operations/{operation}"));
+        let asked = client.try_send(client.request(http::Method::GET, &path)).await;
+        asked.is_ok_and(|answer| answer.status == 200 && answer.json()["status"] != "in_progress")
+    }
+
+    /// A client of a node that serves.
+    fn client(&self, rng: &mut fastrand::Rng) -> Option<Client> {
+        Some(Client {
+            url: self.addresses.any(rng.usize(..))?,
+            ..self.client.clone()
+        })
+    }
+
+    /// Sends a write, and answers its operation when the app is told of one.
     async fn send(
         &self,
         integration: &str,
@@ -330,15 +370,9 @@ impl Shared {
         body: Value,
         mut sent: Vec<Sent>,
         rng: &mut fastrand::Rng,
-    ) {
+    ) -> Option<String> {
         // Nobody serves just now: this write was never sent.
-        let Some(url) = self.addresses.any(rng.usize(..)) else {
-            return;
-        };
-        let client = Client {
-            url,
-            ..self.client.clone()
-        };
+        let client = self.client(rng)?;
         let path = client.path(&format!("/integrations/{integration}/objects/{object}"));
         let request = client
             .request(http::Method::POST, &path)
@@ -358,9 +392,11 @@ impl Shared {
             }
             self.told.fetch_add(1, Ordering::SeqCst);
         }
+        let operation = sent.first().and_then(|sent| sent.operation.clone());
         for sent in sent {
             self.remember(sent);
         }
         self.told_more.notify_waiters();
+        operation
     }
 }

@@ -1,22 +1,14 @@
 //! The requests a well-known connector sends, recorded elsewhere: the sandbox understands each of them.
 
-use std::path::PathBuf;
-
 use amp_write::sandbox::Options;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Client, start};
-
-/// Where material shared between projects lies, beside the checkout.
-fn shared() -> PathBuf {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    std::env::var_os("AMP_SHARED_DIR").map_or_else(beside, PathBuf::from)
-}
+use crate::harness::shared;
 
 #[tokio::test]
 async fn recorded_connector_requests_are_understood() {
-    let Ok(text) = std::fs::read_to_string(shared().join("providers/requests.jsonl")) else {
-        println!("skipped: ../shared/providers/requests.jsonl is not there");
+    let Some(path) = shared::recorded("providers/requests.jsonl") else {
         return;
     };
     let sandbox = start(Options {
@@ -26,8 +18,7 @@ async fn recorded_connector_requests_are_understood() {
     .await;
     let client = Client::new("acme");
     let mut played = 0;
-    for line in text.lines() {
-        let case: Value = serde_json::from_str(line).expect("a request per line");
+    for case in shared::rows(&path) {
         let request = &case["request"];
         let url = request["url"].as_str().unwrap_or_default();
         let target = [

@@ -28,7 +28,6 @@ on_both_stores!(
     deleting_an_installation_takes_its_connection_only_when_nobody_else_uses_it,
     the_configs_of_a_lane_are_those_in_force_that_may_speak_of_limits,
     a_route_holds_the_latest_revision_and_a_pinned_route_the_accepted_one,
-    every_change_that_caches_must_notice_raises_the_version,
     a_second_project_sees_nothing_of_the_first,
 );
 
@@ -524,49 +523,6 @@ async fn a_route_holds_the_latest_revision_and_a_pinned_route_the_accepted_one(k
         )
         .await;
     assert!(gone.unwrap().is_none());
-}
-
-async fn every_change_that_caches_must_notice_raises_the_version(kind: Kind) {
-    let world = World::new(kind).await;
-    let (store, project) = (&world.store, world.project.id);
-    let mut last = store.config_version().await.unwrap();
-    let mut raised = async |what: &str| {
-        let now = store.config_version().await.unwrap();
-        assert!(now > last, "{what} is not noticed");
-        last = now;
-    };
-    store
-        .deploy(project, &[new_integration("hs", "{\"a\":3}")], false)
-        .await
-        .unwrap();
-    raised("a deploy").await;
-    let change = ConnectionChange {
-        provider_workspace_ref: Some("w".to_owned()),
-        ..Default::default()
-    };
-    store
-        .update_connection(project, world.connection, &change)
-        .await
-        .unwrap();
-    raised("a change of a connection").await;
-    store
-        .set_connection_works(project, world.connection, 1, false)
-        .await
-        .unwrap();
-    raised("a dead credential").await;
-    let key = store.create_api_key(project, &new_key("x")).await.unwrap();
-    store.delete_api_key(project, KeyRef::Id(key.id)).await.unwrap();
-    raised("a deleted key").await;
-    store
-        .delete_installation(project, world.integration.id, world.installation.id)
-        .await
-        .unwrap();
-    raised("a deleted installation").await;
-    store
-        .delete_integration(project, world.integration.id)
-        .await
-        .unwrap();
-    raised("a deleted integration").await;
 }
 
 async fn a_second_project_sees_nothing_of_the_first(kind: Kind) {

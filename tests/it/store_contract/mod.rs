@@ -3,6 +3,7 @@
 mod backlog;
 mod batches;
 mod catalogue;
+mod changes;
 mod checks;
 mod gathered;
 mod holds;

@@ -151,6 +151,8 @@ async fn a_recorded_operation_is_there_with_its_result_and_attempt(kind: Kind) {
         (Some("7"), Some("[\"e\"]"))
     );
     assert!(found.finish_time.unwrap() >= found.accept_time);
+    let of_another = world.store.list_attempts(id(), operation_id).await.unwrap();
+    assert!(of_another.is_empty(), "another project's attempts");
     let attempts = world.store.list_attempts(project, operation_id).await.unwrap();
     assert_eq!(attempts.len(), 1);
     assert_eq!(

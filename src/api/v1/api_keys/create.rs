@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ApiKey, check_label, generate, join_scopes};
+use super::ApiKey;
 use crate::api::auth::Scope;
 use crate::api::extract::JsonBody;
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::AppState;
 
 /// What a new key shall be.
@@ -33,14 +33,16 @@ pub async fn create_api_key(
     JsonBody(request): JsonBody<ApiKeyRequest>,
 ) -> Result<(StatusCode, Json<ApiKey>), Problem> {
     scope.require_full()?;
-    check_label(&request.label, "label")?;
-    let scopes = match &request.scopes {
-        Some(scopes) => join_scopes(scopes, "scopes")?,
-        None => "full".to_owned(),
-    };
-    let (key, new) = generate(app.clock.new_id(), request.label, scopes)
-        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-    let made = app.store.create_api_key(scope.project().id, &new).await?;
+    let (key, made) = app
+        .control
+        .projects
+        .create_key(
+            &scope.actor(),
+            scope.project().id,
+            request.label,
+            request.scopes.as_deref(),
+        )
+        .await?;
     Ok((
         StatusCode::CREATED,
         Json(ApiKey {

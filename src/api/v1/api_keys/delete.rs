@@ -3,7 +3,6 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::{KeyPath, not_found};
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
@@ -11,7 +10,7 @@ use crate::app::AppState;
 
 /// Delete an API key
 ///
-/// It opens nothing any more: at once on this node, within two seconds on every other.
+/// It opens nothing any more: at once on this node, within a second on every other.
 #[utoipa::path(delete, path = "/v1/projects/{project}/api-keys/{key}", tag = "API Key", operation_id = "deleteApiKey",
     params(("project" = String, Path, description = "The project's id or name."), ("key" = String, Path, description = "The key's id, or the key.")),
     responses((status = 204, description = "Gone."), (status = 404, description = "No such key.")))]
@@ -22,14 +21,9 @@ pub async fn delete_api_key(
 ) -> Result<StatusCode, Problem> {
     let Segments((_, key)) = segments;
     scope.require_full()?;
-    let gone = app
-        .store
-        .delete_api_key(scope.project().id, KeyPath::parse(&key).as_ref())
+    app.control
+        .projects
+        .delete_key(&scope.actor(), scope.project().id, &key)
         .await?;
-    app.changed();
-    if gone {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(not_found())
-    }
+    Ok(StatusCode::NO_CONTENT)
 }

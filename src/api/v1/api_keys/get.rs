@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{ApiKey, KeyPath, not_found};
+use super::ApiKey;
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
@@ -22,9 +22,6 @@ pub async fn get_api_key(
 ) -> Result<Json<ApiKey>, Problem> {
     let Segments((_, key)) = segments;
     scope.require_full()?;
-    let found = app
-        .store
-        .get_api_key(scope.project().id, KeyPath::parse(&key).as_ref())
-        .await?;
-    found.map(|row| Json(ApiKey::from(row))).ok_or_else(not_found)
+    let found = app.control.projects.get_key(scope.project().id, &key).await?;
+    Ok(Json(ApiKey::from(found)))
 }

@@ -1,4 +1,4 @@
-//! API keys. The key itself is shown once, when it is made; afterwards only a masked form and its id are known.
+//! API keys.
 
 pub mod create;
 pub mod delete;
@@ -6,20 +6,10 @@ pub mod get;
 pub mod list;
 pub mod update;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::api::problem::Problem;
-use crate::store::{self, KeyRef, NewApiKey};
-use crate::vault::{VaultError, random_bytes, sha256};
-
-/// What an API key may do.
-pub const SCOPES: [&str; 2] = ["full", "frontend"];
-/// The longest label, in characters.
-pub const MAX_LABEL: usize = 128;
+use crate::store;
 
 /// An API key.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,73 +41,4 @@ impl From<store::ApiKey> for ApiKey {
             active: row.active,
         }
     }
-}
-
-/// A new key: what the client gets, and what is stored.
-///
-/// # Errors
-/// When the system gives no random bytes.
-pub fn generate(id: Uuid, label: String, scopes: String) -> Result<(String, NewApiKey), VaultError> {
-    let key = format!("amp_{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()?));
-    let masked = format!("{}…", key.chars().take(8).collect::<String>());
-    let stored = NewApiKey {
-        id,
-        key_hash: sha256(key.as_bytes()),
-        masked,
-        label,
-        scopes,
-    };
-    Ok((key, stored))
-}
-
-/// Checks scopes and joins them for the store.
-///
-/// # Errors
-/// 400 when one is unknown or there is none.
-pub fn join_scopes(scopes: &[String], field: &str) -> Result<String, Problem> {
-    if scopes.is_empty() {
-        return Err(Problem::invalid(
-            field,
-            "must name at least one of full, frontend",
-        ));
-    }
-    if let Some(unknown) = scopes.iter().position(|scope| !SCOPES.contains(&scope.as_str())) {
-        return Err(Problem::invalid(
-            format!("{field}[{unknown}]"),
-            "must be full or frontend",
-        ));
-    }
-    Ok(scopes.join(","))
-}
-
-/// Checks a label.
-///
-/// # Errors
-/// 400 when it is empty or too long.
-pub fn check_label(label: &str, field: &str) -> Result<(), Problem> {
-    let fault = if label.contains('\0') {
-        "holds a NUL character".to_owned()
-    } else if label.trim().is_empty() || label.chars().count() > MAX_LABEL {
-        format!("must have 1 to {MAX_LABEL} characters")
-    } else {
-        return Ok(());
-    };
-    Err(Problem::invalid(field, fault))
-}
-
-/// A key in a path: its id, or the key itself.
-pub(super) struct KeyPath(Option<Uuid>, Vec<u8>);
-
-impl KeyPath {
-    pub(super) fn parse(text: &str) -> Self {
-        Self(Uuid::try_parse(text).ok(), sha256(text.as_bytes()))
-    }
-
-    pub(super) fn as_ref(&self) -> KeyRef<'_> {
-        self.0.map_or(KeyRef::Hash(&self.1), KeyRef::Id)
-    }
-}
-
-pub(super) fn not_found() -> Problem {
-    Problem::not_found("API key not found.")
 }

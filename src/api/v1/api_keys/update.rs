@@ -5,12 +5,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ApiKey, KeyPath, check_label, join_scopes, not_found};
+use super::ApiKey;
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
 use crate::app::AppState;
-use crate::store::ApiKeyChange;
+use crate::control::keys::KeyPatch;
 
 /// What to change of a key.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,20 +48,14 @@ pub async fn update_api_key(
 ) -> Result<Json<ApiKey>, Problem> {
     let Segments((_, key)) = segments;
     scope.require_full()?;
-    let mut change = ApiKeyChange::default();
+    let mut patch = KeyPatch::default();
     for (index, mask) in request.update_mask.iter().enumerate() {
         let missing = || Problem::invalid(format!("apiKey.{mask}"), "is named in updateMask but missing");
+        let given = &request.api_key;
         match mask.as_str() {
-            "label" => {
-                let label = request.api_key.label.clone().ok_or_else(missing)?;
-                check_label(&label, "apiKey.label")?;
-                change.label = Some(label);
-            }
-            "active" => change.active = Some(request.api_key.active.ok_or_else(missing)?),
-            "scopes" => {
-                let scopes = request.api_key.scopes.as_deref().ok_or_else(missing)?;
-                change.scopes = Some(join_scopes(scopes, "apiKey.scopes")?);
-            }
+            "label" => patch.label = Some(given.label.clone().ok_or_else(missing)?),
+            "active" => patch.active = Some(given.active.ok_or_else(missing)?),
+            "scopes" => patch.scopes = Some(given.scopes.clone().ok_or_else(missing)?),
             _ => {
                 return Err(Problem::invalid(
                     format!("updateMask[{index}]"),
@@ -71,9 +65,10 @@ pub async fn update_api_key(
         }
     }
     let changed = app
-        .store
-        .update_api_key(scope.project().id, KeyPath::parse(&key).as_ref(), &change)
-        .await?;
-    app.changed();
-    changed.map(|row| Json(ApiKey::from(row))).ok_or_else(not_found)
+        .control
+        .projects
+        .update_key(&scope.actor(), scope.project().id, &key, patch)
+        .await
+        .map_err(|error| error.within("apiKey."))?;
+    Ok(Json(ApiKey::from(changed)))
 }

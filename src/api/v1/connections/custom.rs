@@ -5,13 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::MAX_SECRET_BYTES;
 use crate::api::problem::Problem;
 use crate::outbound::Credentials;
 use crate::vault::Secret;
-
-/// So many inputs at most.
-const MAX_INPUTS: usize = 32;
 
 /// Values by the names of inputs: texts, or lists of texts such as scopes. They do not print.
 #[derive(Deserialize)]
@@ -28,23 +24,11 @@ impl CustomAuth {
     /// The credentials: a list is joined with blanks, an object is its JSON, and what is empty is left out. `field` is where
     /// the block stands.
     pub(super) fn read(self, field: &str) -> Result<Credentials, Problem> {
-        if self.0.len() > MAX_INPUTS {
-            return Err(Problem::invalid(
-                field,
-                format!("must have at most {MAX_INPUTS} inputs"),
-            ));
-        }
         let mut values = std::collections::BTreeMap::new();
         for (name, value) in self.0 {
             let field = || format!("{field}.{}", name.chars().take(100).collect::<String>());
             let text =
                 text(value).ok_or_else(|| Problem::invalid(field(), "must be a text, or a list of texts"))?;
-            // Keys of several lines are texts, too.
-            let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-            if text.len() > MAX_SECRET_BYTES || text.contains(odd) {
-                let detail = format!("must have at most {MAX_SECRET_BYTES} bytes and no control characters");
-                return Err(Problem::invalid(field(), detail));
-            }
             if !text.trim().is_empty() {
                 values.insert(name, Secret::new(text));
             }
@@ -97,20 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_secret_is_refused_by_its_name() {
-        for bad in [
-            json!({"key": [1]}),
-            json!({"key": [["a"]]}),
-            json!({"key": "a\u{0}b"}),
-            json!({"key": "x".repeat(MAX_SECRET_BYTES + 1)}),
-        ] {
+    fn what_is_no_text_is_refused_by_its_name() {
+        for bad in [json!({"key": [1]}), json!({"key": [["a"]]})] {
             let problem = read(bad).expect_err("refused");
             assert!(
                 format!("{problem:?}").contains("\"customAuth.key\""),
                 "{problem:?}"
             );
         }
-        let many: Map<String, Value> = (0..=MAX_INPUTS).map(|n| (n.to_string(), "v".into())).collect();
-        assert!(read(Value::Object(many)).is_err());
     }
 }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::not_found;
 use crate::api::auth::Scope;
 use crate::api::extract::{Segments, id};
 use crate::api::problem::Problem;
@@ -22,14 +21,8 @@ pub async fn delete_connection(
 ) -> Result<StatusCode, Problem> {
     let Segments((_, connection)) = segments;
     let connection = id(&connection, "Connection not found for the given connection ID.")?;
-    let gone = app
-        .store
-        .delete_connection(scope.project().id, connection)
+    app.control
+        .delete_connection(&scope.actor(), scope.project().id, connection)
         .await?;
-    app.changed();
-    if gone {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(not_found())
-    }
+    Ok(StatusCode::NO_CONTENT)
 }

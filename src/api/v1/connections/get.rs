@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{Connection, not_found};
+use super::Connection;
 use crate::api::auth::Scope;
 use crate::api::extract::{Segments, id};
 use crate::api::problem::Problem;
@@ -22,10 +22,6 @@ pub async fn get_connection(
 ) -> Result<Json<Connection>, Problem> {
     let Segments((_, connection)) = segments;
     let connection = id(&connection, "Connection not found for the given connection ID.")?;
-    let found = app
-        .store
-        .get_connection(scope.project().id, connection)
-        .await?
-        .ok_or_else(not_found)?;
+    let found = app.control.connection(scope.project().id, connection).await?;
     Ok(Json(Connection::from(&found)))
 }

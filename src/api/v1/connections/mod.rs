@@ -15,20 +15,12 @@ use utoipa::ToSchema;
 
 use crate::api::problem::Problem;
 use crate::clock::Time;
-use crate::connectors::{CLIENT_ID, CLIENT_SECRET, Connector, SCOPES};
-use crate::outbound::{CredentialError, Credentials, check};
+use crate::connectors::{CLIENT_ID, CLIENT_SECRET, SCOPES};
+use crate::control::connections::{CLIENT_CREDENTIALS, Given};
+use crate::outbound::Credentials;
 use crate::store;
 use crate::vault::Secret;
-use crate::writes::request::text_fault;
 pub use custom::CustomAuth;
-
-/// The auth scheme of a customer's own app.
-const CLIENT_CREDENTIALS: &str = "oauth2/clientCredentials";
-
-/// The longest reference or name, in bytes.
-const MAX_REF_BYTES: usize = 512;
-/// The longest secret, in bytes: tokens of providers may be long, but not endless.
-const MAX_SECRET_BYTES: usize = 16 << 10;
 
 /// A customer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -221,11 +213,11 @@ pub struct Token {
 }
 
 impl CredentialBlocks {
-    /// The one block that is there, with its auth scheme. None when there is none.
+    /// The blocks that are there, each with its auth scheme; one is wanted.
     ///
     /// # Errors
-    /// 400 when there are several, one is not served, or a secret is empty or too long.
-    pub fn read(self, prefix: &str) -> Result<Option<(&'static str, Credentials)>, Problem> {
+    /// 400 when one is not served, or lacks what it is about.
+    pub fn read(self, prefix: &str) -> Result<Vec<Given>, Problem> {
         let field = |name: &str| format!("{prefix}{name}");
         if self.oauth2_password_credentials.is_some() {
             let detail = "is not served by this version: it takes apiKey, basicAuth, oauth2AuthorizationCode, oauth2ClientCredentials and customAuth";
@@ -233,11 +225,9 @@ impl CredentialBlocks {
         }
         let mut found = Vec::new();
         if let Some(key) = self.api_key {
-            check_secret(&key, &field("apiKey"))?;
             found.push(("apiKey", Credentials::ApiKey { key }));
         }
         if let Some(BasicAuth { username, password }) = self.basic_auth {
-            check_secret(&password, &field("basicAuth.password"))?;
             found.push(("basic", Credentials::Basic { username, password }));
         }
         if let Some(tokens) = self.oauth2_authorization_code {
@@ -247,7 +237,6 @@ impl CredentialBlocks {
                     "is required by this version",
                 )
             })?;
-            check_secret(&access.token, &field("oauth2AuthorizationCode.accessToken.token"))?;
             let credentials = Credentials::OAuth2 {
                 access_token: access.token,
                 access_token_expires: access.expires_at,
@@ -257,111 +246,20 @@ impl CredentialBlocks {
             found.push(("oauth2/authorizationCode", credentials));
         }
         if let Some(client) = self.oauth2_client_credentials {
-            let place = |name: &str| field(&format!("oauth2ClientCredentials.{name}"));
-            let (id, scopes) = (Secret::new(client.client_id), client.scopes.unwrap_or_default());
-            let scopes = Secret::new(scopes.join(" "));
-            check_secret(&id, &place(CLIENT_ID))?;
-            check_secret(&client.client_secret, &place(CLIENT_SECRET))?;
+            let scopes = client.scopes.unwrap_or_default().join(" ");
             let mut values = BTreeMap::from([
-                (CLIENT_ID.to_owned(), id),
+                (CLIENT_ID.to_owned(), Secret::new(client.client_id)),
                 (CLIENT_SECRET.to_owned(), client.client_secret),
             ]);
-            if !scopes.expose().is_empty() {
-                check_secret(&scopes, &place(SCOPES))?;
-                values.insert(SCOPES.to_owned(), scopes);
+            if !scopes.is_empty() {
+                values.insert(SCOPES.to_owned(), Secret::new(scopes));
             }
             found.push((CLIENT_CREDENTIALS, Credentials::Custom { values }));
         }
         if let Some(custom) = self.custom_auth {
             found.push(("custom", custom.read(&field("customAuth"))?));
         }
-        if found.len() > 1 {
-            return Err(Problem::invalid(
-                field("apiKey"),
-                "stands beside other credentials: send one block",
-            ));
-        }
-        Ok(found.pop())
+        let given = |(scheme, credentials)| Given { scheme, credentials };
+        Ok(found.into_iter().map(given).collect())
     }
-}
-
-fn check_secret(secret: &Secret, field: &str) -> Result<(), Problem> {
-    let text = secret.expose();
-    let fault = text_fault(text, MAX_SECRET_BYTES).or_else(|| {
-        let odd = text.chars().any(char::is_control);
-        odd.then(|| "holds a control character, such as a line break".to_owned())
-    });
-    match fault {
-        Some(fault) => Err(Problem::invalid(field, fault)),
-        None => Ok(()),
-    }
-}
-
-/// Checks a reference or a name.
-///
-/// # Errors
-/// 400.
-pub fn check_ref(text: &str, field: &str) -> Result<(), Problem> {
-    match text_fault(text, MAX_REF_BYTES) {
-        Some(fault) => Err(Problem::invalid(field, fault)),
-        None => Ok(()),
-    }
-}
-
-/// Checks `providerMetadata`: texts, or objects with a text in `value`.
-fn check_metadata(metadata: &Map<String, Value>, field: &str) -> Result<(), Problem> {
-    for (name, value) in metadata {
-        let text = value.get("value").unwrap_or(value).as_str();
-        if text.is_some_and(|text| text.contains('\0')) {
-            return Err(Problem::invalid(
-                format!("{field}.{name}"),
-                "holds a NUL character",
-            ));
-        }
-        if text.is_none() {
-            return Err(Problem::invalid(
-                format!("{field}.{name}"),
-                "must be {\"value\": \"…\", \"source\": \"input\"}",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that the connector can use credentials of this scheme over these variables. `prefix` leads to their fields.
-fn check_credentials(
-    connector: &Connector,
-    credentials: &Credentials,
-    vars: &BTreeMap<String, String>,
-    scheme: &str,
-    prefix: &str,
-) -> Result<(), Problem> {
-    check(connector, credentials, vars).map_err(|error| {
-        let field = match &error {
-            _ if scheme == CLIENT_CREDENTIALS => "oauth2ClientCredentials".to_owned(),
-            CredentialError::MissingInput { input, .. } | CredentialError::BadInput { input, .. } => {
-                format!("customAuth.{input}")
-            }
-            CredentialError::Variable(_) => "providerMetadata".to_owned(),
-            _ if scheme == "custom" => "customAuth".to_owned(),
-            _ => scheme.to_owned(),
-        };
-        Problem::about(format!("{prefix}{field}"), error.to_string())
-    })
-}
-
-/// Checks the variables of a connection.
-fn check_variables(
-    connector: &Connector,
-    vars: &BTreeMap<String, String>,
-    prefix: &str,
-) -> Result<(), Problem> {
-    match connector.check_variables(vars).into_iter().next() {
-        Some(problem) => Err(Problem::about(format!("{prefix}providerMetadata"), problem)),
-        None => Ok(()),
-    }
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("Connection not found for the given connection ID.")
 }

@@ -6,15 +6,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{
-    Connection, CredentialBlocks, check_credentials, check_metadata, check_ref, check_variables, not_found,
-};
+use super::{Connection, CredentialBlocks};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments, id};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::AppState;
-use crate::store::ConnectionChange;
-use crate::writes::route::connection_vars;
+use crate::control::connections::{self, AUTH_SCHEME};
 
 /// What to change.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -69,38 +66,31 @@ pub async fn update_connection(
     let Segments((_, connection)) = segments;
     let project_id = scope.project().id;
     let connection_id = id(&connection, "Connection not found for the given connection ID.")?;
-    let current = app
-        .store
-        .get_connection(project_id, connection_id)
-        .await?
-        .ok_or_else(not_found)?;
-    let mut change = ConnectionChange::default();
+    // What is not there is told before what is wrong with the request.
+    app.control.connection(project_id, connection_id).await?;
+    let mut new = connections::ConnectionPatch::default();
     let mut blocks = CredentialBlocks::default();
-    let mut patch = request.connection;
+    let mut given = request.connection;
     for (index, mask) in request.update_mask.iter().enumerate() {
         let missing = || Problem::invalid(format!("connection.{mask}"), "is named in updateMask but missing");
         match mask.as_str() {
             "providerWorkspaceRef" => {
-                let workspace = patch.provider_workspace_ref.take().ok_or_else(missing)?;
-                check_ref(&workspace, "connection.providerWorkspaceRef")?;
-                change.provider_workspace_ref = Some(workspace);
+                new.provider_workspace_ref = Some(given.provider_workspace_ref.take().ok_or_else(missing)?);
             }
             "providerMetadata" => {
-                let metadata = patch.provider_metadata.take().ok_or_else(missing)?;
-                check_metadata(&metadata, "connection.providerMetadata")?;
-                change.provider_metadata = Some(Value::Object(metadata).to_string());
+                new.provider_metadata = Some(given.provider_metadata.take().ok_or_else(missing)?);
             }
-            "apiKey" => blocks.api_key = Some(patch.api_key.take().ok_or_else(missing)?),
-            "basicAuth" => blocks.basic_auth = Some(patch.basic_auth.take().ok_or_else(missing)?),
+            "apiKey" => blocks.api_key = Some(given.api_key.take().ok_or_else(missing)?),
+            "basicAuth" => blocks.basic_auth = Some(given.basic_auth.take().ok_or_else(missing)?),
             "oauth2AuthorizationCode" => {
                 blocks.oauth2_authorization_code =
-                    Some(patch.oauth2_authorization_code.take().ok_or_else(missing)?);
+                    Some(given.oauth2_authorization_code.take().ok_or_else(missing)?);
             }
             "oauth2ClientCredentials" => {
                 blocks.oauth2_client_credentials =
-                    Some(patch.oauth2_client_credentials.take().ok_or_else(missing)?);
+                    Some(given.oauth2_client_credentials.take().ok_or_else(missing)?);
             }
-            "customAuth" => blocks.custom_auth = Some(patch.custom_auth.take().ok_or_else(missing)?),
+            "customAuth" => blocks.custom_auth = Some(given.custom_auth.take().ok_or_else(missing)?),
             _ => {
                 return Err(
                     Problem::invalid(format!("updateMask[{index}]"), "is not an allowed mask")
@@ -109,54 +99,17 @@ pub async fn update_connection(
             }
         }
     }
-    let blocks = blocks.read("connection.")?;
-    let changes_vars = change.provider_workspace_ref.is_some() || change.provider_metadata.is_some();
-    if blocks.is_none() && changes_vars {
-        // They say where requests go: a key that lies in browsers must not send somebody's credentials elsewhere.
-        scope.require_full()?;
-    }
-    let connector = app.catalog.get(&current.provider);
-    let workspace = change.provider_workspace_ref.as_ref();
-    let metadata = change.provider_metadata.as_ref();
-    let vars = connection_vars(
-        workspace
-            .or(current.provider_workspace_ref.as_ref())
-            .map(String::as_str),
-        metadata
-            .or(current.provider_metadata.as_ref())
-            .map(String::as_str),
-    );
-    if let Some(connector) = connector.as_ref().filter(|_| changes_vars) {
-        check_variables(connector, &vars, "connection.")?;
-    }
-    if let Some((scheme, credentials)) = blocks {
-        if scheme != current.auth_scheme {
-            let detail = format!(
-                "the connection's auth scheme is {}, and it cannot change to {scheme}",
-                current.auth_scheme
-            );
-            return Err(Problem::invalid("updateMask", detail)
-                .remedy("Make a new connection for another auth scheme."));
-        }
-        if let Some(connector) = &connector {
-            check_credentials(connector, &credentials, &vars, scheme, "connection.")?;
-        }
-        let sealed = credentials
-            .seal(&app.vault, project_id, connection_id)
-            .map_err(|error| {
-                Problem::new(
-                    Code::Internal,
-                    format!("the credentials could not be sealed: {error}"),
-                )
-            })?;
-        change.credentials = Some(sealed);
-    }
+    new.credentials = blocks.read("connection.")?;
     let changed = app
-        .store
-        .update_connection(project_id, connection_id, &change)
-        .await?
-        .ok_or_else(not_found)?;
-    app.changed();
-    app.writes.bell.changed(connection_id);
+        .control
+        .update_connection(&scope.actor(), project_id, connection_id, new)
+        .await
+        .map_err(|error| {
+            error.placed(|name| match name {
+                // The mask says of which scheme the new ones are.
+                AUTH_SCHEME => "updateMask".to_owned(),
+                name => format!("connection.{name}"),
+            })
+        })?;
     Ok(Json(Connection::from(&changed)))
 }

@@ -7,13 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Installation, answer, check_config, check_limits, find_connection, with_connection};
+use super::{Installation, answer, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
-use crate::api::v1::{connections, integrations};
 use crate::app::AppState;
-use crate::store::{NewConfig, NewInstallation};
+use crate::control::installations::Installing;
 
 /// Who wrote a config that does not say so.
 const CREATED_BY: &str = "api:create-installation";
@@ -58,36 +57,16 @@ pub async fn create_installation(
 ) -> Result<(StatusCode, HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration)) = segments;
     let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    connections::check_ref(&request.group_ref, "groupRef")?;
-    check_config(&app, &integration, &request.config.content)?;
-    check_limits(&scope, &Value::Null, &request.config.content)?;
-    let connection = find_connection(
-        &app,
-        project_id,
-        &integration,
-        &request.group_ref,
-        request.connection_id.as_deref().filter(|id| !id.is_empty()),
-        "connectionId",
-    )
-    .await?;
-    let created_by = request.config.created_by.unwrap_or_else(|| CREATED_BY.to_owned());
-    connections::check_ref(&created_by, "config.createdBy")?;
-    let new = NewInstallation {
-        id: app.clock.new_id(),
-        integration_id: integration.id,
-        connection_id: connection.id,
+    let installing = Installing {
         group_ref: request.group_ref,
-        created_by: created_by.clone(),
-        config: NewConfig {
-            id: app.clock.new_id(),
-            revision_id: integration.revision_id,
-            content: request.config.content.to_string(),
-            created_by,
-        },
+        connection_id: request.connection_id,
+        content: request.config.content,
+        created_by: request.config.created_by.unwrap_or_else(|| CREATED_BY.to_owned()),
     };
-    let made = app.store.create_installation(project_id, &new).await?;
-    app.changed();
+    let made = app
+        .control
+        .install(&scope.actor(), project_id, &integration, installing)
+        .await?;
     let (headers, body) = answer(with_connection(&app, project_id, made).await?);
     Ok((StatusCode::CREATED, headers, body))
 }

@@ -3,11 +3,9 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::{find, not_found};
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
 use crate::app::AppState;
 
 /// Delete an installation
@@ -23,19 +21,8 @@ pub async fn delete_installation(
     segments: Segments<(String, String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, integration, installation)) = segments;
-    let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    let row = find(&app, project_id, integration.id, &installation).await?;
-    let gone = app
-        .store
-        .delete_installation(project_id, integration.id, row.id)
+    app.control
+        .delete_installation(&scope.actor(), scope.project().id, &integration, &installation)
         .await?;
-    app.changed();
-    // What was held can end.
-    app.writes.bell.changed(row.connection_id);
-    if gone {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(not_found())
-    }
+    Ok(StatusCode::NO_CONTENT)
 }

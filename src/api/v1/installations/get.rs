@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{Installation, find, with_connection};
+use super::{Installation, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
 use crate::app::AppState;
 
 /// Get an installation
@@ -24,7 +23,10 @@ pub async fn get_installation(
 ) -> Result<Json<Installation>, Problem> {
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    let row = find(&app, project_id, integration.id, &installation).await?;
+    let integration = app.control.integration(project_id, &integration).await?;
+    let row = app
+        .control
+        .installation(project_id, integration.id, &installation)
+        .await?;
     Ok(Json(with_connection(&app, project_id, row).await?))
 }

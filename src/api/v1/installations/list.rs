@@ -8,7 +8,6 @@ use super::{Installation, with_connections};
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments};
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
 use crate::app::AppState;
 
 /// Which installations to list.
@@ -33,7 +32,7 @@ pub async fn list_installations(
 ) -> Result<Json<Vec<Installation>>, Problem> {
     let Segments((_, integration)) = segments;
     let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
+    let integration = app.control.integration(project_id, &integration).await?;
     let rows = app
         .store
         .list_installations(project_id, Some(integration.id), filter.group_ref.as_deref())

@@ -18,16 +18,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::connections::{Connection, Group};
-use crate::api::auth::Scope;
-use crate::api::extract::id;
 use crate::api::notes;
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock::Time;
-use crate::manifest::{
-    ConfigContent, ConfigLimits, Integration, Issue, Providers as _, check_for, misplaced,
-};
-use crate::store::{self, ConnectionFilter, ConnectionStatus, StoredWord};
+use crate::manifest::misplaced;
+use crate::store::{self, ConnectionFilter, ConnectionStatus, StoredWord as _};
 
 /// An installation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -187,102 +183,4 @@ fn answer(installation: Installation) -> (HeaderMap, Json<Installation>) {
 
 fn not_found() -> Problem {
     Problem::not_found("Installation not found for the given installation ID.")
-}
-
-/// Finds an installation of an integration.
-async fn find(
-    app: &App,
-    project_id: Uuid,
-    integration_id: Uuid,
-    text: &str,
-) -> Result<store::Installation, Problem> {
-    let installation = id(text, "Installation not found for the given installation ID.")?;
-    app.store
-        .get_installation(project_id, integration_id, installation)
-        .await?
-        .ok_or_else(not_found)
-}
-
-/// Checks a config against the integration.
-fn check_config(app: &App, integration: &store::Integration, content: &Value) -> Result<(), Problem> {
-    let broken = |issues: Vec<Issue>| {
-        Problem::issues(
-            Code::InvalidRequest,
-            "the config does not fit the integration",
-            issues,
-        )
-        .remedy("Mend what `issues` lists; nothing was changed.")
-    };
-    let revision: Value = serde_json::from_str(&integration.content).unwrap_or_default();
-    let parsed = Integration::from_content(&revision).map_err(broken)?;
-    let config = ConfigContent::parse(content).map_err(broken)?;
-    let rules = app
-        .catalog
-        .record_rules(&parsed.provider, parsed.module.as_deref());
-    let mut issues = check_for(&rules, &config, &parsed);
-    issues.extend(ConfigLimits::parse(content).err().unwrap_or_default());
-    if issues.is_empty() {
-        Ok(())
-    } else {
-        Err(broken(issues))
-    }
-}
-
-/// A customer's browser does not decide how fast its writes go: other limits than before need a full key.
-fn check_limits(scope: &Scope, before: &Value, after: &Value) -> Result<(), Problem> {
-    // What cannot be read is told as such.
-    let limits = |content| ConfigLimits::parse(content).unwrap_or_default();
-    if limits(before) == limits(after) {
-        return Ok(());
-    }
-    scope.require_full()
-}
-
-/// Finds the connection that a request names, or the group's default one for the provider: the newest.
-async fn find_connection(
-    app: &App,
-    project_id: Uuid,
-    integration: &store::Integration,
-    group_ref: &str,
-    connection_id: Option<&str>,
-    field: &str,
-) -> Result<store::Connection, Problem> {
-    let Some(text) = connection_id else {
-        let filter = ConnectionFilter {
-            provider: Some(integration.provider.clone()),
-            group_ref: Some(group_ref.to_owned()),
-            consumer_ref: None,
-        };
-        return app
-            .store
-            .list_connections(project_id, &filter)
-            .await?
-            .pop()
-            .ok_or_else(|| {
-                Problem::invalid(
-                    field,
-                    format!(
-                        "is absent and group `{group_ref}` has no connection to {}",
-                        integration.provider
-                    ),
-                )
-                .remedy("Make a connection for this group first (connections:generate).")
-            });
-    };
-    let found = match Uuid::try_parse(text) {
-        Ok(id) => app.store.get_connection(project_id, id).await?,
-        Err(_) => None,
-    };
-    let found = found.ok_or_else(|| Problem::invalid(field, "names no connection of this project"))?;
-    if found.provider != integration.provider {
-        let detail = format!(
-            "is a connection to {}, but the integration is for {}",
-            found.provider, integration.provider
-        );
-        return Err(Problem::invalid(field, detail));
-    }
-    if found.group_ref != group_ref {
-        return Err(Problem::invalid(field, "belongs to another group"));
-    }
-    Ok(found)
 }

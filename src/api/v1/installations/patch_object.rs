@@ -4,17 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::update::{state_of, store_change};
-use super::{Installation, answer, find, not_found, with_connection};
+use super::update::placed;
+use super::{Installation, answer, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
-use crate::api::problem::{Code, Problem};
-use crate::api::v1::integrations;
+use crate::api::problem::Problem;
 use crate::app::AppState;
-use crate::manifest::json_patch;
+use crate::control::installations::ObjectPatch;
 
 /// What to change of one object's config.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,38 +47,17 @@ pub async fn patch_object_config_content(
 ) -> Result<(HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration, object)) = segments;
     let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    let action = request.action.as_str();
-    if !matches!(action, "read" | "write" | "subscribe") {
-        return Err(Problem::invalid("action", "must be read, write or subscribe"));
-    }
-    if request.changes.is_empty() {
-        return Err(Problem::invalid("changes", "must hold at least one change"));
-    }
-    let row = match (&request.installation_id, &request.group_ref) {
-        (Some(installation), _) => find(&app, project_id, integration.id, installation).await?,
-        (None, Some(group)) => app
-            .store
-            .list_installations(project_id, Some(integration.id), Some(group))
-            .await?
-            .pop()
-            .ok_or_else(not_found)?,
-        (None, None) => {
-            return Err(Problem::invalid(
-                "groupRef",
-                "is required: name the group or the installation",
-            ));
-        }
+    let patch = ObjectPatch {
+        installation: request.installation_id.as_deref(),
+        group_ref: request.group_ref.as_deref(),
+        action: &request.action,
+        object: &object,
+        changes: &request.changes,
     };
-    let mut state = state_of(&row);
-    let objects = &mut state["config"]["content"][action]["objects"];
-    let current = objects
-        .get(&object)
-        .cloned()
-        .unwrap_or_else(|| json!({ "objectName": object }));
-    let patched = json_patch::apply(&current, &request.changes)
-        .map_err(|issues| Problem::issues(Code::InvalidRequest, "the changes cannot be applied", issues))?;
-    objects[&object] = patched;
-    let updated = store_change(&app, project_id, &integration, &row, &state).await?;
+    let updated = app
+        .control
+        .patch_object(&scope.actor(), project_id, &integration, patch)
+        .await
+        .map_err(placed)?;
     Ok(answer(with_connection(&app, project_id, updated).await?))
 }

@@ -4,21 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::{
-    Installation, answer, check_config, check_limits, find, find_connection, not_found, with_connection,
-};
+use super::{Installation, answer, with_connection};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
-use crate::api::problem::{Code, Problem};
-use crate::api::v1::connections::check_ref;
-use crate::api::v1::integrations;
-use crate::app::{App, AppState};
-use crate::manifest::mask;
-use crate::store::{self, InstallationChange, NewConfig};
+use crate::api::problem::Problem;
+use crate::app::AppState;
+use crate::control::Error;
 
 /// What to change.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,86 +44,25 @@ pub async fn update_installation(
 ) -> Result<(HeaderMap, Json<Installation>), Problem> {
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    let row = find(&app, project_id, integration.id, &installation).await?;
-    if request.update_mask.is_empty() {
-        return Ok(answer(with_connection(&app, project_id, row).await?));
-    }
-    let current = state_of(&row);
-    let changed = mask::apply(&current, &request.update_mask, &request.installation).map_err(|issues| {
-        Problem::issues(Code::InvalidRequest, "the update mask cannot be applied", issues)
-    })?;
-    check_limits(
-        &scope,
-        &current["config"]["content"],
-        &changed["config"]["content"],
-    )?;
-    let updated = store_change(&app, project_id, &integration, &row, &changed).await?;
+    let updated = app
+        .control
+        .update_installation(
+            &scope.actor(),
+            project_id,
+            &integration,
+            &installation,
+            &request.update_mask,
+            &request.installation,
+        )
+        .await
+        .map_err(placed)?;
     Ok(answer(with_connection(&app, project_id, updated).await?))
 }
 
-/// The part of an installation that can be changed.
-pub(super) fn state_of(row: &store::Installation) -> Value {
-    json!({
-        "connectionId": row.connection_id.to_string(),
-        "config": {
-            "createdBy": row.config_created_by,
-            "content": serde_json::from_str::<Value>(&row.config_content).unwrap_or_default(),
-        }
+/// Where the parts of an installation stand in the request.
+pub(super) fn placed(error: Error) -> Error {
+    error.placed(|name| match name {
+        "connectionId" | "config.createdBy" => format!("installation.{name}"),
+        name => name.to_owned(),
     })
-}
-
-/// Checks the new state and writes it as a new config.
-pub(super) async fn store_change(
-    app: &App,
-    project_id: Uuid,
-    integration: &store::Integration,
-    row: &store::Installation,
-    changed: &Value,
-) -> Result<store::Installation, Problem> {
-    let content = &changed["config"]["content"];
-    check_config(app, integration, content)?;
-    let created_by = changed["config"]["createdBy"]
-        .as_str()
-        .unwrap_or(&row.config_created_by);
-    check_ref(created_by, "installation.config.createdBy")?;
-    let asked = changed["connectionId"].as_str();
-    let connection = find_connection(
-        app,
-        project_id,
-        integration,
-        &row.group_ref,
-        asked,
-        "installation.connectionId",
-    )
-    .await?;
-    let change = InstallationChange {
-        expected_config_id: row.config_id,
-        connection_id: connection.id,
-        config: NewConfig {
-            id: app.clock.new_id(),
-            revision_id: integration.revision_id,
-            content: content.to_string(),
-            created_by: created_by.to_owned(),
-        },
-    };
-    let updated = app.store.update_installation(project_id, row.id, &change).await?;
-    app.changed();
-    match updated {
-        Some(updated) => Ok(updated),
-        None if app
-            .store
-            .get_installation(project_id, integration.id, row.id)
-            .await?
-            .is_none() =>
-        {
-            Err(not_found())
-        }
-        None => Err(Problem::new(
-            Code::Conflict,
-            "the config was changed by another request at the same time",
-        )
-        .retryable(true)
-        .remedy("Read the installation again and repeat the change.")),
-    }
 }

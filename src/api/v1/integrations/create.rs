@@ -7,14 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::Integration;
-use super::batch_upsert::deploy_checked;
-use super::checked::check;
+use super::{Integration, noted};
 use crate::api::auth::Scope;
 use crate::api::extract::JsonBody;
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::AppState;
-use crate::store::IntegrationRef;
 
 /// An integration to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -54,7 +51,6 @@ pub async fn create_integration(
     JsonBody(request): JsonBody<CreateIntegrationRequest>,
 ) -> Result<(StatusCode, HeaderMap, Json<Integration>), Problem> {
     scope.require_full()?;
-    let project_id = scope.project().id;
     let mut content = request.latest_revision.content;
     // The names outside and inside must not contradict each other; what is missing inside is taken from outside.
     for (key, outside) in [("name", &request.name), ("provider", &request.provider)] {
@@ -69,21 +65,13 @@ pub async fn create_integration(
             None => drop(content.insert(key.to_owned(), Value::from(outside.as_str()))),
         }
     }
-    // JSON is YAML: one way for both. Checked first: only a good name can be looked for.
+    // JSON is YAML: one way for both.
     let source =
         json!({"specVersion": request.latest_revision.spec_version, "integrations": [content]}).to_string();
-    let checked = check(&app, project_id, &source)?;
-    let by_name = IntegrationRef::Name(&request.name);
-    if app.store.find_integration(project_id, by_name).await?.is_some() {
-        return Err(Problem::new(
-            Code::Conflict,
-            format!("the project has an integration `{}` already", request.name),
-        )
-        .remedy("Deploy a new revision of it instead."));
-    }
-    let deployed = deploy_checked(&app, project_id, checked, false).await?;
-    let headers = deployed.headers();
-    let made = deployed.integrations.into_iter().next();
-    let made = made.ok_or_else(|| Problem::new(Code::Internal, "the integration was not made"))?;
-    Ok((StatusCode::CREATED, headers, Json(Integration::from(made))))
+    let made = app
+        .control
+        .create_integration(&scope.actor(), scope.project().id, &source, &request.name)
+        .await?;
+    let body = Json(Integration::from(made.integration));
+    Ok((StatusCode::CREATED, noted(&made.warnings), body))
 }

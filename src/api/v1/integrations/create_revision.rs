@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 
-use super::batch_upsert::{BatchUpsertRequest, deploy_one};
-use super::{Revision, find};
+use super::batch_upsert::BatchUpsertRequest;
+use super::{Revision, noted};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::api::v1::uploads::source_of;
 use crate::app::AppState;
 
@@ -29,11 +29,12 @@ pub async fn create_revision(
     let Segments((_, integration)) = segments;
     scope.require_full()?;
     let project_id = scope.project().id;
-    let integration = find(&app, project_id, &integration).await?;
+    let integration = app.control.integration(project_id, &integration).await?;
     let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
-    let deployed = deploy_one(&app, project_id, &source, &integration.name).await?;
-    let headers = deployed.headers();
-    let made = deployed.integrations.into_iter().next();
-    let made = made.ok_or_else(|| Problem::new(Code::Internal, "the revision was not made"))?;
-    Ok((StatusCode::CREATED, headers, Json(Revision::from(made))))
+    let made = app
+        .control
+        .deploy_one(&scope.actor(), project_id, &source, &integration.name)
+        .await?;
+    let body = Json(Revision::from(made.integration));
+    Ok((StatusCode::CREATED, noted(&made.warnings), body))
 }

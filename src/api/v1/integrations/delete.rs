@@ -3,7 +3,6 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::find;
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
@@ -22,8 +21,8 @@ pub async fn delete_integration(
 ) -> Result<StatusCode, Problem> {
     let Segments((_, integration)) = segments;
     scope.require_full()?;
-    let found = find(&app, scope.project().id, &integration).await?;
-    app.store.delete_integration(scope.project().id, found.id).await?;
-    app.changed();
+    app.control
+        .delete_integration(&scope.actor(), scope.project().id, &integration)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{Integration, find};
+use super::Integration;
 use crate::api::auth::Scope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
@@ -21,7 +21,6 @@ pub async fn get_integration(
     segments: Segments<(String, String)>,
 ) -> Result<Json<Integration>, Problem> {
     let Segments((_, integration)) = segments;
-    Ok(Json(Integration::from(
-        find(&app, scope.project().id, &integration).await?,
-    )))
+    let found = app.control.integration(scope.project().id, &integration).await?;
+    Ok(Json(Integration::from(found)))
 }

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::find;
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments};
 use crate::api::problem::{Code, Problem};
@@ -73,7 +72,7 @@ pub async fn get_hydrated_revision(
                 .remedy("A revision can be read hydrated: send `{revisionId}:hydrate` with connectionId."),
         );
     };
-    let integration = find(&app, project_id, &integration).await?;
+    let integration = app.control.integration(project_id, &integration).await?;
     let revision = crate::api::extract::id(revision, NOT_FOUND)?;
     let revision = app
         .store

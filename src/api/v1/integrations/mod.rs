@@ -1,7 +1,6 @@
 //! Integrations.
 
 pub mod batch_upsert;
-pub mod checked;
 pub mod create;
 pub mod create_revision;
 pub mod delete;
@@ -10,14 +9,15 @@ pub mod hydrate;
 pub mod list;
 pub mod plan;
 
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::problem::Problem;
-use crate::app::App;
+use crate::api::notes;
 use crate::clock::Time;
-use crate::store::{self, IntegrationRef};
+use crate::manifest::Issue;
+use crate::store;
 
 /// An integration with its latest revision.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,17 +83,8 @@ impl From<store::Integration> for Integration {
     }
 }
 
-/// Finds an integration by id or name.
-///
-/// # Errors
-/// 404.
-pub async fn find(app: &App, project_id: uuid::Uuid, text: &str) -> Result<store::Integration, Problem> {
-    let found = app
-        .store
-        .find_integration(project_id, IntegrationRef::parse(text))
-        .await?;
-    found.ok_or_else(|| {
-        Problem::not_found("Integration not found for the given integration ID or name.")
-            .remedy("List the project's integrations, or deploy the manifest that defines it.")
-    })
+/// What is probably a mistake and stopped nothing, as a header.
+fn noted(warnings: &[Issue]) -> HeaderMap {
+    let text = |warning: &Issue| format!("{}: {}", warning.path, warning.detail);
+    notes::warnings(warnings.iter().map(text))
 }

@@ -1,21 +1,18 @@
 //! `POST /v1/projects/{project}/integrations:plan`
 
-use std::collections::HashMap;
-
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::batch_upsert::BatchUpsertRequest;
-use super::checked::check;
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Params};
 use crate::api::problem::Problem;
 use crate::api::v1::uploads::source_of;
 use crate::app::AppState;
+use crate::control::integrations::Planned;
 use crate::manifest::Issue;
-use crate::store::IntegrationUse;
 
 /// Options of a plan: those of the deploy.
 #[derive(Debug, Deserialize)]
@@ -65,6 +62,19 @@ pub struct PlanWarning {
     pub detail: String,
 }
 
+impl From<Planned> for PlannedIntegration {
+    fn from(planned: Planned) -> Self {
+        Self {
+            id: planned.id.map(|id| id.to_string()),
+            name: planned.name,
+            provider: planned.provider,
+            change: planned.change,
+            installations: planned.installations,
+            queued_writes: planned.queued_writes,
+        }
+    }
+}
+
 impl From<Issue> for PlanWarning {
     fn from(issue: Issue) -> Self {
         Self {
@@ -93,54 +103,14 @@ pub async fn plan_integrations(
     scope.require_full()?;
     let project_id = scope.project().id;
     let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
-    let checked = check(&app, project_id, &source)?;
-    let known = app.store.list_integrations(project_id).await?;
-    let used: HashMap<_, IntegrationUse> = app
-        .store
-        .integration_uses(project_id)
-        .await?
-        .into_iter()
-        .map(|used| (used.integration_id, used))
-        .collect();
-    let planned = |id: Option<uuid::Uuid>, name: &str, provider: &str, change: &'static str| {
-        let used = id.and_then(|id| used.get(&id));
-        PlannedIntegration {
-            id: id.map(|id| id.to_string()),
-            name: name.to_owned(),
-            provider: provider.to_owned(),
-            change,
-            installations: used.map_or(0, |used| used.installations),
-            queued_writes: used.map_or(0, |used| used.queued),
-        }
-    };
-    let same_name = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
-    let mut integrations: Vec<PlannedIntegration> = checked
-        .integrations
-        .iter()
-        .map(|new| {
-            let old = known.iter().find(|old| same_name(&old.name, &new.name));
-            let change = match old {
-                None => "create",
-                Some(old) if new.changes(old) => "update",
-                Some(_) => "unchanged",
-            };
-            planned(old.map(|old| old.id), &new.name, &new.provider, change)
-        })
-        .collect();
-    let others = known.iter().filter(|old| {
-        !checked
-            .integrations
-            .iter()
-            .any(|new| same_name(&old.name, &new.name))
-    });
-    let change = if options.destructive.unwrap_or(false) {
-        "delete"
-    } else {
-        "keep"
-    };
-    integrations.extend(others.map(|old| planned(Some(old.id), &old.name, &old.provider, change)));
+    let destructive = options.destructive.unwrap_or(false);
+    let plan = app.control.plan_deploy(project_id, &source, destructive).await?;
     Ok(Json(DeployPlan {
-        integrations,
-        warnings: checked.warnings.into_iter().map(PlanWarning::from).collect(),
+        integrations: plan
+            .integrations
+            .into_iter()
+            .map(PlannedIntegration::from)
+            .collect(),
+        warnings: plan.warnings.into_iter().map(PlanWarning::from).collect(),
     }))
 }

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::{Found, NOT_FOUND, Operation, find, not_found};
+use super::{NOT_FOUND, Operation};
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments, id};
 use crate::api::problem::Problem;
 use crate::api::v1::writes::preview::{OutboundRequest, cut};
 use crate::app::{App, AppState};
+use crate::control;
+use crate::control::operations::Seen;
 
 /// The longest wait, in seconds.
 const MAX_WAIT: u64 = 60;
@@ -52,9 +54,9 @@ pub async fn get_operation(
     let waiting = (wait > 0)
         .then(|| app.writes.finished.wait_for(project_id, operation))
         .flatten();
-    let found = find(&app, project_id, operation).await?.ok_or_else(not_found)?;
-    let Some(waiting) = waiting.filter(|_| found.operation.status == "in_progress") else {
-        return explained(&app, found).await;
+    let seen = app.control.operation(project_id, operation).await?;
+    let Some(waiting) = waiting.filter(|_| seen.row.state.is_none()) else {
+        return explained(&app, &seen).await;
     };
     // Nothing is held meanwhile but a place in the list of those who wait.
     tokio::select! {
@@ -64,18 +66,17 @@ pub async fn get_operation(
         () = app.stopping.cancelled() => {}
     }
     drop(waiting);
-    let found = find(&app, project_id, operation).await?.unwrap_or(found);
-    explained(&app, found).await
+    let again = app.control.operation(project_id, operation).await;
+    match again {
+        Err(control::Error::Refused(_)) => explained(&app, &seen).await,
+        again => explained(&app, &again?).await,
+    }
 }
 
 /// Adds what was decided for each field, and the request.
-async fn explained(app: &App, found: Found) -> Result<Json<Operation>, Problem> {
-    let Found {
-        mut operation,
-        row,
-        attempts,
-    } = found;
-    let derived = app.writes.derive(&row, &attempts).await?;
+async fn explained(app: &App, seen: &Seen) -> Result<Json<Operation>, Problem> {
+    let (row, mut operation) = (&seen.row, Operation::from(seen));
+    let derived = app.writes.derive(row, &seen.attempts).await?;
     // Only where something is missing is it asked what.
     let expired = derived.is_none() && app.store.get_request(row.project_id, row.id).await?.is_none();
     operation.metadata.payload_expired = expired.then_some(true);

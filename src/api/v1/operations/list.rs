@@ -11,7 +11,6 @@ use super::Operation;
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, Segments, id};
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
 use crate::app::{App, AppState};
 use crate::store::OperationFilter;
 
@@ -127,7 +126,7 @@ pub async fn list_operations(
         asked.page_token.as_deref(),
         OperationFilter::default(),
     )?;
-    let integration = integrations::find(&app, project_id, &integration).await?;
+    let integration = app.control.integration(project_id, &integration).await?;
     let installation_id = id(
         &installation,
         "Installation not found for the given installation ID.",

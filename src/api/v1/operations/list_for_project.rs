@@ -3,14 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::list::{OperationPage, page, read};
 use crate::api::auth::Scope;
 use crate::api::extract::Params;
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
-use crate::app::{App, AppState};
+use crate::app::AppState;
 use crate::clock::Time;
 use crate::store::{EndState, OperationFilter, StateFilter};
 
@@ -68,20 +66,6 @@ pub(super) fn state_filter(
         (Some(_), Some(_)) => Err(("state", "stands beside status: send one of the two".to_owned())),
         (by_status, by_state) => Ok(by_status.or(by_state)),
     }
-}
-
-/// The installations of a group, of one integration when given.
-pub(super) async fn installations_of(
-    app: &App,
-    project_id: Uuid,
-    integration: Option<Uuid>,
-    group_ref: &str,
-) -> Result<Vec<Uuid>, Problem> {
-    let found = app
-        .store
-        .list_installations(project_id, integration, Some(group_ref))
-        .await?;
-    Ok(found.into_iter().map(|installation| installation.id).collect())
 }
 
 fn time(name: &str, text: Option<&str>) -> Result<Option<Time>, Problem> {
@@ -147,10 +131,13 @@ pub async fn list_project_operations(
     };
     let mut filter = page(asked.page_size.as_deref(), asked.page_token.as_deref(), filter)?;
     if let Some(integration) = asked.integration.as_deref() {
-        filter.integration = Some(integrations::find(&app, project_id, integration).await?.id);
+        filter.integration = Some(app.control.integration(project_id, integration).await?.id);
     }
     if let Some(group_ref) = asked.group_ref.as_deref() {
-        filter.installations = Some(installations_of(&app, project_id, filter.integration, group_ref).await?);
+        let found = app
+            .control
+            .installations_of(project_id, filter.integration, group_ref);
+        filter.installations = Some(found.await?);
     }
     read(&app, project_id, &filter, standing).await
 }

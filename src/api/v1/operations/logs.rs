@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Attempt, NOT_FOUND, Operation, not_found, read};
+use super::{Attempt, NOT_FOUND, Operation};
 use crate::api::auth::Scope;
 use crate::api::extract::{Segments, id};
 use crate::api::problem::Problem;
@@ -55,10 +55,8 @@ pub async fn list_operation_logs(
     scope.require_full()?;
     let Segments((_, operation)) = segments;
     let operation = id(&operation, NOT_FOUND)?;
-    let found = read(&app, scope.project().id, operation)
-        .await?
-        .ok_or_else(not_found)?;
-    Ok(Json(logs(&found, app.clock.now())))
+    let seen = app.control.operation(scope.project().id, operation).await?;
+    Ok(Json(logs(&Operation::from(&seen), app.clock.now())))
 }
 
 fn logs(operation: &Operation, now: Time) -> Vec<Log> {

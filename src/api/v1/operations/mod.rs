@@ -9,7 +9,6 @@ pub mod release;
 pub mod replay;
 pub mod replay_many;
 pub mod resolve;
-mod standing;
 pub mod steer;
 pub mod watch;
 
@@ -17,14 +16,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::writes::preview::{OutboundRequest, TraceEntry};
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock::Time;
+use crate::control::operations::{Seen, Standing};
 use crate::store;
 use crate::store::EndState;
 use crate::writes::derive::Named;
 use crate::writes::set::{Note, NoteState, Progress, read_notes};
-use standing::Standing;
 
 /// What an operation that is not there is answered with.
 const NOT_FOUND: &str = "Operation not found for the given operation ID.";
@@ -312,6 +311,16 @@ impl Operation {
     }
 }
 
+impl From<&Seen> for Operation {
+    fn from(seen: &Seen) -> Self {
+        let attempts = merge(seen.attempts.clone());
+        let mut operation = Self::new(seen.row.clone(), attempts, seen.standing);
+        operation.metadata.fold(&seen.attempts);
+        operation.metadata.replayed_as = seen.replayed_as.iter().map(uuid::Uuid::to_string).collect();
+        operation
+    }
+}
+
 impl Metadata {
     /// Completes the records of a batch with what its attempts say: while it is in progress, or when it was ended from
     /// outside, its result does not have them all.
@@ -377,80 +386,12 @@ impl Metadata {
     }
 }
 
-/// An operation as the wire knows it, with the rows that it was made of.
-pub(super) struct Found {
-    /// The operation.
-    pub operation: Operation,
-    /// Its row.
-    pub row: store::Operation,
-    /// The rows of its attempts.
-    pub attempts: Vec<store::Attempt>,
-}
-
-/// One operation with all that is known of it; `None` when there is none.
-async fn find(app: &App, project_id: uuid::Uuid, operation_id: uuid::Uuid) -> Result<Option<Found>, Problem> {
-    let Some(mut row) = app.store.get_operation(project_id, operation_id).await? else {
-        return Ok(None);
-    };
-    let mut live = None;
-    if row.state.is_none() {
-        live = app.store.get_live(project_id, operation_id).await?;
-        if live.is_none() {
-            // It has ended between the two looks.
-            row = match app.store.get_operation(project_id, operation_id).await? {
-                Some(row) => row,
-                None => return Ok(None),
-            };
-        }
-    }
-    let rows = app.store.list_attempts(project_id, operation_id).await?;
-    let attempts = merge(rows.clone());
-    let standing = live.map_or_else(Standing::default, |live| {
-        standing::of(&row, &live, attempts.last())
-    });
-    let replays = app.store.list_replays(project_id, operation_id).await?;
-    let mut operation = Operation::new(row.clone(), attempts, standing);
-    operation.metadata.fold(&rows);
-    operation.metadata.replayed_as = replays.into_iter().map(|id| id.to_string()).collect();
-    Ok(Some(Found {
-        operation,
-        row,
-        attempts: rows,
-    }))
-}
-
 /// An operation of a list, in the state that it has when it is asked for alone.
 async fn listed(app: &App, row: store::Operation) -> Result<Operation, Problem> {
     if row.state.is_some() {
         return Ok(Operation::listed(row));
     }
     // Without one it has ended between the two looks: the next list tells.
-    let Some(live) = app.store.get_live(row.project_id, row.id).await? else {
-        return Ok(Operation::listed(row));
-    };
-    let attempts = merge(app.store.list_attempts(row.project_id, row.id).await?);
-    let standing = standing::of(&row, &live, attempts.last());
+    let standing = app.control.standing(&row).await?.unwrap_or_default();
     Ok(Operation::new(row, Vec::new(), standing))
-}
-
-/// One operation, as the wire knows it; `None` when there is none.
-async fn read(
-    app: &App,
-    project_id: uuid::Uuid,
-    operation_id: uuid::Uuid,
-) -> Result<Option<Operation>, Problem> {
-    Ok(find(app, project_id, operation_id)
-        .await?
-        .map(|found| found.operation))
-}
-
-/// A 404.
-fn not_found() -> Problem {
-    Problem::not_found(NOT_FOUND)
-        .remedy("Verify the operation ID and project are correct, or list operations to find a valid ID.")
-}
-
-/// A 409 that says in which state it is instead.
-fn wrong_state(detail: &str, state: &str) -> Problem {
-    Problem::new(Code::WrongState, detail).context(serde_json::json!({ "state": state }))
 }

@@ -3,9 +3,10 @@
 use axum::Json;
 use uuid::Uuid;
 
-use super::{Operation, not_found, read, wrong_state};
+use super::Operation;
 use crate::api::problem::Problem;
 use crate::app::App;
+use crate::control::Actor;
 
 /// Release a record
 ///
@@ -19,16 +20,10 @@ pub(crate) const fn release_operation() {}
 
 pub(super) async fn release(
     app: &App,
+    actor: &Actor,
     project_id: Uuid,
     operation_id: Uuid,
 ) -> Result<Json<Operation>, Problem> {
-    let released = app.store.release_record(project_id, operation_id).await?;
-    let operation = read(app, project_id, operation_id).await?.ok_or_else(not_found)?;
-    let Some(lane_id) = released else {
-        let detail = "the operation neither holds later writes to its record nor is held itself";
-        return Err(wrong_state(detail, &operation.metadata.state));
-    };
-    app.writes.bell.changed(lane_id);
-    tracing::info!(operation.id = %operation_id, "the later writes to a record are held no longer");
-    Ok(Json(operation))
+    let seen = app.control.release(actor, project_id, operation_id).await?;
+    Ok(Json(Operation::from(&seen)))
 }

@@ -5,17 +5,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{not_found, wrong_state};
-use crate::action::Action;
 use crate::api::extract::JsonBody;
 use crate::api::problem::Problem;
-use crate::api::v1::writes::answer;
 use crate::api::v1::writes::create::idempotency_key;
 use crate::app::App;
-use crate::store;
-use crate::store::EndState;
+use crate::control::Actor;
+use crate::control::operations::{self, Replay};
 use crate::writes::idempotency::key_of;
-use crate::writes::replay::{Mapping, not_written};
+use crate::writes::replay::Mapping;
 
 /// How to replay.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -58,23 +55,18 @@ pub(super) fn mapping_of(text: Option<&str>) -> Result<Mapping, Problem> {
     }
 }
 
-/// Why an operation is not replayed without force.
-pub(super) fn needs_force(operation: &store::Operation) -> Option<&'static str> {
-    match (operation.state, operation.action) {
-        // Of a batch only what was not written is repeated.
-        (Some(EndState::Succeeded), _) if operation.records.is_some() => None,
-        (Some(EndState::Succeeded), Action::Create) => {
-            Some("the create succeeded: replaying it makes a second record")
+impl From<operations::Replayed> for Replayed {
+    fn from(replayed: operations::Replayed) -> Self {
+        Self {
+            operation_id: replayed.operation_id.to_string(),
+            replay_of: replayed.replay_of.to_string(),
         }
-        (Some(EndState::NeedsReview), Action::Create) => {
-            Some("the create may have been applied: replaying it may make a second record")
-        }
-        _ => None,
     }
 }
 
 pub(super) async fn replay(
     app: &App,
+    actor: &Actor,
     project_id: Uuid,
     operation_id: Uuid,
     headers: &http::HeaderMap,
@@ -85,33 +77,15 @@ pub(super) async fn replay(
     } else {
         JsonBody::from_bytes(body)?
     };
-    let mapping = mapping_of(asked.mapping.as_deref())?;
+    let how = Replay {
+        mapping: mapping_of(asked.mapping.as_deref())?,
+        force: asked.force.unwrap_or(false),
+    };
     let key = idempotency_key(headers)?
         .map(|key| key_of(key, project_id, ":replay", &operation_id.to_string(), body));
-    let (operation, accepting) = app
-        .writes
-        .find_to_replay(project_id, operation_id)
-        .await?
-        .ok_or_else(not_found)?;
-    let Some(state) = operation.state else {
-        return Err(wrong_state("the operation has not ended", "queued")
-            .remedy("Wait for its end, or cancel it first."));
-    };
-    if !asked.force.unwrap_or(false)
-        && let Some(reason) = needs_force(&operation)
-    {
-        return Err(
-            wrong_state(reason, state.as_str()).remedy("Send `\"force\": true` if that is what you want.")
-        );
-    }
-    let records = not_written(&operation, &accepting, true);
-    let written = app
-        .writes
-        .replay(&operation, &accepting, mapping, &records, key)
-        .await
-        .map_err(answer::of_error)?;
-    Ok(Json(Replayed {
-        operation_id: written.operation_id.to_string(),
-        replay_of: operation_id.to_string(),
-    }))
+    let replayed = app
+        .control
+        .replay(actor, project_id, operation_id, how, key)
+        .await?;
+    Ok(Json(replayed.into()))
 }

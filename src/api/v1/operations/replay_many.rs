@@ -2,28 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::list_for_project::installations_of;
-use super::replay::{Replayed, mapping_of, needs_force};
+use super::replay::{Replayed, mapping_of};
 use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
-use crate::api::v1::integrations;
 use crate::api::v1::writes::answer;
-use crate::app::{App, AppState};
+use crate::app::AppState;
 use crate::clock::Time;
-use crate::store::{EndState, Operation, OperationFilter, StateFilter};
-use crate::writes::replay::{Mapping, not_written};
-
-/// Operations of one request when nothing is asked.
-const DEFAULT_LIMIT: usize = 100;
-/// Operations of one request at most.
-const MAX_LIMIT: usize = 1_000;
-/// So many are accepted at a time: they share commits.
-const AT_ONCE: usize = 50;
+use crate::control::Error;
+use crate::control::operations::{self, Filter, Replay};
+use crate::store::EndState;
 
 /// Which operations to replay, and how.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -91,8 +82,7 @@ pub async fn replay_operations(
 ) -> Result<Json<ReplayedMany>, Problem> {
     let Segments((_, integration)) = segments;
     scope.require_full()?;
-    let project_id = scope.project().id;
-    let states = match asked.state.as_deref() {
+    let state = match asked.state.as_deref() {
         None | Some("failed") => EndState::Failed,
         Some("cancelled") => EndState::Cancelled,
         Some("needs_review") => EndState::NeedsReview,
@@ -103,78 +93,39 @@ pub async fn replay_operations(
             ));
         }
     };
-    let limit = asked.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::invalid(
-            "limit",
-            format!("must be from 1 to {MAX_LIMIT}"),
-        ));
-    }
-    let mapping = mapping_of(asked.mapping.as_deref())?;
-    let integration = integrations::find(&app, project_id, &integration).await?;
-    let installations = match asked.group_ref.as_deref() {
-        Some(group_ref) => Some(installations_of(&app, project_id, Some(integration.id), group_ref).await?),
-        None => None,
+    let how = Replay {
+        mapping: mapping_of(asked.mapping.as_deref())?,
+        force: asked.force.unwrap_or(false),
     };
-    let filter = OperationFilter {
-        installations,
-        integration: Some(integration.id),
+    let filter = Filter {
+        state,
         object: asked.object,
-        state: Some(StateFilter::Ended(vec![states])),
+        group_ref: asked.group_ref,
         since: asked.since,
         until: asked.until,
-        not_replayed: true,
-        limit,
-        ..OperationFilter::default()
+        limit: asked.limit,
+        dry_run: asked.dry_run.unwrap_or(false),
     };
-    let page = app.store.list_operations(project_id, &filter).await?;
-    let mut answer = ReplayedMany {
-        matched: page.rows.len(),
-        replayed: Vec::new(),
-        skipped: Vec::new(),
-        more: page.next.is_some(),
-    };
-    if asked.dry_run.unwrap_or(false) {
-        return Ok(Json(answer));
-    }
-    let force = asked.force.unwrap_or(false);
-    let mut done = futures_util::stream::iter(page.rows)
-        .map(|operation| one(&app, operation, mapping, force))
-        .buffered(AT_ONCE);
-    while let Some(result) = done.next().await {
-        match result {
-            Ok(replayed) => answer.replayed.push(replayed),
-            Err(skipped) => answer.skipped.push(skipped),
-        }
-    }
-    Ok(Json(answer))
+    let done = app
+        .control
+        .replay_many(&scope.actor(), scope.project().id, &integration, filter, how)
+        .await?;
+    Ok(Json(ReplayedMany {
+        matched: done.matched,
+        replayed: done.replayed.into_iter().map(Replayed::from).collect(),
+        skipped: done.skipped.into_iter().map(Skipped::from).collect(),
+        more: done.more,
+    }))
 }
 
-async fn one(app: &App, operation: Operation, mapping: Mapping, force: bool) -> Result<Replayed, Skipped> {
-    let id = operation.id;
-    let skipped = |reason: String| Skipped {
-        operation_id: id.to_string(),
-        reason,
-    };
-    if let Some(reason) = needs_force(&operation).filter(|_| !force) {
-        return Err(skipped(format!("{reason}; send force if that is what you want")));
-    }
-    let found = app.writes.find_to_replay(operation.project_id, id).await;
-    let (operation, accepting) = match found {
-        Ok(Some(found)) => found,
-        Ok(None) => return Err(skipped("it is no longer kept".to_owned())),
-        Err(error) => return Err(skipped(error.to_string())),
-    };
-    let records = not_written(&operation, &accepting, true);
-    match app
-        .writes
-        .replay(&operation, &accepting, mapping, &records, None)
-        .await
-    {
-        Ok(written) => Ok(Replayed {
-            operation_id: written.operation_id.to_string(),
-            replay_of: id.to_string(),
-        }),
-        Err(error) => Err(skipped(answer::of_error(error).detail().to_owned())),
+impl From<operations::Skipped> for Skipped {
+    fn from(skipped: operations::Skipped) -> Self {
+        Self {
+            operation_id: skipped.operation_id.to_string(),
+            reason: match skipped.why {
+                Error::Write(error) => answer::of_error(*error).detail().to_owned(),
+                why => why.to_string(),
+            },
+        }
     }
 }

@@ -27,19 +27,21 @@ pub async fn steer_operation(
     };
     let project_id = scope.project().id;
     let found = id(operation, NOT_FOUND);
+    let actor = &scope.actor();
     match verb {
-        "cancel" => Ok(cancel::cancel(&app, project_id, found?).await?.into_response()),
+        "cancel" => Ok(cancel::cancel(&app, actor, project_id, found?)
+            .await?
+            .into_response()),
         "release" => {
-            let answer = release::release(&app, project_id, found?).await?;
+            let answer = release::release(&app, actor, project_id, found?).await?;
             Ok(answer.into_response())
         }
         "replay" => {
-            let answer = replay::replay(&app, project_id, found?, &headers, &body).await?;
+            let answer = replay::replay(&app, actor, project_id, found?, &headers, &body).await?;
             Ok(answer.into_response())
         }
         "resolve" => {
-            let answer =
-                resolve::resolve(&app, project_id, found?, &scope.caller.attribution(), &body).await?;
+            let answer = resolve::resolve(&app, actor, project_id, found?, &body).await?;
             Ok(answer.into_response())
         }
         _ => Err(

@@ -11,14 +11,14 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::list_for_project::{installations_of, state_filter};
-use super::{NOT_FOUND, Operation, not_found, read};
+use super::list_for_project::state_filter;
+use super::{NOT_FOUND, Operation};
 use crate::api::auth::Scope;
 use crate::api::extract::{Params, id};
 use crate::api::problem::{Code, Problem};
-use crate::api::v1::integrations;
 use crate::app::AppState;
 use crate::clock::Time;
+use crate::control::Error;
 use crate::store::{self, EndState, OperationFilter, StateFilter};
 
 /// How often the store is asked what has ended.
@@ -76,9 +76,7 @@ pub async fn watch_operations(
     })?;
     if let Some(operation) = asked.operation_id.as_deref() {
         let operation_id = id(operation, NOT_FOUND)?;
-        read(&app, project_id, operation_id)
-            .await?
-            .ok_or_else(not_found)?;
+        app.control.operation(project_id, operation_id).await?;
         return Ok(one(app, project_id, operation_id, place));
     }
     let state = state_filter(asked.status.as_deref(), asked.state.as_deref())
@@ -96,10 +94,13 @@ pub async fn watch_operations(
         ..OperationFilter::default()
     };
     if let Some(integration) = asked.integration.as_deref() {
-        filter.integration = Some(integrations::find(&app, project_id, integration).await?.id);
+        filter.integration = Some(app.control.integration(project_id, integration).await?.id);
     }
     if let Some(group_ref) = asked.group_ref.as_deref() {
-        filter.installations = Some(installations_of(&app, project_id, filter.integration, group_ref).await?);
+        let found = app
+            .control
+            .installations_of(project_id, filter.integration, group_ref);
+        filter.installations = Some(found.await?);
     }
     let after = match headers
         .get("last-event-id")
@@ -259,9 +260,11 @@ fn one(app: AppState, project_id: Uuid, operation_id: Uuid, place: OwnedSemaphor
                 .writes
                 .finished
                 .wait_for(state.project_id, state.operation_id);
-            let wait = match read(&state.app, state.project_id, state.operation_id).await {
-                Ok(None) => return None,
-                Ok(Some(operation)) => {
+            let (project_id, operation_id) = (state.project_id, state.operation_id);
+            let wait = match state.app.control.operation(project_id, operation_id).await {
+                Err(Error::Refused(_)) => return None,
+                Ok(seen) => {
+                    let operation = Operation::from(&seen);
                     state.ended = operation.status != "in_progress";
                     let meta = &operation.metadata;
                     let now = format!("{} {:?} {}", meta.state, meta.waiting_on, meta.attempts.len());

@@ -7,14 +7,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::{BUCKET, PLACE, URL_SECONDS, path_of};
 use crate::api::auth::Caller;
 use crate::api::extract::Params;
 use crate::api::problem::{Code, Problem};
 use crate::app::AppState;
-use crate::clock::Time;
+use crate::control::uploads::BUCKET;
 
 /// What will be uploaded.
 #[derive(Debug, Deserialize)]
@@ -33,19 +31,6 @@ pub struct SignedUrl {
     pub path: String,
 }
 
-/// What an upload URL allows; sealed inside it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Token {
-    /// The project.
-    pub project_id: Uuid,
-    /// The upload.
-    pub id: Uuid,
-    /// The MD5 that the content must have, if one was named.
-    pub md5: Option<[u8; 16]>,
-    /// When it ends.
-    pub until: Time,
-}
-
 /// Generate an upload URL
 ///
 /// For the zip of a manifest, which `integrations:batch` then takes as `sourceZipUrl: gs://{bucket}/{path}`. The URL is good for 15 minutes, the upload for an hour.
@@ -58,7 +43,7 @@ pub async fn generate_upload_url(
     headers: HeaderMap,
     Params(options): Params<Options>,
 ) -> Result<Json<SignedUrl>, Problem> {
-    if !caller.has_scope("full") {
+    if caller.actor().require_full().is_err() {
         return Err(Problem::new(
             Code::Forbidden,
             "this API key has the scope frontend, which cannot do this",
@@ -72,25 +57,12 @@ pub async fn generate_upload_url(
         )
         .remedy("Send what the header Content-MD5 will hold; percent-encode its + and =.")
     })?;
-    let (project_id, id) = (caller.project().id, app.clock.new_id());
-    let token = Token {
-        project_id,
-        id,
-        md5,
-        until: app.clock.now().after(std::time::Duration::from_secs(URL_SECONDS)),
-    };
-    let unsealed = |_| Problem::new(Code::Internal, "an upload URL could not be made");
-    let plain = serde_json::to_vec(&token).map_err(|_| unsealed(()))?;
-    let sealed = app.vault.seal(PLACE, &plain).map_err(|_| unsealed(()))?;
+    let place = app.control.place_upload(caller.project().id, md5)?;
     let base = app.tuning.public_url.clone().unwrap_or_else(|| base_of(&headers));
     Ok(Json(SignedUrl {
-        url: format!(
-            "{}/v1/uploads/{}",
-            base.trim_end_matches('/'),
-            URL_SAFE_NO_PAD.encode(sealed)
-        ),
+        url: format!("{}/v1/uploads/{}", base.trim_end_matches('/'), place.token),
         bucket: BUCKET.to_owned(),
-        path: path_of(project_id, id),
+        path: place.path,
     }))
 }
 

@@ -271,7 +271,7 @@ pub(super) fn of_ended(operation_id: &str, errors: Vec<String>) -> Response {
 }
 
 /// The answer to a write that was neither performed nor accepted.
-pub(in crate::api::v1) fn of_error(error: WriteError) -> Problem {
+pub(in crate::api) fn of_error(error: WriteError) -> Problem {
     let text = error.to_string();
     match error {
         WriteError::Store(error) | WriteError::Route(RouteError::Store(error)) => error.into(),

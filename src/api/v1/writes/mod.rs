@@ -1,5 +1,5 @@
 //! Writes.
 
-pub(super) mod answer;
+pub(in crate::api) mod answer;
 pub mod create;
 pub mod preview;

@@ -152,6 +152,23 @@ fn an_error_that_names_nobody_is_that_of_the_only_one_without_a_result() {
 }
 
 #[test]
+fn a_result_is_nobodys_by_elimination_when_an_error_names_nobody() {
+    let batch = create(
+        "hubspot",
+        "companies",
+        &[json!({"name": "A"}), json!({"name": "+41 44"})],
+    );
+    let results = [
+        result("1", None, json!({"name": "A"})),
+        result("2", None, json!({"name": "0041 44"})),
+    ];
+    assert_eq!(batch.words(201, &answer(&results, &[])), ["ok 1", "ok 2"]);
+    // As many results as records, and an error: one of these results is of something else.
+    let error = failed("VALIDATION_ERROR", "no", json!({}));
+    assert_eq!(batch.words(207, &answer(&results, &[error])), ["ok 1", "unknown"]);
+}
+
+#[test]
 fn several_nameless_errors_are_shared_when_they_add_up() {
     let no = failed("VALIDATION_ERROR", "no", json!({}));
     let taken = failed("CONFLICT", "taken", json!({}));

@@ -5,7 +5,7 @@ use amp_write::connectors::{BatchOutcome, ErrorClass, Outcome};
 use serde_json::{Map, Value, json};
 
 use super::{Batch, body, create};
-use crate::connectors::shared;
+use crate::harness::shared;
 
 /// The batch that makes the request of a scenario.
 fn batch(provider: &str, request: &Value) -> Option<Batch> {
@@ -108,7 +108,9 @@ fn expected(provider: &str, row: &Value, at: usize) -> Option<String> {
 
 #[test]
 fn batches_mean_what_the_scenarios_say() {
-    let Some(folder) = shared::folder() else { return };
+    let Some(folder) = shared::recorded("providers") else {
+        return;
+    };
     let (mut seen, mut wrong) = (0, Vec::new());
     for provider in ["hubspot", "salesforce"] {
         for row in shared::rows(&folder.join(format!("{provider}_scenarios.jsonl"))) {

@@ -2,13 +2,12 @@
 
 use uuid::Uuid;
 
-use super::Attempt;
 use crate::clock::Time;
-use crate::store::{Live, MaybeKnown, Mode, Operation, PauseReason};
+use crate::store::{Attempt, AttemptState, Live, MaybeKnown, Mode, Operation, PauseReason};
 
 /// Where an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub struct Standing {
     /// `accumulating`, `queued`, `waiting`, `held` or `running`.
     pub state: &'static str,
     /// What it waits for.
@@ -33,7 +32,9 @@ impl Default for Standing {
     }
 }
 
-pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> Standing {
+/// By its attempts, oldest first.
+pub(super) fn of(operation: &Operation, live: &Live, attempts: &[Attempt]) -> Standing {
+    let last = last_of(attempts);
     let is_held = live.hold_reason.is_some();
     let held_until = if is_held {
         Some(live.store_now)
@@ -53,7 +54,7 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
         ..Standing::default()
     };
     // Its request has left, or whoever accepted it performs it.
-    let at_the_provider = last.is_some_and(|attempt| attempt.state == "sent")
+    let at_the_provider = last.is_some_and(|attempt| attempt.state == AttemptState::Sent)
         || (operation.mode == Mode::Synchronous && live.run_at > live.store_now);
     if at_the_provider {
         return Standing {
@@ -121,6 +122,20 @@ pub(super) fn of(operation: &Operation, live: &Live, last: Option<&Attempt>) -> 
     }
 }
 
+/// What the last request came to: of its rows the one that says most.
+fn last_of(attempts: &[Attempt]) -> Option<&Attempt> {
+    let is_new = |index: &usize| {
+        let id = attempts[*index].id;
+        !attempts[..*index].iter().any(|earlier| earlier.id == id)
+    };
+    let first = (0..attempts.len()).rev().find(is_new)?;
+    let mut rows = attempts[first..]
+        .iter()
+        .filter(|row| row.id == attempts[first].id);
+    let answered = rows.clone().rfind(|row| row.state != AttemptState::Sent);
+    answered.or_else(|| rows.next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,21 +189,27 @@ mod tests {
         }
     }
 
-    fn attempt(state: &str, class: Option<&str>) -> Attempt {
+    fn attempt(state: AttemptState, class: Option<&str>) -> Attempt {
         Attempt {
+            id: uuid::Uuid::nil(),
+            operation_id: uuid::Uuid::nil(),
+            project_id: uuid::Uuid::nil(),
             number: 1,
-            time: at(1),
-            state: state.to_owned(),
+            start_time: at(1),
+            state,
             status: None,
             class: class.map(str::to_owned),
             message: None,
-            latency_ms: None,
+            latency_us: None,
+            skipped: None,
             excerpt: None,
+            records: None,
         }
     }
 
     fn seen(live: &Live, last: Option<&Attempt>) -> (&'static str, Option<&'static str>, Option<Time>) {
-        let standing = of(&operation(Mode::Asynchronous), live, last);
+        let attempts: Vec<Attempt> = last.into_iter().cloned().collect();
+        let standing = of(&operation(Mode::Asynchronous), live, &attempts);
         (standing.state, standing.waiting_on, standing.next_attempt_time)
     }
 
@@ -196,7 +217,7 @@ mod tests {
     fn each_reason_to_wait_has_its_word() {
         assert_eq!(seen(&live(), None), ("queued", Some("turn"), None));
         assert_eq!(
-            seen(&live(), Some(&attempt("sent", None))),
+            seen(&live(), Some(&attempt(AttemptState::Sent, None))),
             ("running", None, None)
         );
         let behind = Live {
@@ -213,12 +234,12 @@ mod tests {
             run_at: at(20),
             ..live()
         };
-        let limited = attempt("answered", Some("rate_limited"));
+        let limited = attempt(AttemptState::Answered, Some("rate_limited"));
         assert_eq!(
             seen(&later, Some(&limited)),
             ("waiting", Some("rate_limit"), Some(at(20)))
         );
-        let failed = attempt("answered", Some("server"));
+        let failed = attempt(AttemptState::Answered, Some("server"));
         assert_eq!(
             seen(&later, Some(&failed)),
             ("waiting", Some("backoff"), Some(at(20)))
@@ -273,15 +294,15 @@ mod tests {
             ..live()
         };
         assert_eq!(
-            of(&operation(Mode::Asynchronous), &held, None).deadline,
+            of(&operation(Mode::Asynchronous), &held, &[]).deadline,
             Some(at(106)),
             "held since 4, now 10"
         );
-        assert_eq!(of(&operation(Mode::Asynchronous), &live(), None).deadline, None);
+        assert_eq!(of(&operation(Mode::Asynchronous), &live(), &[]).deadline, None);
         let ours = Live {
             run_at: at(50),
             ..live()
         };
-        assert_eq!(of(&operation(Mode::Synchronous), &ours, None).state, "running");
+        assert_eq!(of(&operation(Mode::Synchronous), &ours, &[]).state, "running");
     }
 }

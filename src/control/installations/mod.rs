@@ -1,0 +1,337 @@
+//! Installations: an integration, installed by a customer, with a connection and a config.
+
+mod config;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Actor, Control, Error, Kind, check_text};
+use crate::manifest::{json_patch, mask};
+use crate::store::{
+    Change, ChangeKind, Connection, ConnectionFilter, Installation, InstallationChange, Integration,
+    NewConfig, NewInstallation,
+};
+use config::check_limits;
+
+/// What to install, for whom.
+#[derive(Debug)]
+pub struct Installing {
+    /// The customer.
+    pub group_ref: String,
+    /// The credential; the group's newest connection to the provider when `None`.
+    pub connection_id: Option<String>,
+    /// What the customer chose.
+    pub content: Value,
+    /// Who wrote the config.
+    pub created_by: String,
+}
+
+/// One object of a config, and what to change of it.
+#[derive(Debug)]
+pub struct ObjectPatch<'a> {
+    /// The installation, by its id.
+    pub installation: Option<&'a str>,
+    /// Or by its customer.
+    pub group_ref: Option<&'a str>,
+    /// `read`, `write` or `subscribe`.
+    pub action: &'a str,
+    /// The object's name.
+    pub object: &'a str,
+    /// JSON Patch.
+    pub changes: &'a [Value],
+}
+
+impl Control {
+    /// One installation of an integration.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn installation(
+        &self,
+        project_id: Uuid,
+        integration_id: Uuid,
+        text: &str,
+    ) -> Result<Installation, Error> {
+        let id = Uuid::try_parse(text).map_err(|_| not_found())?;
+        let found = self
+            .store
+            .get_installation(project_id, integration_id, id)
+            .await?;
+        found.ok_or_else(not_found)
+    }
+
+    /// Installs an integration for a customer's group.
+    ///
+    /// # Errors
+    /// When the config does not fit, there is no connection that does, the group has an installation, or the store fails.
+    pub async fn install(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: &str,
+        asked: Installing,
+    ) -> Result<Installation, Error> {
+        let integration = self.integration(project_id, integration).await?;
+        check_text(&asked.group_ref, "groupRef")?;
+        self.check_config(&integration, &asked.content)?;
+        check_limits(actor, &Value::Null, &asked.content)?;
+        let connection_id = asked.connection_id.as_deref().filter(|id| !id.is_empty());
+        let connection = self
+            .connection_for(project_id, &integration, &asked.group_ref, connection_id)
+            .await?;
+        check_text(&asked.created_by, "config.createdBy")?;
+        let new = NewInstallation {
+            id: self.clock.new_id(),
+            integration_id: integration.id,
+            connection_id: connection.id,
+            group_ref: asked.group_ref,
+            created_by: asked.created_by.clone(),
+            config: NewConfig {
+                id: self.clock.new_id(),
+                revision_id: integration.revision_id,
+                content: asked.content.to_string(),
+                created_by: asked.created_by,
+            },
+        };
+        let made = self.store.create_installation(project_id, &new).await?;
+        self.done.note(actor, &touched(&made, &[made.connection_id]));
+        Ok(made)
+    }
+
+    /// Replaces what a mask names by what stands there in `new`; an empty mask changes nothing.
+    ///
+    /// # Errors
+    /// When the mask or the config cannot be used, somebody else changed it meanwhile, or the store fails.
+    pub async fn update_installation(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: &str,
+        installation: &str,
+        mask: &[String],
+        new: &Value,
+    ) -> Result<Installation, Error> {
+        let integration = self.integration(project_id, integration).await?;
+        let row = self
+            .installation(project_id, integration.id, installation)
+            .await?;
+        if mask.is_empty() {
+            return Ok(row);
+        }
+        let current = state_of(&row);
+        let changed = mask::apply(&current, mask, new)
+            .map_err(|issues| Error::issues(Kind::Invalid, "the update mask cannot be applied", issues))?;
+        check_limits(
+            actor,
+            &current["config"]["content"],
+            &changed["config"]["content"],
+        )?;
+        self.store_change(actor, &integration, &row, &changed).await
+    }
+
+    /// Changes one object of a config.
+    ///
+    /// # Errors
+    /// As [`Control::update_installation`].
+    pub async fn patch_object(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: &str,
+        patch: ObjectPatch<'_>,
+    ) -> Result<Installation, Error> {
+        let integration = self.integration(project_id, integration).await?;
+        let action = patch.action;
+        if !matches!(action, "read" | "write" | "subscribe") {
+            return Err(Error::invalid("action", "must be read, write or subscribe"));
+        }
+        if patch.changes.is_empty() {
+            return Err(Error::invalid("changes", "must hold at least one change"));
+        }
+        let row = match (patch.installation, patch.group_ref) {
+            (Some(installation), _) => {
+                self.installation(project_id, integration.id, installation)
+                    .await?
+            }
+            (None, Some(group)) => self
+                .store
+                .list_installations(project_id, Some(integration.id), Some(group))
+                .await?
+                .pop()
+                .ok_or_else(not_found)?,
+            (None, None) => {
+                let detail = "is required: name the group or the installation";
+                return Err(Error::invalid("groupRef", detail));
+            }
+        };
+        let mut state = state_of(&row);
+        let objects = &mut state["config"]["content"][action]["objects"];
+        let current = objects
+            .get(patch.object)
+            .cloned()
+            .unwrap_or_else(|| json!({ "objectName": patch.object }));
+        objects[patch.object] = json_patch::apply(&current, patch.changes)
+            .map_err(|issues| Error::issues(Kind::Invalid, "the changes cannot be applied", issues))?;
+        self.store_change(actor, &integration, &row, &state).await
+    }
+
+    /// Removes an installation, and its connection when no other uses it.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn delete_installation(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: &str,
+        installation: &str,
+    ) -> Result<(), Error> {
+        let integration = self.integration(project_id, integration).await?;
+        let row = self
+            .installation(project_id, integration.id, installation)
+            .await?;
+        let gone = self
+            .store
+            .delete_installation(project_id, integration.id, row.id)
+            .await?;
+        let mut touched = touched(&row, &[row.connection_id]);
+        // It may have gone, too.
+        touched.push(Change::of(project_id, ChangeKind::Connection, row.connection_id));
+        self.done.note(actor, &touched);
+        // What was held can end.
+        self.writes.bell.changed(row.connection_id);
+        if gone { Ok(()) } else { Err(not_found()) }
+    }
+
+    /// The installations of a group, of one integration when given.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn installations_of(
+        &self,
+        project_id: Uuid,
+        integration: Option<Uuid>,
+        group_ref: &str,
+    ) -> Result<Vec<Uuid>, Error> {
+        let found = self
+            .store
+            .list_installations(project_id, integration, Some(group_ref))
+            .await?;
+        Ok(found.into_iter().map(|installation| installation.id).collect())
+    }
+
+    /// Checks the new state and writes it as a new config.
+    async fn store_change(
+        &self,
+        actor: &Actor,
+        integration: &Integration,
+        row: &Installation,
+        changed: &Value,
+    ) -> Result<Installation, Error> {
+        let project_id = row.project_id;
+        let content = &changed["config"]["content"];
+        self.check_config(integration, content)?;
+        let created_by = changed["config"]["createdBy"]
+            .as_str()
+            .unwrap_or(&row.config_created_by);
+        check_text(created_by, "config.createdBy")?;
+        let asked = changed["connectionId"].as_str();
+        let connection = self
+            .connection_for(project_id, integration, &row.group_ref, asked)
+            .await?;
+        let change = InstallationChange {
+            expected_config_id: row.config_id,
+            connection_id: connection.id,
+            config: NewConfig {
+                id: self.clock.new_id(),
+                revision_id: integration.revision_id,
+                content: content.to_string(),
+                created_by: created_by.to_owned(),
+            },
+        };
+        let updated = self
+            .store
+            .update_installation(project_id, row.id, &change)
+            .await?;
+        self.done
+            .note(actor, &touched(row, &[row.connection_id, connection.id]));
+        if let Some(updated) = updated {
+            return Ok(updated);
+        }
+        let there = self
+            .store
+            .get_installation(project_id, integration.id, row.id)
+            .await?;
+        Err(match there {
+            None => not_found(),
+            Some(_) => Error::new(
+                Kind::Overtaken,
+                "the config was changed by another request at the same time",
+            )
+            .remedy("Read the installation again and repeat the change."),
+        })
+    }
+
+    /// Finds the connection that is named, or the group's default one for the provider: the newest.
+    async fn connection_for(
+        &self,
+        project_id: Uuid,
+        integration: &Integration,
+        group_ref: &str,
+        connection_id: Option<&str>,
+    ) -> Result<Connection, Error> {
+        let field = "connectionId";
+        let Some(text) = connection_id else {
+            let filter = ConnectionFilter {
+                provider: Some(integration.provider.clone()),
+                group_ref: Some(group_ref.to_owned()),
+                consumer_ref: None,
+            };
+            let newest = self.store.list_connections(project_id, &filter).await?.pop();
+            return newest.ok_or_else(|| {
+                let provider = &integration.provider;
+                let detail = format!("is absent and group `{group_ref}` has no connection to {provider}");
+                Error::invalid(field, detail)
+                    .remedy("Make a connection for this group first (connections:generate).")
+            });
+        };
+        let found = match Uuid::try_parse(text) {
+            Ok(id) => self.store.get_connection(project_id, id).await?,
+            Err(_) => None,
+        };
+        let found = found.ok_or_else(|| Error::invalid(field, "names no connection of this project"))?;
+        if found.provider != integration.provider {
+            let detail = format!(
+                "is a connection to {}, but the integration is for {}",
+                found.provider, integration.provider
+            );
+            return Err(Error::invalid(field, detail));
+        }
+        if found.group_ref != group_ref {
+            return Err(Error::invalid(field, "belongs to another group"));
+        }
+        Ok(found)
+    }
+}
+
+/// What a change of an installation touches: the connections that it used or uses have other limits then, perhaps.
+fn touched(row: &Installation, connections: &[Uuid]) -> Vec<Change> {
+    let lane = |id: &Uuid| Change::of(row.project_id, ChangeKind::Lane, *id);
+    let installation = Change::of(row.project_id, ChangeKind::Installation, row.id);
+    connections.iter().map(lane).chain([installation]).collect()
+}
+
+/// The part of an installation that can be changed.
+fn state_of(row: &Installation) -> Value {
+    json!({
+        "connectionId": row.connection_id.to_string(),
+        "config": {
+            "createdBy": row.config_created_by,
+            "content": serde_json::from_str::<Value>(&row.config_content).unwrap_or_default(),
+        }
+    })
+}
+
+fn not_found() -> Error {
+    Error::not_found("Installation not found for the given installation ID.")
+}
