@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use amp_write::clock::{Clock as _, SystemClock};
 use amp_write::store::{
-    Claimed, EndState, Ending, LaneAsk, Lease, NewResult, Place, SHARDS, Settle, SharedStore, shard_of,
+    Claimed, EndState, Ending, LaneAsk, LanePlace, Lease, NewResult, SHARDS, Settle, SharedStore, shard_of,
 };
 use sqlx::Executor as _;
 use uuid::Uuid;
@@ -112,7 +112,7 @@ pub async fn half_limited(cluster: &Cluster, world: &World, report: &mut Report)
 }
 
 /// Claims of one deep lane, from where it was read to.
-async fn claim_deep(store: &SharedStore, lane: Uuid, after: Place) -> f64 {
+async fn claim_deep(store: &SharedStore, lane: Uuid, after: LanePlace) -> f64 {
     let mut times = Vec::new();
     for _ in 0..CLAIMS {
         let ask = LaneAsk {
@@ -174,15 +174,15 @@ pub async fn pinned(cluster: &Cluster, scale: Scale, report: &mut Report) {
     old.execute("SELECT count(*) FROM shards")
         .await
         .expect("its view is fixed");
-    claim_deep(&store, lane, Place::START).await;
+    claim_deep(&store, lane, LanePlace::START).await;
     let before: Vec<f64> = [
-        claim_deep(&store, lane, Place::START).await,
-        claim_deep(&store, lane, Place::START).await,
-        claim_deep(&store, lane, Place::START).await,
+        claim_deep(&store, lane, LanePlace::START).await,
+        claim_deep(&store, lane, LanePlace::START).await,
+        claim_deep(&store, lane, LanePlace::START).await,
     ]
     .to_vec();
     let completions = scale.of(300_000);
-    let (mut after, mut done) = (Place::START, 0);
+    let (mut after, mut done) = (LanePlace::START, 0);
     while done < completions {
         let ask = LaneAsk {
             after,
@@ -208,7 +208,7 @@ pub async fn pinned(cluster: &Cluster, scale: Scale, report: &mut Report) {
         "claim after {done} completions of one lane with an old REPEATABLE READ transaction open / before"
     );
     report.pairs(&name, "ms", Goal::AtMost(2.0), &pairs);
-    let from_start = claim_deep(&store, lane, Place::START).await;
+    let from_start = claim_deep(&store, lane, LanePlace::START).await;
     report.note(format!(
         "read from the lane's beginning, as happens once a minute, it takes {from_start:.1} ms then"
     ));

@@ -9,7 +9,7 @@ use super::bucket::Bucket;
 use super::shard::Held;
 use crate::clock::Time;
 use crate::connectors::Limits;
-use crate::store::{Claimed, LATE_COMMIT, LaneAsk, LaneRead, Place};
+use crate::store::{Claimed, LATE_COMMIT, LaneAsk, LanePlace, LaneRead};
 
 /// Items of a lane in stock beyond those that run, at most.
 const STOCK: usize = 32;
@@ -77,9 +77,9 @@ pub(super) struct Lane {
     pub turn: u32,
 
     /// The table is read from here on.
-    after: Place,
+    after: LanePlace,
     /// Up to here the table was read so late that nothing can become visible any more: where the next pass begins.
-    floor: Place,
+    floor: LanePlace,
     /// More may be due in the table than is in memory.
     pub more: bool,
     /// Something has arrived since this pass over the table began: it may stand where the pass has been already.
@@ -123,8 +123,8 @@ impl Lane {
             provider: None,
             weight,
             turn: 0,
-            after: Place::START,
-            floor: Place::START,
+            after: LanePlace::START,
+            floor: LanePlace::START,
             more: false,
             again: false,
             recheck: false,
@@ -271,7 +271,7 @@ impl Lane {
             .chain(self.running.values().copied().flatten())
             .collect();
         self.recheck = false;
-        if self.after == Place::START {
+        if self.after == LanePlace::START {
             self.blocked = false;
         }
         let in_memory = i64::try_from(limit + known.len() + 1).unwrap_or(SCAN.1);
@@ -302,7 +302,7 @@ impl Lane {
         );
         // What was read earlier in this pass is final only if it was old enough then.
         if self.floor >= self.after {
-            self.floor = self.floor.max(read.after.min(Place::before(late)));
+            self.floor = self.floor.max(read.after.min(LanePlace::before(late)));
         }
         self.after = if read.more { read.after } else { self.floor };
         self.more = read.more || std::mem::take(&mut self.again);
@@ -341,8 +341,8 @@ impl Lane {
     /// The table is read from its beginning: nothing may be overlooked for ever.
     pub fn read_from_start(&mut self, now: Instant) {
         (self.pass_began, self.pass_took) = (now, None);
-        self.after = Place::START;
-        self.floor = Place::START;
+        self.after = LanePlace::START;
+        self.floor = LanePlace::START;
         self.more = true;
     }
 
@@ -355,7 +355,7 @@ impl Lane {
 
     /// An item that was in memory is left to the table, and read from there again.
     pub fn rewind(&mut self, run_at: Time) {
-        self.after = self.after.min(Place::before(run_at));
+        self.after = self.after.min(LanePlace::before(run_at));
         self.floor = self.floor.min(self.after);
         self.more = true;
     }
@@ -508,7 +508,7 @@ mod tests {
         let to = if more { to } else { to.min(now - 10) };
         LaneRead {
             lane_id: Uuid::nil(),
-            after: Place::before(seconds(to)),
+            after: LanePlace::before(seconds(to)),
             more,
             next_due: None,
             blocked: false,
@@ -534,7 +534,7 @@ mod tests {
         lane.read(&blocked, false, Instant::now());
         lane.changed(Instant::now());
         assert!(lane.more);
-        assert_eq!((lane.after, lane.floor), (Place::START, Place::START));
+        assert_eq!((lane.after, lane.floor), (LanePlace::START, LanePlace::START));
     }
 
     #[test]
@@ -545,18 +545,18 @@ mod tests {
         lane.read(&read(1_000, 900, true), true, Instant::now());
         assert_eq!(
             (lane.after, lane.floor),
-            (Place::before(seconds(900)), Place::before(seconds(900)))
+            (LanePlace::before(seconds(900)), LanePlace::before(seconds(900)))
         );
         // New work, read while a commit from before may still be on its way.
         lane.read(&read(1_001, 1_000, true), true, Instant::now());
-        assert_eq!(lane.after, Place::before(seconds(1_000)), "the pass goes on");
+        assert_eq!(lane.after, LanePlace::before(seconds(1_000)), "the pass goes on");
         // The pass ends half a minute later. What became visible meanwhile lies behind it.
         lane.look();
         lane.read(&read(1_030, 1_029, false), true, Instant::now());
-        assert_eq!(lane.after, Place::before(seconds(991)));
+        assert_eq!(lane.after, LanePlace::before(seconds(991)));
         assert!(lane.more, "something has arrived since the pass began");
         lane.read(&read(1_031, 1_029, false), false, Instant::now());
-        assert_eq!(lane.after, Place::before(seconds(1_021)));
+        assert_eq!(lane.after, LanePlace::before(seconds(1_021)));
         assert!(!lane.more);
     }
 }

@@ -591,7 +591,7 @@ mod tests {
     use super::*;
     use crate::clock::Time;
     use crate::store::HoldReason;
-    use crate::store::{LaneRead, Place};
+    use crate::store::{LanePlace, LaneRead};
 
     fn lane(number: u128) -> Uuid {
         // All in shard 0.
@@ -641,7 +641,7 @@ mod tests {
     fn read(number: u128) -> LaneRead {
         LaneRead {
             lane_id: lane(number),
-            after: Place::before(Time::from_micros(500)),
+            after: LanePlace::before(Time::from_micros(500)),
             more: false,
             next_due: None,
             blocked: false,
@@ -811,7 +811,7 @@ mod tests {
         assert!(!scheduler.wants_reading());
         scheduler.found(&shards, &[due(1)], false, now);
         let asks = scheduler.asks(now);
-        assert_eq!(asks[0].after, Place::START, "what waited is read again");
+        assert_eq!(asks[0].after, LanePlace::START, "what waited is read again");
     }
 
     #[test]

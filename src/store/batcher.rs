@@ -90,10 +90,10 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Batcher<T, R> {
     }
 }
 
-type Waiting<T, R> = (T, oneshot::Sender<Result<R>>);
+type Member<T, R> = (T, oneshot::Sender<Result<R>>);
 
 async fn run<T, R>(
-    receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<T, R>>>>,
+    receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Member<T, R>>>>,
     flush: Flush<T, R>,
     kind: &'static str,
     metrics: Arc<Metrics>,

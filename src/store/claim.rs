@@ -6,7 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::rows::row;
-use super::{Claimed, ExpireAsk, HoldReason, LaneAsk, LaneRead, MaybeKnown, Place};
+use super::time::before;
+use super::{Claimed, ExpireAsk, HoldReason, LaneAsk, LanePlace, LaneRead, MaybeKnown};
 use crate::clock::Time;
 
 /// A commit may become visible this much later than the time it carries: so far back is always read again.
@@ -14,26 +15,19 @@ pub const LATE_COMMIT: Duration = Duration::from_secs(10);
 
 row! {
     /// A row of the queue without its request, and the state of its lane. Without an item when the lane has none.
-    pub struct Looked of "queue_items" {
+    pub struct QueueRow of "queue_items" {
         /// Which ask it answers, from 1.
         pub position: i64,
-        /// Of the lane.
         pub hold_reason: Option<MaybeKnown<HoldReason>>,
-        /// Of the lane.
         pub paused_until: Option<Time>,
-        /// The store's clock.
         pub store_now: Time,
         /// Of the item, like all that follows.
         pub run_at: Option<Time>,
-        /// Its operation.
         pub operation_id: Option<Uuid>,
-        /// Its project.
         pub project_id: Option<Uuid>,
         /// Its place in the order of acceptance.
         pub seq: Option<i64>,
-        /// Its record.
         pub record_key: Option<i64>,
-        /// Attempts spent.
         pub attempt: Option<i32>,
         /// An earlier item of the same record waits, or has failed and holds it.
         pub blocked: Option<bool>,
@@ -56,7 +50,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// `None` for a row without an item.
-    pub fn of(shard: i16, lane_id: Uuid, row: &Looked) -> Option<Self> {
+    pub fn of(shard: i16, lane_id: Uuid, row: &QueueRow) -> Option<Self> {
         Some(Self {
             shard,
             lane_id,
@@ -73,11 +67,11 @@ impl Chosen {
 
 /// What is taken, and how far each lane was read. `looked` holds the rows of each ask in their order; `next` the next rows
 /// of the records in `next_of`, one at most for each.
-pub(super) fn pick(asks: &[LaneAsk], looked: &[Looked], next: &[Looked]) -> (Vec<Chosen>, Vec<LaneRead>) {
+pub(super) fn pick(asks: &[LaneAsk], looked: &[QueueRow], next: &[QueueRow]) -> (Vec<Chosen>, Vec<LaneRead>) {
     let mut chosen = Vec::new();
     let mut lanes = Vec::with_capacity(asks.len());
     for (position, ask) in (1_i64..).zip(asks) {
-        let of_ask = |rows: &'_ [Looked]| -> Vec<Looked> {
+        let of_ask = |rows: &'_ [QueueRow]| -> Vec<QueueRow> {
             rows.iter()
                 .filter(|row| row.position == position)
                 .cloned()
@@ -138,7 +132,7 @@ pub(super) fn pick(asks: &[LaneAsk], looked: &[Looked], next: &[Looked]) -> (Vec
                 }
             }
             seen += 1;
-            read.after = Place {
+            read.after = LanePlace {
                 run_at: item.run_at,
                 operation_id: item.operation_id,
             };
@@ -148,10 +142,8 @@ pub(super) fn pick(asks: &[LaneAsk], looked: &[Looked], next: &[Looked]) -> (Vec
         }
         if !read.more {
             // Everything due has been seen; what is committed late, with a time that lies back, will be, too.
-            let late = Time::from_micros(
-                store_now.as_micros() - i64::try_from(LATE_COMMIT.as_micros()).unwrap_or(0),
-            );
-            read.after = read.after.min(Place::before(late));
+            let late = before(store_now, LATE_COMMIT);
+            read.after = read.after.min(LanePlace::before(late));
         }
         lanes.push(read);
     }
@@ -159,7 +151,7 @@ pub(super) fn pick(asks: &[LaneAsk], looked: &[Looked], next: &[Looked]) -> (Vec
 }
 
 /// The rows that were found past their deadline, each with its lane.
-pub(super) fn expired(asks: &[ExpireAsk], looked: &[Looked]) -> Vec<Chosen> {
+pub(super) fn expired(asks: &[ExpireAsk], looked: &[QueueRow]) -> Vec<Chosen> {
     looked
         .iter()
         .filter_map(|row| {
@@ -179,7 +171,7 @@ pub(super) fn cut(chosen: &[Chosen], items: &[Claimed], lanes: &mut [LaneRead]) 
         .map_or(chosen.len(), |position| position + 1);
     for item in chosen.iter().skip(enough) {
         if let Some(lane) = lanes.iter_mut().find(|lane| lane.lane_id == item.lane_id) {
-            lane.after = lane.after.min(Place::before(item.run_at));
+            lane.after = lane.after.min(LanePlace::before(item.run_at));
             lane.more = true;
         }
     }
@@ -191,8 +183,8 @@ mod tests {
 
     const NOW: i64 = 1_000_000_000;
 
-    fn row(run_at: i64, id: u128, key: Option<i64>, blocked: bool) -> Looked {
-        Looked {
+    fn row(run_at: i64, id: u128, key: Option<i64>, blocked: bool) -> QueueRow {
+        QueueRow {
             position: 1,
             hold_reason: None,
             paused_until: None,
@@ -234,7 +226,7 @@ mod tests {
 
     #[test]
     fn blocked_items_are_passed_over_and_reading_goes_on_behind_them() {
-        let rows: Vec<Looked> = (1..=4)
+        let rows: Vec<QueueRow> = (1..=4)
             .map(|n| row(n, u128::try_from(n).expect("small"), Some(5), true))
             .collect();
         let (chosen, lanes) = pick(&[ask(9, 4)], &rows, &[]);

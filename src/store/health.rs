@@ -13,7 +13,7 @@ use super::{Result, StoreError};
 const FRESH: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     /// When a write was begun that has succeeded since.
     wrote_at: Option<Instant>,
     down: Option<Down>,
@@ -32,7 +32,7 @@ struct Down {
 pub struct Health {
     /// Names this process in what it writes to find out.
     pub process: Uuid,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
     /// One process asks the store once at a time.
     pub turn: tokio::sync::Mutex<()>,
     /// Rung when it may be down: somebody should ask.
@@ -51,7 +51,7 @@ impl Default for Health {
 }
 
 impl Health {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

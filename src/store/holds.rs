@@ -10,13 +10,9 @@ row! {
     pub struct LeftItem of "queue_items" {
         /// Which one of those that were asked to leave; it counts as the statement does.
         pub position: i64,
-        /// Its project.
         pub project_id: Uuid,
-        /// Its lane.
         pub lane_id: Uuid,
-        /// Its operation.
         pub operation_id: Uuid,
-        /// Its record.
         pub record_key: Option<i64>,
         /// Its place in the order of acceptance.
         pub seq: i64,

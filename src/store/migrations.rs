@@ -11,18 +11,18 @@ macro_rules! migrations {
     };
 }
 
-type Source = (&'static str, &'static str, &'static str);
+type MigrationText = (&'static str, &'static str, &'static str);
 
-const POSTGRES: &[Source] = migrations!("postgres":
+const POSTGRES: &[MigrationText] = migrations!("postgres":
     "0001" "base", "0002" "steering", "0003" "queue_deadline", "0004" "limits", "0005" "skipped", "0006" "uploads",
     "0007" "batches", "0008" "record_holds", "0009" "auto_batches", "0010" "checks",
     "0011" "stragglers", "0012" "pause_reason", "0013" "changes");
-const SQLITE: &[Source] = migrations!("sqlite":
+const SQLITE: &[MigrationText] = migrations!("sqlite":
     "0001" "base", "0002" "steering", "0003" "queue_deadline", "0004" "limits", "0005" "skipped", "0006" "uploads",
     "0007" "batches", "0008" "record_holds", "0009" "auto_batches", "0010" "checks",
     "0011" "stragglers", "0012" "pause_reason", "0013" "changes");
 
-fn migrator(sources: &[Source]) -> Migrator {
+fn migrator(sources: &[MigrationText]) -> Migrator {
     Migrator::with_migrations(
         sources
             .iter()
@@ -53,7 +53,7 @@ pub(super) fn sqlite() -> Migrator {
 mod tests {
     #[test]
     fn both_sides_have_the_same_migrations() {
-        let names = |sources: &[super::Source]| sources.iter().map(|s| (s.0, s.1)).collect::<Vec<_>>();
+        let names = |sources: &[super::MigrationText]| sources.iter().map(|s| (s.0, s.1)).collect::<Vec<_>>();
         assert_eq!(names(super::POSTGRES), names(super::SQLITE));
     }
 }

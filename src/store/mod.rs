@@ -84,6 +84,7 @@ pub trait Store:
     + OperationStore
     + LookupStore
     + SteeringStore
+    + LaneStore
     + QueueStore
     + RetentionStore
     + BacklogStore

@@ -12,13 +12,10 @@ use crate::clock::Time;
 row! {
     /// A shard as it was leased.
     pub struct LeasedShard of "shards" {
-        /// The shard.
         pub id: i16,
-        /// Its epoch.
         pub epoch: i64,
         /// Until when calls of a former owner may still be on their way.
         pub unsettled_until: Option<Time>,
-        /// The store's clock.
         pub store_now: Time,
     }
 }

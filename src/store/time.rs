@@ -1,5 +1,7 @@
 //! How a [`Time`] lies in each database: `timestamptz` on Postgres, INTEGER microseconds since 1970 on SQLite.
 
+use std::time::Duration;
+
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -8,6 +10,16 @@ use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef
 use sqlx::{Decode, Encode, Type};
 
 use crate::clock::Time;
+
+/// A duration as statements take it.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// So long before a time.
+pub(super) fn before(time: Time, duration: Duration) -> Time {
+    Time::from_micros(time.as_micros().saturating_sub(micros(duration)))
+}
 
 /// Postgres counts from 2000-01-01: this many microseconds after 1970-01-01.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;

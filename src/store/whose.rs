@@ -21,16 +21,16 @@ pub enum Opening {
 
 /// What was found in a database.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundTables {
     /// Its tables and views, without the list of migrations. Extensions' are not among them.
     pub tables: Vec<String>,
     /// The list of migrations.
-    pub applied: Vec<Applied>,
+    pub applied: Vec<AppliedMigration>,
 }
 
 /// A row of the list of migrations.
 #[derive(Debug, Clone)]
-pub(super) struct Applied {
+pub(super) struct AppliedMigration {
     pub version: i64,
     pub name: String,
     pub checksum: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) struct Applied {
 
 /// What a database is to this program.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum Ownership {
     Empty,
     Current,
     Older,
@@ -51,7 +51,7 @@ enum Standing {
 ///
 /// `place` and `advice` are for the error: where it is, and what to do when it is another program's.
 pub(super) fn to_migrate(
-    found: &Found,
+    found: &FoundTables,
     ours: &Migrator,
     opening: Opening,
     place: &str,
@@ -70,13 +70,15 @@ pub(super) fn to_migrate(
         .max()
         .unwrap_or_default();
     match (standing(found, ours), opening) {
-        (Standing::Current, _) => Ok(false),
-        (Standing::Empty, Opening::Migrate | Opening::Use) | (Standing::Older, Opening::Migrate) => Ok(true),
-        (Standing::Empty, Opening::Look) => Err(ConnectError::Empty { place }),
-        (Standing::Older, Opening::Use | Opening::Look) => Err(ConnectError::Older { place, at, known }),
-        (Standing::Newer(at), _) => Err(ConnectError::Newer { place, at, known }),
-        (Standing::Altered(version), _) => Err(ConnectError::Altered { place, version }),
-        (Standing::Foreign(names), _) => Err(ConnectError::NotOurs {
+        (Ownership::Current, _) => Ok(false),
+        (Ownership::Empty, Opening::Migrate | Opening::Use) | (Ownership::Older, Opening::Migrate) => {
+            Ok(true)
+        }
+        (Ownership::Empty, Opening::Look) => Err(ConnectError::Empty { place }),
+        (Ownership::Older, Opening::Use | Opening::Look) => Err(ConnectError::Older { place, at, known }),
+        (Ownership::Newer(at), _) => Err(ConnectError::Newer { place, at, known }),
+        (Ownership::Altered(version), _) => Err(ConnectError::Altered { place, version }),
+        (Ownership::Foreign(names), _) => Err(ConnectError::NotOurs {
             place,
             names: listed(&names),
             advice: advice.to_owned(),
@@ -85,24 +87,24 @@ pub(super) fn to_migrate(
 }
 
 /// The mark of our own is the first migration, letter for letter: other programs that keep such a list have others in it.
-fn standing(found: &Found, ours: &Migrator) -> Standing {
+fn standing(found: &FoundTables, ours: &Migrator) -> Ownership {
     let checksum = |version: i64| {
         let known = ours.iter().find(|migration| migration.version == version);
         known.map(|migration| migration.checksum.as_ref())
     };
     let is_first =
-        |applied: &Applied| applied.version == 1 && checksum(1) == Some(applied.checksum.as_slice());
+        |applied: &AppliedMigration| applied.version == 1 && checksum(1) == Some(applied.checksum.as_slice());
     if !found.applied.iter().any(is_first) {
         return match (found.tables.as_slice(), found.applied.as_slice()) {
-            ([], []) => Standing::Empty,
+            ([], []) => Ownership::Empty,
             // A list of migrations and no tables.
-            ([], applied) => Standing::Foreign(
+            ([], applied) => Ownership::Foreign(
                 applied
                     .iter()
                     .map(|one| format!("migration {}", one.name))
                     .collect(),
             ),
-            (tables, _) => Standing::Foreign(tables.to_vec()),
+            (tables, _) => Ownership::Foreign(tables.to_vec()),
         };
     }
     let unknown = found
@@ -110,20 +112,20 @@ fn standing(found: &Found, ours: &Migrator) -> Standing {
         .iter()
         .find(|applied| checksum(applied.version).is_none());
     if let Some(unknown) = unknown {
-        return Standing::Newer(unknown.version);
+        return Ownership::Newer(unknown.version);
     }
     let altered = found
         .applied
         .iter()
         .find(|applied| checksum(applied.version) != Some(applied.checksum.as_slice()));
     if let Some(altered) = altered {
-        return Standing::Altered(altered.version);
+        return Ownership::Altered(altered.version);
     }
     let applied = |version: i64| found.applied.iter().any(|applied| applied.version == version);
     if ours.iter().all(|migration| applied(migration.version)) {
-        Standing::Current
+        Ownership::Current
     } else {
-        Standing::Older
+        Ownership::Older
     }
 }
 
@@ -146,11 +148,11 @@ mod tests {
     use super::*;
     use crate::store::migrations;
 
-    fn applied(count: usize) -> Vec<Applied> {
+    fn applied(count: usize) -> Vec<AppliedMigration> {
         migrations::sqlite()
             .iter()
             .take(count)
-            .map(|migration| Applied {
+            .map(|migration| AppliedMigration {
                 version: migration.version,
                 name: migration.description.to_string(),
                 checksum: migration.checksum.to_vec(),
@@ -166,13 +168,18 @@ mod tests {
     fn a_database_is_ours_by_its_first_migration() {
         let ours = migrations::sqlite();
         let all = ours.iter().count();
-        let is = |tables: Vec<String>, applied: Vec<Applied>| standing(&Found { tables, applied }, &ours);
-        assert_eq!(is(vec![], vec![]), Standing::Empty);
-        assert_eq!(is(tables(&["projects", "mine"]), applied(all)), Standing::Current);
-        assert_eq!(is(tables(&["projects"]), applied(all - 1)), Standing::Older);
+        let is = |tables: Vec<String>, applied: Vec<AppliedMigration>| {
+            standing(&FoundTables { tables, applied }, &ours)
+        };
+        assert_eq!(is(vec![], vec![]), Ownership::Empty);
+        assert_eq!(
+            is(tables(&["projects", "mine"]), applied(all)),
+            Ownership::Current
+        );
+        assert_eq!(is(tables(&["projects"]), applied(all - 1)), Ownership::Older);
         assert_eq!(
             is(tables(&["projects"]), vec![]),
-            Standing::Foreign(tables(&["projects"]))
+            Ownership::Foreign(tables(&["projects"]))
         );
 
         // Another program with the same tool.
@@ -180,30 +187,30 @@ mod tests {
         foreign[0].checksum = vec![1; 48];
         assert_eq!(
             is(tables(&["users"]), foreign.clone()),
-            Standing::Foreign(tables(&["users"]))
+            Ownership::Foreign(tables(&["users"]))
         );
         foreign[0].name = "create users".to_owned();
         assert_eq!(
             is(vec![], foreign),
-            Standing::Foreign(vec!["migration create users".to_owned()])
+            Ownership::Foreign(vec!["migration create users".to_owned()])
         );
         let mut dated = applied(1);
         dated[0].version = 20_240_131_120_000;
         assert_eq!(
             is(tables(&["users"]), dated),
-            Standing::Foreign(tables(&["users"]))
+            Ownership::Foreign(tables(&["users"]))
         );
 
         let mut newer = applied(all);
-        newer.push(Applied {
+        newer.push(AppliedMigration {
             version: 9_999,
             name: "later".to_owned(),
             checksum: vec![2; 48],
         });
-        assert_eq!(is(vec![], newer), Standing::Newer(9_999));
+        assert_eq!(is(vec![], newer), Ownership::Newer(9_999));
         let mut altered = applied(all);
         altered[1].checksum = vec![3; 48];
-        assert_eq!(is(vec![], altered), Standing::Altered(2));
+        assert_eq!(is(vec![], altered), Ownership::Altered(2));
     }
 
     #[test]
@@ -211,7 +218,7 @@ mod tests {
         let ours = migrations::sqlite();
         let all = ours.iter().count();
         let asked = |count: usize, opening: Opening| {
-            let found = Found {
+            let found = FoundTables {
                 tables: vec![],
                 applied: applied(count),
             };

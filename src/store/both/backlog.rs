@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use super::gather::close;
 use super::holds::{leave_held, note_ends};
-use super::operations::{free_records, insert_results, micros};
+use super::operations::{free_records, insert_results};
 use super::{ThisStore, in_background};
 use crate::clock::Time;
+use crate::store::time::micros;
 use crate::store::{
-    BacklogStore, LaneBacklog, LongHeld, NewHold, NewResult, Result, StoreHealth, first_id_of, shard_of,
+    BacklogStore, LaneBacklog, LaneStatus, LongHeld, NewHold, NewResult, Result, StoreHealth, first_id_of,
+    shard_of,
 };
 
 #[async_trait]
@@ -33,6 +35,31 @@ impl BacklogStore for ThisStore {
         .await?;
         crate::store::commit(transaction).await?;
         Ok(lanes)
+    }
+
+    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
+        Ok(sqlx::query_as(
+            sql!("SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
+                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
+                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
+                    COALESCE(s.owner IS NOT NULL AND s.lease_until > " now!() ", false) AS has_worker, " now!() " AS store_now
+             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
+                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
+             LEFT JOIN projects p ON p.id = q.project_id
+             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
+             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
+             LEFT JOIN shards s ON s.id = q.shard
+             ORDER BY q.depth DESC, q.lane_id"),
+        )
+        .bind(project_id)
+        .fetch_all(self.readers())
+        .await?)
+    }
+
+    async fn queue_depth(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM queue_items")
+            .fetch_one(self.readers())
+            .await?)
     }
 
     async fn health(&self) -> Result<StoreHealth> {

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::super::lanes;
 use super::changes::note_changes;
 use super::connections::{drop_orphaned, release_authorization_hold, upsert_group};
-use super::queue::lane_configs;
 use super::{DbConnection, ThisStore};
 use crate::store::{
     Change, ChangeKind, Installation, InstallationChange, InstallationStore, LaneConfig, NewConfig,
@@ -258,8 +258,8 @@ impl InstallationStore for ThisStore {
             .await?)
     }
 
-    async fn list_lane_configs(&self, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
-        lane_configs(self.readers(), lanes).await
+    async fn list_lane_configs(&self, ids: &[Uuid]) -> Result<Vec<LaneConfig>> {
+        lanes::configs(self.readers(), ids).await
     }
 
     async fn find_pinned_route(

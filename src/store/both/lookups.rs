@@ -7,9 +7,10 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::gather::REST;
-use super::operations::{among, micros};
+use super::operations::among;
 use super::{Db, ThisStore};
 use crate::clock::Time;
+use crate::store::time::{before, micros};
 use crate::store::{
     Attempt, IdempotencyUse, KEY_LIFE, LookupStore, Operation, OperationFilter, OperationPage, Result,
     StateFilter, first_id_of,
@@ -22,8 +23,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
 /// An id that none of an operation accepted since then is below.
 fn first_id_near(time: Time) -> Uuid {
-    let apart = i64::try_from(CLOCKS_DIFFER.as_micros()).unwrap_or(0);
-    first_id_of(Time::from_micros(time.as_micros().saturating_sub(apart)))
+    first_id_of(before(time, CLOCKS_DIFFER))
 }
 
 /// The columns of an operation, and what follows.

@@ -10,9 +10,10 @@ mod checks;
 mod connections;
 mod installations;
 mod integrations;
+mod lanes;
 mod lookups;
 mod projects;
 mod retention;
 mod steering;
 
-use super::{Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations, queue};
+use super::{Db, DbConnection, ThisStore, changes, gather, holds, in_background, operations};

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::ThisStore;
 use crate::clock::Time;
+use crate::store::time::before;
 use crate::store::{Result, first_id_of};
 
 /// A config or a revision that was replaced may be needed by operations accepted a little later (routes are kept in memory)
@@ -50,8 +51,7 @@ impl ThisStore {
 
     /// Answers how many configs and revisions went. `history` is the time before which history leaves.
     pub(in crate::store) async fn expire_definitions(&self, history: Time) -> Result<u64> {
-        let margin = i64::try_from(DEFINITIONS_MARGIN.as_micros()).unwrap_or(i64::MAX);
-        let replaced = Time::from_micros(history.as_micros().saturating_sub(margin));
+        let replaced = before(history, DEFINITIONS_MARGIN);
         // Work that is older still, and what holds a record, may need them.
         let needed: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM queue_items WHERE operation_id < $1)

@@ -6,13 +6,14 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::operations::{insert_operations, micros};
+use super::operations::insert_operations;
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result, shard_of,
 };
 
 /// An open operation, locked by this transaction.
-struct Open<'a> {
+struct OpenBatch<'a> {
     project_id: Uuid,
     operation_id: Uuid,
     seq: i64,
@@ -37,7 +38,7 @@ pub(super) async fn gather(
     sorted.sort_by(|a, b| key_of(a).cmp(&key_of(b)));
     let mut gathered = Vec::with_capacity(sorted.len());
     for group in sorted.chunk_by(|a, b| key_of(a) == key_of(b)) {
-        let mut waiting: Option<Open<'_>> = None;
+        let mut waiting: Option<OpenBatch<'_>> = None;
         for (index, member, gather) in group {
             let mut opened = false;
             let mut open = match waiting.take() {
@@ -89,7 +90,7 @@ async fn find_or_open<'a>(
     connection: &mut PgConnection,
     member: &AcceptOperation,
     gather: &Gather,
-) -> Result<Open<'a>> {
+) -> Result<OpenBatch<'a>> {
     let operation = &member.operation;
     loop {
         let (operation_id, count, bytes): (Uuid, i32, i64) = sqlx::query_as(
@@ -112,7 +113,7 @@ async fn find_or_open<'a>(
                 .await?
         };
         if let Some(seq) = seq {
-            return Ok(Open {
+            return Ok(OpenBatch {
                 project_id: operation.project_id,
                 operation_id,
                 seq,
@@ -155,7 +156,7 @@ async fn insert_master(
 /// Whether there is room for the record, and no write to it has been accepted since the operation was: such a one goes first.
 async fn takes(
     connection: &mut PgConnection,
-    open: &Open<'_>,
+    open: &OpenBatch<'_>,
     member: &AcceptOperation,
     gather: &Gather,
 ) -> Result<bool> {
@@ -178,7 +179,11 @@ async fn takes(
     .await?)
 }
 
-async fn insert_keys(connection: &mut PgConnection, open: &Open<'_>, member: &AcceptOperation) -> Result<()> {
+async fn insert_keys(
+    connection: &mut PgConnection,
+    open: &OpenBatch<'_>,
+    member: &AcceptOperation,
+) -> Result<()> {
     if member.record_keys.is_empty() {
         return Ok(());
     }
@@ -197,7 +202,7 @@ async fn insert_keys(connection: &mut PgConnection, open: &Open<'_>, member: &Ac
 }
 
 /// Stores what has been gathered, and lets it wait for more.
-async fn keep(connection: &mut PgConnection, open: Open<'_>) -> Result<()> {
+async fn keep(connection: &mut PgConnection, open: OpenBatch<'_>) -> Result<()> {
     insert_items(connection, &open).await?;
     run_in(connection, &open, open.delay).await?;
     sqlx::query("UPDATE auto_batches SET count = $3, bytes = $4 WHERE project_id = $1 AND operation_id = $2")
@@ -211,13 +216,13 @@ async fn keep(connection: &mut PgConnection, open: Open<'_>) -> Result<()> {
 }
 
 /// Stores what has been gathered, and closes it: it is due at once.
-async fn close_now(connection: &mut PgConnection, open: Open<'_>) -> Result<()> {
+async fn close_now(connection: &mut PgConnection, open: OpenBatch<'_>) -> Result<()> {
     insert_items(connection, &open).await?;
     run_in(connection, &open, Duration::ZERO).await?;
     close(connection, &[(open.project_id, open.operation_id)]).await
 }
 
-async fn insert_items(connection: &mut PgConnection, open: &Open<'_>) -> Result<()> {
+async fn insert_items(connection: &mut PgConnection, open: &OpenBatch<'_>) -> Result<()> {
     if open.fresh.is_empty() {
         return Ok(());
     }
@@ -236,7 +241,7 @@ async fn insert_items(connection: &mut PgConnection, open: &Open<'_>) -> Result<
 
 /// Moves the operation's time forward, and its deadline by as much; never back. What is due already may be in the hands of
 /// its worker and stays as it is.
-async fn run_in(connection: &mut PgConnection, open: &Open<'_>, delay: Duration) -> Result<()> {
+async fn run_in(connection: &mut PgConnection, open: &OpenBatch<'_>, delay: Duration) -> Result<()> {
     sqlx::query(
         "UPDATE queue_items
          SET run_at = now() + $3 * INTERVAL '1 microsecond',

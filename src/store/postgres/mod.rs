@@ -18,6 +18,16 @@ macro_rules! lock {
         $clause
     };
 }
+/// The numbers of a JSON list, as a subquery.
+macro_rules! json_numbers {
+    ($parameter:literal) => {
+        concat!(
+            "SELECT value::bigint FROM json_array_elements_text(",
+            $parameter,
+            "::json)"
+        )
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -55,6 +65,7 @@ mod checks;
 mod gather;
 mod history;
 mod holds;
+mod lanes;
 mod operations;
 mod queue;
 mod retention;

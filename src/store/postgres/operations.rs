@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::gather::gather;
 use crate::clock::Time;
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, Mode, NewAnswer, NewAttempt, NewOperation,
     NewResult, OperationStore, RecordOperation, Result, shard_of,
@@ -15,11 +16,6 @@ use crate::store::{
 /// One column of a multi-row insert.
 fn column<'a, S, T>(rows: &'a [S], value: impl Fn(&'a S) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
-}
-
-/// A duration as the microseconds that SQL multiplies an interval with.
-pub(super) fn micros(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(super) async fn insert_operations(

@@ -1,32 +1,25 @@
-//! Live work: shards, lanes and items.
-
-use std::time::Duration;
+//! Live work: what is claimed, and what happens to it.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
-use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use uuid::Uuid;
 
 use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
 use super::{ACQUIRE_TIMEOUT, PostgresStore};
-use crate::clock::Time;
-use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::claim::{Chosen, QueueRow, cut, expired, pick};
 use crate::store::holds::LeftItem;
-use crate::store::stragglers::{LeasedShard, leased, stragglers};
+use crate::store::stragglers::stragglers;
+use crate::store::time::micros;
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
-    Lease, Leases, Listener, NewAttempt, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, Ending, ExpireAsk, LaneAsk, Lease, Listener, NewAttempt,
+    QueueStore, Result, Settle,
 };
 
 /// Where processes tell each other which lanes have new work.
 const CHANNEL: &str = "amp_write_lanes";
-
-/// A duration as the microseconds that SQL multiplies an interval with.
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// Whether each shard is still its worker's, under the epoch of the claim. KEY SHARE keeps a taker (FOR UPDATE) out until
 /// the transaction ends, and does not wait for a renewal.
@@ -146,18 +139,6 @@ async fn load(connection: &mut PgConnection, chosen: &[Chosen], max_bytes: usize
     .await?)
 }
 
-pub(super) async fn lane_configs(pool: &PgPool, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
-    // Most say nothing of limits, and need not travel.
-    Ok(sqlx::query_as(
-        "SELECT n.connection_id AS lane_id, c.content FROM installations n
-         JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
-         WHERE n.connection_id = ANY($1) AND c.content ILIKE '%\"limits\"%'",
-    )
-    .bind(lanes)
-    .fetch_all(pool)
-    .await?)
-}
-
 /// Listens on a connection of its own.
 #[derive(Debug)]
 struct PostgresListener(PgListener);
@@ -175,143 +156,13 @@ impl Listener for PostgresListener {
 
 #[async_trait]
 impl QueueStore for PostgresStore {
-    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases> {
-        let (lease, calls) = (micros(lease), micros(calls));
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "INSERT INTO workers (id, seen_at) VALUES ($1, now()) ON CONFLICT (id) DO UPDATE SET seen_at = now()",
-        )
-        .bind(worker)
-        .execute(&mut *transaction)
-        .await?;
-        // A worker that has not been seen for a lease holds nothing any more; its row is only litter.
-        sqlx::query(
-            "DELETE FROM workers WHERE id IN (SELECT id FROM workers
-                 WHERE seen_at < now() - $1 * INTERVAL '1 microsecond' FOR UPDATE SKIP LOCKED)",
-        )
-        .bind(lease)
-        .execute(&mut *transaction)
-        .await?;
-        let live: i64 = sqlx::query_scalar("SELECT count(*) FROM workers")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let fair_share = usize::try_from(
-            i64::from(SHARDS).div_euclid(live.max(1)) + i64::from(i64::from(SHARDS) % live.max(1) != 0),
-        )
-        .unwrap_or(1);
-        // An expired lease that nobody took is still the worker's own: the epoch has not moved.
-        let mut held: Vec<LeasedShard> = sqlx::query_as(
-            "UPDATE shards SET lease_until = now() + $2 * INTERVAL '1 microsecond', calls = $3 * INTERVAL '1 microsecond'
-             WHERE owner = $1 RETURNING id, epoch, unsettled_until, now() AS store_now",
-        )
-        .bind(worker)
-        .bind(lease)
-        .bind(calls)
-        .fetch_all(&mut *transaction)
-        .await?;
-        let wanted = i64::try_from(fair_share.saturating_sub(held.len())).unwrap_or(0);
-        if wanted > 0 {
-            // FOR UPDATE waits out a finish that checks the old epoch (it holds FOR KEY SHARE); SKIP LOCKED lets two
-            // workers take different shards at once.
-            let taken: Vec<LeasedShard> = sqlx::query_as(
-                "UPDATE shards SET owner = $1, epoch = epoch + 1, lease_until = now() + $2 * INTERVAL '1 microsecond',
-                     calls = $4 * INTERVAL '1 microsecond',
-                     -- Its owner did not give it back: what it had sent by the end of its lease may still take effect.
-                     unsettled_until = CASE WHEN owner IS NULL THEN unsettled_until
-                         ELSE GREATEST(unsettled_until,
-                                       LEAST(lease_until, now()) + COALESCE(calls, $4 * INTERVAL '1 microsecond')) END
-                 WHERE id IN (SELECT id FROM shards WHERE owner IS NULL OR lease_until < now()
-                              ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)
-                 RETURNING id, epoch, unsettled_until, now() AS store_now",
-            )
-            .bind(worker)
-            .bind(lease)
-            .bind(wanted)
-            .bind(calls)
-            .fetch_all(&mut *transaction)
-            .await?;
-            held.extend(taken);
-        }
-        sqlx::query(
-            "DELETE FROM stragglers WHERE (lane_id, record_key) IN (
-                 SELECT lane_id, record_key FROM stragglers WHERE until < now() FOR UPDATE SKIP LOCKED)",
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let store_now: Time = sqlx::query_scalar("SELECT now()")
-            .fetch_one(&mut *transaction)
-            .await?;
-        crate::store::commit(transaction).await?;
-        Ok(leased(held, fair_share, store_now))
-    }
-
-    async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
-        sqlx::query("UPDATE shards SET owner = NULL, lease_until = NULL WHERE owner = $1 AND id = ANY($2)")
-            .bind(worker)
-            .bind(shards)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
-        // Nobody's name and a lease that has run out: whoever takes it sees that it was not given back.
-        sqlx::query("UPDATE shards SET owner = $3, lease_until = now() WHERE owner = $1 AND id = ANY($2)")
-            .bind(worker)
-            .bind(shards)
-            .bind(Uuid::nil())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    async fn retire_worker(&self, worker: Uuid) -> Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("UPDATE shards SET owner = NULL, lease_until = NULL WHERE owner = $1")
-            .bind(worker)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM workers WHERE id = $1")
-            .bind(worker)
-            .execute(&mut *transaction)
-            .await?;
-        crate::store::commit(transaction).await?;
-        Ok(())
-    }
-
-    async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>> {
-        // A loose index scan: one probe per lane, however many items each has.
-        Ok(sqlx::query_as(
-            "WITH RECURSIVE lane (shard, lane_id, run_at) AS (
-                 SELECT s.id, f.lane_id, f.run_at
-                 FROM UNNEST($1::smallint[]) AS s (id)
-                 CROSS JOIN LATERAL (SELECT q.lane_id, q.run_at FROM queue_items q WHERE q.shard = s.id
-                                     ORDER BY q.lane_id, q.run_at LIMIT 1) AS f
-                 UNION ALL
-                 SELECT l.shard, n.lane_id, n.run_at
-                 FROM lane l
-                 CROSS JOIN LATERAL (SELECT q.lane_id, q.run_at FROM queue_items q
-                                     WHERE q.shard = l.shard AND q.lane_id > l.lane_id
-                                     ORDER BY q.lane_id, q.run_at LIMIT 1) AS n)
-             SELECT lane.shard, lane.lane_id, lane.run_at, lanes.hold_reason, lanes.paused_until, now() AS store_now,
-                    (SELECT q.deadline FROM queue_items q WHERE q.lane_id = lane.lane_id
-                     ORDER BY q.deadline LIMIT 1) AS deadline
-             FROM lane
-             -- LIMIT keeps this one probe per lane, also by a plan that was made while the table was empty.
-             LEFT JOIN LATERAL (SELECT l.* FROM lanes l WHERE l.lane_id = lane.lane_id LIMIT 1) AS lanes ON true",
-        )
-        .bind(shards)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim> {
         if asks.is_empty() {
             return Ok(Claim::default());
         }
         let mut connection = self.pool.acquire().await?;
         // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
-        let looked: Vec<Looked> = sqlx::query_as(
+        let looked: Vec<QueueRow> = sqlx::query_as(
             sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                     -- Writes to one record run singly, in the order they were accepted.
@@ -337,7 +188,7 @@ impl QueueStore for PostgresStore {
             .zip(asks)
             .flat_map(|(position, ask)| ask.next_of.iter().map(move |ended| (position, ask, *ended)))
             .collect();
-        let next: Vec<Looked> = if ended.is_empty() {
+        let next: Vec<QueueRow> = if ended.is_empty() {
             Vec::new()
         } else {
             sqlx::query_as(
@@ -380,7 +231,7 @@ impl QueueStore for PostgresStore {
             return Ok(Vec::new());
         }
         let mut connection = self.pool.acquire().await?;
-        let looked: Vec<Looked> = sqlx::query_as(
+        let looked: Vec<QueueRow> = sqlx::query_as(
             sql!("SELECT ask.position, lanes.hold_reason, lanes.paused_until, now() AS store_now,
                     q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                     q.record_key IS NOT NULL AND " blocked!() " AS blocked
@@ -582,53 +433,5 @@ impl QueueStore for PostgresStore {
         insert_attempts(&mut transaction, &attempts).await?;
         crate::store::commit(transaction).await?;
         Ok(settled)
-    }
-
-    async fn pause_lane(
-        &self,
-        project_id: Uuid,
-        lane_id: Uuid,
-        pause: Duration,
-        reason: PauseReason,
-    ) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason) VALUES ($1, $2, now() + $3 * INTERVAL '1 microsecond', $4)
-             ON CONFLICT (lane_id) DO UPDATE SET paused_until = GREATEST(lanes.paused_until, excluded.paused_until),
-                 -- Of two pauses the longer one says why.
-                 pause_reason = CASE WHEN lanes.paused_until >= excluded.paused_until THEN lanes.pause_reason
-                                     ELSE excluded.pause_reason END",
-        )
-        .bind(lane_id)
-        .bind(project_id)
-        .bind(micros(pause))
-            .bind(reason.as_str())
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
-        Ok(sqlx::query_as(
-            "SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
-                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
-                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
-                    COALESCE(s.owner IS NOT NULL AND s.lease_until > now(), false) AS has_worker, now() AS store_now
-             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
-                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
-             LEFT JOIN projects p ON p.id = q.project_id
-             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
-             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
-             LEFT JOIN shards s ON s.id = q.shard
-             ORDER BY q.depth DESC, q.lane_id",
-        )
-        .bind(project_id)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    async fn queue_depth(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM queue_items")
-            .fetch_one(&self.pool)
-            .await?)
     }
 }

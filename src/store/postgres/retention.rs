@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::history::{DAY_MICROS, TABLES, bounds_of, name_of};
 use crate::clock::Time;
+use crate::store::time::before;
 use crate::store::{Expired, Result, Retention, RetentionStore, first_id_of};
 
 /// One number for all nodes: one of them at a time.
@@ -58,13 +59,9 @@ impl RetentionStore for PostgresStore {
 async fn expire(store: &PostgresStore, now: Time, retention: Retention) -> Result<Expired> {
     let pool = &store.pool;
     let mut expired = Expired::default();
-    let before = |keep: Duration| {
-        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-        Time::from_micros(now.as_micros().saturating_sub(keep))
-    };
     let (history, payloads) = (
-        before(retention.history),
-        before(retention.payloads.min(retention.history)),
+        before(now, retention.history),
+        before(now, retention.payloads.min(retention.history)),
     );
     store.expire_holds(first_id_of(payloads)).await?;
     let is_over = |day: i64, limit: Time| (day + 1) * DAY_MICROS <= limit.as_micros();
@@ -171,7 +168,7 @@ async fn drop_partition(pool: &PgPool, partition: &Partition) -> Result<bool> {
     if !partition.bare {
         statements.push(format!("DROP TABLE IF EXISTS {}{BARE}", partition.name()));
     }
-    exclusively(pool, &Change::Run(statements))
+    exclusively(pool, &PartitionChange::Run(statements))
         .await
         .map(|done| done.is_some())
 }
@@ -223,7 +220,7 @@ async fn strip(pool: &PgPool, partition: &Partition) -> Result<u64> {
             break;
         }
     }
-    let swapped = exclusively(pool, &Change::Swap { full, bare, from, to }).await?;
+    let swapped = exclusively(pool, &PartitionChange::Swap { full, bare, from, to }).await?;
     Ok(swapped.unwrap_or(0))
 }
 
@@ -239,7 +236,7 @@ async fn columns(pool: &PgPool, table: &str) -> Result<Vec<String>> {
 }
 
 /// What needs the history for itself.
-enum Change {
+enum PartitionChange {
     /// These statements.
     Run(Vec<String>),
     /// Puts `bare` in the place of `full`.
@@ -251,7 +248,7 @@ enum Change {
     },
 }
 
-impl Change {
+impl PartitionChange {
     /// Answers how many rows were replaced.
     async fn make(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
         let (rows, statements) = match self {
@@ -294,7 +291,7 @@ impl Change {
 
 /// Makes a change in a transaction that waits only shortly for its locks, a few times over. Nothing when they were not to
 /// be had.
-async fn exclusively(pool: &PgPool, change: &Change) -> Result<Option<u64>> {
+async fn exclusively(pool: &PgPool, change: &PartitionChange) -> Result<Option<u64>> {
     for attempt in 1..=LOCK_TRIES {
         let mut transaction = pool.begin().await?;
         sqlx::query("SET LOCAL lock_timeout = '500ms'")

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::store::ConnectError;
-use crate::store::whose::{Applied, Found};
+use crate::store::whose::{AppliedMigration, FoundTables};
 
 /// What to do about a database of another program.
 pub(super) const ADVICE: &str = "Give amp-write a database of its own (CREATE DATABASE amp_write) and name it in DATABASE_URL; or a \
@@ -14,7 +14,7 @@ pub(super) const ADVICE: &str = "Give amp-write a database of its own (CREATE DA
 ///
 /// In the schema `public` the whole database has to be ours, whatever schemas it has: nobody chose `public` for us. A schema
 /// with another name was chosen, and what lies beside it does not matter.
-pub(super) async fn look(connection: &mut PgConnection) -> Result<(String, Found), ConnectError> {
+pub(super) async fn look(connection: &mut PgConnection) -> Result<(String, FoundTables), ConnectError> {
     let failed = |error: sqlx::Error| ConnectError::Store(error.into());
     let (database, schema): (String, Option<String>) =
         sqlx::query_as("SELECT current_database()::text, current_schema()::text")
@@ -24,7 +24,7 @@ pub(super) async fn look(connection: &mut PgConnection) -> Result<(String, Found
     let Some(schema) = schema else {
         return Err(ConnectError::NoSchema { database });
     };
-    let mut found = Found::default();
+    let mut found = FoundTables::default();
     let tables = sqlx::query(
         "SELECT CASE WHEN n.nspname = $1 THEN c.relname::text ELSE n.nspname || '.' || c.relname END AS name
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -63,7 +63,7 @@ pub(super) async fn look(connection: &mut PgConnection) -> Result<(String, Found
         {
             Ok(rows) => {
                 let rows: Vec<(i64, String, Vec<u8>)> = rows;
-                let applied = |(version, name, checksum)| Applied {
+                let applied = |(version, name, checksum)| AppliedMigration {
                     version,
                     name,
                     checksum,

@@ -10,9 +10,7 @@ row! {
     pub struct Attempt of "attempts" {
         /// One id for the sending and the answer of the same request.
         pub id: Uuid,
-        /// The operation.
         pub operation_id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// Counts from 1.
         pub number: i32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{HoldReason, NewResult};
+use super::{HoldReason, LaneStatus, NewResult};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::store::{MaybeKnown, Result};
@@ -15,6 +15,10 @@ use crate::store::{MaybeKnown, Result};
 pub trait BacklogStore: Send + Sync {
     /// The waiting work, lane by lane. Reads the whole queue: for the background, not for requests.
     async fn backlog(&self) -> Result<Vec<LaneBacklog>>;
+    /// Every lane with work, of one project when given, the deepest first. Counts every item: for people, not for the queue.
+    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>>;
+    /// How many items wait in all; for tests, metrics and shutdown reports.
+    async fn queue_depth(&self) -> Result<i64>;
     /// How things stand.
     async fn health(&self) -> Result<StoreHealth>;
     /// The holds that nobody has been told of; each is answered once, to one caller.
@@ -29,9 +33,7 @@ pub trait BacklogStore: Send + Sync {
 row! {
     /// The waiting work of one lane.
     pub struct LaneBacklog of "queue_items" {
-        /// The project.
         pub project_id: Uuid,
-        /// The lane.
         pub lane_id: Uuid,
         /// How many items wait.
         pub items: i64,
@@ -42,7 +44,6 @@ row! {
         pub run_at: Time,
         /// Whether the lane is held.
         pub held: bool,
-        /// The store's clock.
         pub store_now: Time,
     }
 }
@@ -65,13 +66,10 @@ pub struct StoreHealth {
 row! {
     /// A hold that nobody has been told of.
     pub struct NewHold of "lanes" {
-        /// The project.
         pub project_id: Uuid,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
-        /// Why.
         pub reason: MaybeKnown<HoldReason>,
-        /// Since when.
         pub since: Time,
     }
 }
@@ -79,21 +77,16 @@ row! {
 row! {
     /// An item whose lane has been held for longer than it may wait.
     pub struct LongHeld of "queue_items" {
-        /// The shard.
         pub shard: i16,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
         /// With lane and operation the key of the item.
         pub run_at: Time,
-        /// The operation.
         pub operation_id: Uuid,
-        /// The project.
         pub project_id: Uuid,
-        /// Attempts spent.
         pub attempt: i32,
         /// The object as the app named it.
         pub object: String,
-        /// What it does.
         pub action: MaybeKnown<Action>,
         /// The provider of the connection, while there is one.
         pub provider: Option<String>,

@@ -15,7 +15,7 @@ pub struct LaneAsk {
     /// The lane.
     pub lane_id: Uuid,
     /// Reading begins behind this place.
-    pub after: Place,
+    pub after: LanePlace,
     /// At most so many items are claimed.
     pub limit: usize,
     /// At most so many rows are looked at for them.
@@ -35,7 +35,7 @@ impl LaneAsk {
         Self {
             shard,
             lane_id,
-            after: Place::START,
+            after: LanePlace::START,
             limit,
             scan: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
             known: Vec::new(),
@@ -58,14 +58,14 @@ pub struct ExpireAsk {
 
 /// A place in a lane: its items stand in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LanePlace {
     /// When the item may run.
     pub run_at: Time,
     /// The item's operation.
     pub operation_id: Uuid,
 }
 
-impl Place {
+impl LanePlace {
     /// Before every item that may run at this time.
     #[must_use]
     pub const fn before(run_at: Time) -> Self {
@@ -95,7 +95,7 @@ pub struct LaneRead {
     pub lane_id: Uuid,
     /// The next reading begins behind this place. Whatever is due before it has been claimed, is in memory, or waits
     /// behind an item of the same record, or is held because one failed.
-    pub after: Place,
+    pub after: LanePlace,
     /// True when more may be due behind `after`.
     pub more: bool,
     /// When everything due has been read: the time of the next item.
@@ -113,15 +113,12 @@ pub struct LaneRead {
 row! {
     /// A due item with all that performing it takes.
     pub struct Claimed of "operations" {
-        /// The shard.
         pub shard: i16,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
         /// With lane and operation the key of the item.
         pub run_at: Time,
-        /// The operation.
         pub operation_id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// Grows in the order of acceptance.
         pub seq: i64,
@@ -134,7 +131,6 @@ row! {
         pub attempt: i32,
         /// The connection's provider; absent when the connection is gone.
         pub provider: Option<String>,
-        /// The installation.
         pub installation_id: Uuid,
         /// The config that was in force when it was accepted.
         pub config_id: Uuid,

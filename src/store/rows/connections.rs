@@ -41,19 +41,15 @@ row! {
     pub struct Connection of "connections" {
         /// Its id; also the id of its lane.
         pub id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// The provider's name in the catalogue.
         pub provider: String,
-        /// The customer.
         pub group_ref: String,
-        /// The customer's name.
         pub group_name: String,
         /// When the group was first seen.
         pub group_create_time: Time,
         /// The person who connected.
         pub consumer_ref: String,
-        /// That person's name.
         pub consumer_name: String,
         /// When the consumer was first seen.
         pub consumer_create_time: Time,
@@ -65,11 +61,9 @@ row! {
         pub auth_scheme: String,
         /// What is known of its credentials.
         pub status: ConnectionStatus,
-        /// The sealed credentials.
         pub credentials: Vec<u8>,
         /// Grows with each change of the credentials.
         pub credentials_version: i64,
-        /// When it was made.
         pub create_time: Time,
         /// When it was last changed.
         pub update_time: Option<Time>,

@@ -69,19 +69,15 @@ pub trait InstallationStore: Send + Sync {
 row! {
     /// An installation together with the config in force.
     pub struct Installation of "installations" {
-        /// Its id.
         pub id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// The integration that is installed.
         pub integration_id: Uuid,
         /// The credential it writes with.
         pub connection_id: Uuid,
-        /// The customer.
         pub group_ref: String,
         /// `consumer:…`, `builder:…` or `api:…`.
         pub created_by: String,
-        /// When it was made.
         pub create_time: Time,
         /// When its config or connection was last changed.
         pub update_time: Option<Time>,
@@ -103,11 +99,8 @@ row! {
 row! {
     /// Everything that a write needs to know, from one read.
     pub struct RouteRow of "installations" {
-        /// The integration.
         pub integration_id: Uuid,
-        /// Its name.
         pub integration_name: String,
-        /// The installation.
         pub installation_id: Uuid,
         /// The config in force.
         pub config_id: Uuid,
@@ -117,7 +110,6 @@ row! {
         pub revision_id: Uuid,
         /// The integration's content in that revision: JSON text.
         pub revision_content: String,
-        /// The connection.
         pub connection_id: Uuid,
         /// The provider of the connection.
         pub provider: String,
@@ -129,9 +121,7 @@ row! {
         pub auth_scheme: String,
         /// The status of the connection.
         pub connection_status: ConnectionStatus,
-        /// The sealed credentials.
         pub credentials: Vec<u8>,
-        /// Their version.
         pub credentials_version: i64,
     }
 }

@@ -46,9 +46,7 @@ pub trait IntegrationStore: Send + Sync {
 row! {
     /// An integration together with its latest revision.
     pub struct Integration of "integrations" {
-        /// Its id.
         pub id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// Unique in the project, without regard to case.
         pub name: String,
@@ -72,7 +70,6 @@ row! {
 row! {
     /// How much an integration is used.
     pub struct IntegrationUse of "installations" {
-        /// The integration.
         pub integration_id: Uuid,
         /// Its installations.
         pub installations: i64,
@@ -84,9 +81,7 @@ row! {
 row! {
     /// One state of an integration.
     pub struct Revision of "revisions" {
-        /// Its id.
         pub id: Uuid,
-        /// The manifest's specVersion.
         pub spec_version: String,
         /// The integration as it stands in the manifest: JSON text.
         pub content: String,

@@ -1,17 +1,65 @@
-//! Lanes: what of them must survive a restart or be seen by others.
+//! Shards and lanes: who works on them, and what keeps them from starting.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::MaybeKnown;
 use crate::store::words::words;
+use crate::store::{MaybeKnown, Result};
+
+/// Shards and lanes: who works on them, and what keeps them from starting.
+#[async_trait]
+pub trait LaneStore: Send + Sync {
+    /// Renews the worker's leases and takes free or expired shards up to its fair share. A change of owner raises the epoch.
+    /// `calls` is how long a call of this worker may take: for so long after its lease a shard that it did not give back counts
+    /// as unsettled for whoever takes it.
+    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases>;
+    /// Gives shards back, so that others need not wait for the lease to end. No call of them may be on its way.
+    async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
+    /// Leaves shards whose calls were cut off: anybody may take them at once, and they are unsettled.
+    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
+    /// Gives everything back: the worker leaves.
+    async fn retire_worker(&self, worker: Uuid) -> Result<()>;
+    /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
+    async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
+    /// Pauses a lane, from the store's now. Of two pauses the one that ends later counts, and says why.
+    async fn pause_lane(
+        &self,
+        project_id: Uuid,
+        lane_id: Uuid,
+        pause: Duration,
+        reason: PauseReason,
+    ) -> Result<()>;
+}
+
+/// A shard that a worker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The shard, 0 to 63.
+    pub shard: i16,
+    /// Grows with each change of owner: the fence.
+    pub epoch: i64,
+}
+
+/// What a worker holds after leasing, and how much would be its fair share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leases {
+    /// The shards it holds.
+    pub held: Vec<Lease>,
+    /// The number of shards that each live worker should hold at most.
+    pub fair_share: usize,
+    /// Shards of which calls of a former owner may still be on their way, each with how long yet.
+    pub unsettled: Vec<(i16, Duration)>,
+    /// The store's clock.
+    pub store_now: Time,
+}
 
 row! {
     /// A lane that has work, and what may keep it from starting.
     pub struct DueLane of "queue_items" {
-        /// The shard of the lane.
         pub shard: i16,
-        /// The lane.
         pub lane_id: Uuid,
         /// When its earliest item may run.
         pub run_at: Time,
@@ -29,7 +77,6 @@ row! {
 row! {
     /// A lane with work, as people look at it.
     pub struct LaneStatus of "queue_items" {
-        /// The shard of the lane.
         pub shard: i16,
         /// The lane: the connection's id.
         pub lane_id: Uuid,
@@ -37,7 +84,6 @@ row! {
         pub project: Option<String>,
         /// The connection's provider; absent, like its group, when the connection is gone.
         pub provider: Option<String>,
-        /// The customer.
         pub group_ref: Option<String>,
         /// How many items wait or run.
         pub depth: i64,

@@ -31,9 +31,7 @@ pub trait LookupStore: Send + Sync {
 row! {
     /// An operation with its result, if it has one.
     pub struct Operation of "operations" {
-        /// Its id.
         pub id: Uuid,
-        /// The project.
         pub project_id: Uuid,
         /// The integration that was written through.
         pub integration_id: Uuid,
@@ -47,7 +45,6 @@ row! {
         pub connection_id: Uuid,
         /// The object as the app named it.
         pub object: String,
-        /// What it does.
         pub action: Action,
         /// Who waits for it.
         pub mode: Mode,
@@ -83,7 +80,6 @@ row! {
     pub struct IdempotencyUse of "idempotency_keys" {
         /// SHA-256 of what the app asked for.
         pub fingerprint: Vec<u8>,
-        /// The operation.
         pub operation_id: Uuid,
         /// Which record of the operation it was used for, where single writes share one.
         pub batch_index: Option<i32>,

@@ -6,7 +6,7 @@ macro_rules! row {
     ($(#[$doc:meta])* pub struct $name:ident of $table:literal { $($(#[$fdoc:meta])* pub $field:ident : $ty:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+        pub struct $name { $($(#[$fdoc])* #[doc = concat!("Column `", stringify!($field), "`.")] pub $field: $ty,)* }
 
         impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for $name {
             fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {

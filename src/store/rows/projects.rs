@@ -37,7 +37,6 @@ pub trait ProjectStore: Send + Sync {
 row! {
     /// A project: the boundary that no key and no query crosses.
     pub struct Project of "projects" {
-        /// Its id.
         pub id: Uuid,
         /// Its unique name; compared without regard to case.
         pub name: String,
@@ -45,7 +44,6 @@ row! {
         pub app_name: String,
         /// The organisation it belongs to; one per project here.
         pub org_id: Uuid,
-        /// When it was made.
         pub create_time: Time,
         /// When it was last changed.
         pub update_time: Option<Time>,
@@ -67,7 +65,6 @@ row! {
         pub scopes: String,
         /// An inactive key opens nothing.
         pub active: bool,
-        /// When it was made.
         pub create_time: Time,
     }
 }

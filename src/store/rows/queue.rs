@@ -1,32 +1,17 @@
-//! Live work: shards, and what happens to an item.
+//! Live work: what is claimed, and what happens to it.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{
-    Claim, Claimed, CloseGathered, DueLane, ExpireAsk, LaneAsk, LaneStatus, NewAttempt, NewResult,
-    PauseReason,
-};
+use super::{Claim, Claimed, CloseGathered, ExpireAsk, LaneAsk, Lease, NewAttempt, NewResult};
 use crate::clock::Time;
 use crate::store::Result;
 
-/// Live work: shards, lanes and items.
+/// Live work: what is claimed, and what happens to it.
 #[async_trait]
 pub trait QueueStore: Send + Sync {
-    /// Renews the worker's leases and takes free or expired shards up to its fair share. A change of owner raises the epoch.
-    /// `calls` is how long a call of this worker may take: for so long after its lease a shard that it did not give back counts
-    /// as unsettled for whoever takes it.
-    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases>;
-    /// Gives shards back, so that others need not wait for the lease to end. No call of them may be on its way.
-    async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
-    /// Leaves shards whose calls were cut off: anybody may take them at once, and they are unsettled.
-    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()>;
-    /// Gives everything back: the worker leaves.
-    async fn retire_worker(&self, worker: Uuid) -> Result<()>;
-    /// The lanes of these shards that have items, each with the time of its earliest. Costs one probe per lane.
-    async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>>;
     /// Reads due items, the earliest of each lane first; changes nothing. Leaves out what the asks know already, and items
     /// behind an earlier one of the same record, also one that failed and holds it. Requests of about `max_bytes` in all are read, but always one.
     async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim>;
@@ -51,18 +36,6 @@ pub trait QueueStore: Send + Sync {
     /// Ends attempts: the item leaves with its result, and holds its record if it says so and failed; or it is put off. True for each that took effect; false where the
     /// lease is no longer the worker's or the item is gone. Attempts are kept in any case.
     async fn settle(&self, settles: &[Settle]) -> Result<Vec<bool>>;
-    /// Pauses a lane, from the store's now. Of two pauses the one that ends later counts, and says why.
-    async fn pause_lane(
-        &self,
-        project_id: Uuid,
-        lane_id: Uuid,
-        pause: Duration,
-        reason: PauseReason,
-    ) -> Result<()>;
-    /// Every lane with work, of one project when given, the deepest first. Counts every item: for people, not for the queue.
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>>;
-    /// How many items wait in all; for tests, metrics and shutdown reports.
-    async fn queue_depth(&self) -> Result<i64>;
 }
 
 /// What other processes tell.
@@ -70,28 +43,6 @@ pub trait QueueStore: Send + Sync {
 pub trait Listener: Send + std::fmt::Debug {
     /// The next message; `None` when some may have been lost meanwhile.
     async fn next(&mut self) -> Result<Option<String>>;
-}
-
-/// A shard that a worker holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lease {
-    /// The shard, 0 to 63.
-    pub shard: i16,
-    /// Grows with each change of owner: the fence.
-    pub epoch: i64,
-}
-
-/// What a worker holds after leasing, and how much would be its fair share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leases {
-    /// The shards it holds.
-    pub held: Vec<Lease>,
-    /// The number of shards that each live worker should hold at most.
-    pub fair_share: usize,
-    /// Shards of which calls of a former owner may still be on their way, each with how long yet.
-    pub unsettled: Vec<(i16, Duration)>,
-    /// The store's clock.
-    pub store_now: Time,
 }
 
 /// The end of one attempt at a queue item. It takes effect only while `lease` is still `worker`'s.

@@ -101,11 +101,8 @@ row! {
 row! {
     /// A request to cancel an operation.
     pub struct Cancellation of "cancellations" {
-        /// The lane.
         pub lane_id: Uuid,
-        /// The project.
         pub project_id: Uuid,
-        /// The operation.
         pub operation_id: Uuid,
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::operations::{QueueItem, insert_operation, insert_queue_item, insert_records, micros};
+use super::operations::{QueueItem, insert_operation, insert_queue_item, insert_records};
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, GATHER_BYTES, GATHER_RECORDS, Gather, Gathered, Mode, OPEN_BATCH, Result,
 };
 
 /// An open operation.
-struct Open {
+struct OpenBatch {
     project_id: Uuid,
     operation_id: Uuid,
     seq: i64,
@@ -94,7 +95,7 @@ async fn find(
     connection: &mut SqliteConnection,
     member: &AcceptOperation,
     gather: &Gather,
-) -> Result<Option<Open>> {
+) -> Result<Option<OpenBatch>> {
     let project_id = member.operation.project_id;
     let found: Option<(Uuid, i64, i64, Option<i64>)> = sqlx::query_as(
         "SELECT a.operation_id, a.count, a.bytes, q.seq FROM auto_batches a
@@ -107,7 +108,7 @@ async fn find(
     .await?;
     match found {
         None => Ok(None),
-        Some((operation_id, count, bytes, Some(seq))) => Ok(Some(Open {
+        Some((operation_id, count, bytes, Some(seq))) => Ok(Some(OpenBatch {
             project_id,
             operation_id,
             seq,
@@ -127,7 +128,7 @@ async fn insert_master(
     connection: &mut SqliteConnection,
     member: &AcceptOperation,
     gather: &Gather,
-) -> Result<Open> {
+) -> Result<OpenBatch> {
     let operation = &member.operation;
     let deadline = gather.delay.saturating_add(member.deadline);
     let time = insert_operation(connection, operation, Mode::Asynchronous, Some(micros(deadline))).await?;
@@ -152,7 +153,7 @@ async fn insert_master(
     .bind(operation.id)
     .execute(connection)
     .await?;
-    Ok(Open {
+    Ok(OpenBatch {
         project_id: operation.project_id,
         operation_id: operation.id,
         seq,
@@ -164,7 +165,7 @@ async fn insert_master(
 /// Whether there is room for the record, and no write to it has been accepted since the operation was: such a one goes first.
 async fn takes(
     connection: &mut SqliteConnection,
-    open: &Open,
+    open: &OpenBatch,
     member: &AcceptOperation,
     gather: &Gather,
 ) -> Result<bool> {
@@ -189,14 +190,14 @@ async fn takes(
 }
 
 /// Closes it: it is due at once.
-async fn close_now(connection: &mut SqliteConnection, open: &Open) -> Result<()> {
+async fn close_now(connection: &mut SqliteConnection, open: &OpenBatch) -> Result<()> {
     run_in(connection, open, Duration::ZERO).await?;
     close(connection, &[(open.project_id, open.operation_id)]).await
 }
 
 /// Moves the operation's time forward, and its deadline by as much; never back. What is due already may be in the hands of
 /// its worker and stays as it is.
-async fn run_in(connection: &mut SqliteConnection, open: &Open, delay: Duration) -> Result<()> {
+async fn run_in(connection: &mut SqliteConnection, open: &OpenBatch, delay: Duration) -> Result<()> {
     sqlx::query(
         sql!("UPDATE queue_items AS q SET run_at = n.run_at, deadline = q.deadline - (q.run_at - n.run_at)
          FROM (SELECT " now!() " + $3 AS run_at) AS n

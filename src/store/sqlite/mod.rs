@@ -18,6 +18,12 @@ macro_rules! lock {
         ""
     };
 }
+/// The numbers of a JSON list, as a subquery.
+macro_rules! json_numbers {
+    ($parameter:literal) => {
+        concat!("SELECT value FROM json_each(", $parameter, ")")
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -48,6 +54,7 @@ mod changes;
 mod checks;
 mod gather;
 mod holds;
+mod lanes;
 mod lock;
 mod operations;
 mod queue;

@@ -9,15 +9,11 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::gather::gather;
 use crate::clock::Time;
+use crate::store::time::micros;
 use crate::store::{
     AcceptOperation, Accepted, Finish, FinishOperation, KEY_LIFE, Mode, NewAnswer, NewAttempt,
     NewIdempotencyKey, NewOperation, NewResult, OperationStore, RecordOperation, Result, shard_of,
 };
-
-/// A duration as the microseconds that the file counts in.
-pub(super) fn micros(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
 
 pub(super) async fn insert_operation(
     connection: &mut SqliteConnection,

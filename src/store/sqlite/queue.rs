@@ -1,33 +1,26 @@
-//! Live work: shards, lanes and items.
+//! Live work: what is claimed, and what happens to it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::gather::close;
 use super::holds::note_ends;
 use super::operations::{free_records, insert_attempts, insert_results};
-use crate::clock::Time;
-use crate::store::claim::{Chosen, Looked, cut, expired, pick};
+use crate::store::claim::{Chosen, QueueRow, cut, expired, pick};
 use crate::store::holds::LeftItem;
-use crate::store::stragglers::{LeasedShard, leased, stragglers};
+use crate::store::stragglers::stragglers;
+use crate::store::time::micros;
 use crate::store::{
-    BeginAttempt, Claim, Claimed, CloseGathered, DueLane, Ending, ExpireAsk, LaneAsk, LaneConfig, LaneStatus,
-    Leases, Listener, PauseReason, QueueStore, Result, SHARDS, Settle,
+    BeginAttempt, Claim, Claimed, CloseGathered, Ending, ExpireAsk, LaneAsk, Listener, QueueStore, Result,
+    Settle,
 };
 
-/// A duration as the microseconds that the file counts in.
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// A list as one parameter: SQLite has no arrays, but reads JSON.
-fn json_list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn json_list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     format!("[{}]", items.join(","))
 }
@@ -80,131 +73,14 @@ async fn load(
     Ok(items)
 }
 
-pub(super) async fn lane_configs(readers: &SqlitePool, lanes: &[Uuid]) -> Result<Vec<LaneConfig>> {
-    let mut connection = readers.acquire().await?;
-    let mut found = Vec::new();
-    for lane in lanes {
-        // Most say nothing of limits, and need not be read.
-        let configs: Vec<LaneConfig> = sqlx::query_as(
-            "SELECT n.connection_id AS lane_id, c.content FROM installations n
-             JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
-             WHERE n.connection_id = $1 AND c.content LIKE '%\"limits\"%'",
-        )
-        .bind(lane)
-        .fetch_all(&mut *connection)
-        .await?;
-        found.extend(configs);
-    }
-    Ok(found)
-}
-
 #[async_trait]
 impl QueueStore for SqliteStore {
-    async fn lease_shards(&self, worker: Uuid, lease: Duration, calls: Duration) -> Result<Leases> {
-        let mut transaction = self.begin().await?;
-        // One process has the file, so whoever else is named as owner is dead: nothing needs to run out.
-        sqlx::query("DELETE FROM workers WHERE id <> $1")
-            .bind(worker)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(sql!("INSERT INTO workers (id, seen_at) VALUES ($1, " now!() ")
-             ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"))
-        .bind(worker)
-        .execute(&mut *transaction)
-        .await?;
-        let held: Vec<LeasedShard> = sqlx::query_as(
-            sql!("UPDATE shards SET epoch = epoch + CASE WHEN owner IS $1 THEN 0 ELSE 1 END, owner = $1,
-                 lease_until = " now!() " + $2, calls = $3,
-                 -- Its owner did not give it back: what it had sent by the end of its lease may still take effect.
-                 unsettled_until = CASE WHEN owner IS NULL OR owner IS $1 THEN unsettled_until
-                     ELSE max(COALESCE(unsettled_until, 0),
-                              min(lease_until, " now!() ") + COALESCE(calls, $3)) END
-             RETURNING id, epoch, unsettled_until, " now!() " AS store_now"),
-        )
-        .bind(worker)
-        .bind(micros(lease))
-        .bind(micros(calls))
-        .fetch_all(&mut *transaction)
-        .await?;
-        sqlx::query(sql!("DELETE FROM stragglers WHERE until < " now!()))
-            .execute(&mut *transaction)
-            .await?;
-        let store_now: Time = sqlx::query_scalar(sql!("SELECT " now!()))
-            .fetch_one(&mut *transaction)
-            .await?;
-        crate::store::commit(transaction).await?;
-        Ok(leased(held, usize::try_from(SHARDS).unwrap_or(1), store_now))
-    }
-
-    async fn release_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(
-            "UPDATE shards SET owner = NULL, lease_until = NULL
-             WHERE owner = $1 AND id IN (SELECT value FROM json_each($2))",
-        )
-        .bind(worker)
-        .bind(json_list(shards))
-        .execute(&mut *transaction)
-        .await?;
-        crate::store::commit(transaction).await?;
-        Ok(())
-    }
-
-    async fn abandon_shards(&self, worker: Uuid, shards: &[i16]) -> Result<()> {
-        // Nobody's name and a lease that has run out: whoever takes it sees that it was not given back.
-        let mut transaction = self.begin().await?;
-        sqlx::query(sql!("UPDATE shards SET owner = $3, lease_until = " now!() "
-             WHERE owner = $1 AND id IN (SELECT value FROM json_each($2))"))
-        .bind(worker)
-        .bind(json_list(shards))
-        .bind(Uuid::nil())
-        .execute(&mut *transaction)
-        .await?;
-        crate::store::commit(transaction).await?;
-        Ok(())
-    }
-
-    async fn retire_worker(&self, worker: Uuid) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("UPDATE shards SET owner = NULL, lease_until = NULL WHERE owner = $1")
-            .bind(worker)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM workers WHERE id = $1")
-            .bind(worker)
-            .execute(&mut *transaction)
-            .await?;
-        crate::store::commit(transaction).await?;
-        Ok(())
-    }
-
-    async fn due_lanes(&self, shards: &[i16]) -> Result<Vec<DueLane>> {
-        // A loose index scan: one probe per lane, however many items each has.
-        Ok(sqlx::query_as(
-            sql!("WITH RECURSIVE lane (shard, lane_id) AS (
-                 SELECT s.value, (SELECT min(q.lane_id) FROM queue_items q WHERE q.shard = s.value)
-                 FROM json_each($1) AS s
-                 UNION ALL
-                 SELECT l.shard, (SELECT min(q.lane_id) FROM queue_items q WHERE q.shard = l.shard AND q.lane_id > l.lane_id)
-                 FROM lane l WHERE l.lane_id IS NOT NULL)
-             SELECT lane.shard, lane.lane_id,
-                    (SELECT min(q.run_at) FROM queue_items q WHERE q.shard = lane.shard AND q.lane_id = lane.lane_id) AS run_at,
-                    lanes.hold_reason, lanes.paused_until, " now!() " AS store_now,
-                    (SELECT min(q.deadline) FROM queue_items q WHERE q.lane_id = lane.lane_id) AS deadline
-             FROM lane LEFT JOIN lanes ON lanes.lane_id = lane.lane_id
-             WHERE lane.lane_id IS NOT NULL"),
-        )
-        .bind(json_list(shards))
-        .fetch_all(&self.readers)
-        .await?)
-    }
-
     async fn claim(&self, asks: &[LaneAsk], max_bytes: usize) -> Result<Claim> {
         let mut connection = self.readers.acquire().await?;
         let (mut looked, mut next) = (Vec::new(), Vec::new());
         for (position, ask) in (1_i64..).zip(asks) {
             // Rows without requests first: narrow, and the first that is not due yet tells when the lane comes again.
-            let rows: Vec<Looked> = sqlx::query_as(
+            let rows: Vec<QueueRow> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         -- Writes to one record run singly, in the order they were accepted.
@@ -226,7 +102,7 @@ impl QueueStore for SqliteStore {
             .await?;
             looked.extend(rows);
             for (record_key, seq) in &ask.next_of {
-                let row: Option<Looked> = sqlx::query_as(
+                let row: Option<QueueRow> = sqlx::query_as(
                     sql!("SELECT $1 AS position, NULL AS hold_reason, NULL AS paused_until,
                             " now!() " AS store_now,
                             q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
@@ -263,7 +139,7 @@ impl QueueStore for SqliteStore {
         let mut looked = Vec::new();
         for (position, ask) in (1_i64..).zip(asks) {
             let known: HashSet<Uuid> = ask.known.iter().copied().collect();
-            let rows: Vec<Looked> = sqlx::query_as(
+            let rows: Vec<QueueRow> = sqlx::query_as(
                 sql!("SELECT $1 AS position, lanes.hold_reason, lanes.paused_until, clock.now AS store_now,
                         q.run_at, q.operation_id, q.project_id, q.seq, q.record_key, q.attempt,
                         CASE WHEN q.record_key IS NULL THEN 0 ELSE " blocked!() " END AS blocked
@@ -285,7 +161,7 @@ impl QueueStore for SqliteStore {
             .bind(i64::try_from(limit.saturating_add(known.len())).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await?;
-            let unknown = |row: &Looked| row.operation_id.is_some_and(|id| !known.contains(&id));
+            let unknown = |row: &QueueRow| row.operation_id.is_some_and(|id| !known.contains(&id));
             looked.extend(rows.into_iter().filter(unknown).take(limit));
         }
         let chosen = expired(asks, &looked);
@@ -461,59 +337,5 @@ impl QueueStore for SqliteStore {
         }
         crate::store::commit(transaction).await?;
         Ok(settled)
-    }
-
-    async fn pause_lane(
-        &self,
-        project_id: Uuid,
-        lane_id: Uuid,
-        pause: Duration,
-        reason: PauseReason,
-    ) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(
-            sql!("INSERT INTO lanes (lane_id, project_id, paused_until, pause_reason)
-             VALUES ($1, $2, " now!() " + $3, $4)
-             ON CONFLICT (lane_id) DO UPDATE
-                 SET paused_until = max(COALESCE(lanes.paused_until, 0), excluded.paused_until),
-                     -- Of two pauses the longer one says why.
-                     pause_reason = CASE WHEN lanes.paused_until >= excluded.paused_until THEN lanes.pause_reason
-                                         ELSE excluded.pause_reason END"),
-        )
-        .bind(lane_id)
-        .bind(project_id)
-        .bind(micros(pause))
-        .bind(reason.as_str())
-        .execute(&mut *transaction)
-        .await?;
-        crate::store::commit(transaction).await?;
-        Ok(())
-    }
-
-    async fn list_lanes(&self, project_id: Option<Uuid>) -> Result<Vec<LaneStatus>> {
-        Ok(sqlx::query_as(
-            sql!("SELECT q.shard, q.lane_id, p.name AS project, c.provider, c.group_ref, q.depth, q.run_at,
-                    lanes.hold_reason, lanes.held_from, lanes.paused_until,
-                    (SELECT count(DISTINCT h.record_key) FROM record_holds h WHERE h.lane_id = q.lane_id) AS held_records,
-                    COALESCE(s.owner IS NOT NULL AND s.lease_until > " now!() ", 0)
-                        AS has_worker,
-                    " now!() " AS store_now
-             FROM (SELECT shard, lane_id, project_id, count(*) AS depth, min(run_at) AS run_at FROM queue_items
-                   WHERE $1 IS NULL OR project_id = $1 GROUP BY shard, lane_id, project_id) AS q
-             LEFT JOIN projects p ON p.id = q.project_id
-             LEFT JOIN connections c ON c.project_id = q.project_id AND c.id = q.lane_id
-             LEFT JOIN lanes ON lanes.lane_id = q.lane_id
-             LEFT JOIN shards s ON s.id = q.shard
-             ORDER BY q.depth DESC, q.lane_id"),
-        )
-        .bind(project_id)
-        .fetch_all(&self.readers)
-        .await?)
-    }
-
-    async fn queue_depth(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM queue_items")
-            .fetch_one(&self.readers)
-            .await?)
     }
 }

@@ -1,13 +1,12 @@
 //! What leaves by age, in short transactions: between two of them everybody else has their turn. The space is used again;
 //! the file does not shrink.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use crate::clock::Time;
+use crate::store::time::before;
 use crate::store::{Expired, Result, Retention, RetentionStore, first_id_of};
 
 /// Operations looked at in one transaction.
@@ -19,12 +18,8 @@ impl RetentionStore for SqliteStore {
         let now: Time = sqlx::query_scalar(sql!("SELECT " now!()))
             .fetch_one(&self.readers)
             .await?;
-        let before = |keep: Duration| {
-            let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-            Time::from_micros(now.as_micros().saturating_sub(keep))
-        };
-        let history = before(retention.history);
-        let payloads = first_id_of(before(retention.payloads.min(retention.history)));
+        let history = before(now, retention.history);
+        let payloads = first_id_of(before(now, retention.payloads.min(retention.history)));
         self.expire_holds(payloads).await?;
         let projects: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM projects")
             .fetch_all(&self.readers)

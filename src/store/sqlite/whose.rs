@@ -6,13 +6,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::store::ConnectError;
-use crate::store::whose::{Applied, Found};
+use crate::store::whose::{AppliedMigration, FoundTables};
 
 /// What to do about a file of another program.
 pub(super) const ADVICE: &str = "Name a file of its own in DATABASE_URL: it is made when it is not there.";
 
 /// What is in the file; nothing when there is no file.
-pub(super) async fn look(path: &Path) -> Result<Found, ConnectError> {
+pub(super) async fn look(path: &Path) -> Result<FoundTables, ConnectError> {
     let file_error = |cause: String| ConnectError::File {
         path: path.display().to_string(),
         cause,
@@ -20,9 +20,9 @@ pub(super) async fn look(path: &Path) -> Result<Found, ConnectError> {
     let has_log = super::beside(path, "-wal").exists();
     match std::fs::metadata(path).map(|metadata| metadata.len()) {
         Ok(_) if path.is_dir() => return Err(file_error("it is a folder".to_owned())),
-        Ok(0) if !has_log => return Ok(Found::default()),
+        Ok(0) if !has_log => return Ok(FoundTables::default()),
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(FoundTables::default()),
         Err(error) => return Err(file_error(error.to_string())),
     }
     let options = SqliteConnectOptions::new()
@@ -43,8 +43,8 @@ pub(super) async fn look(path: &Path) -> Result<Found, ConnectError> {
     found.map_err(database_error)
 }
 
-async fn tables(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
-    let mut found = Found {
+async fn tables(connection: &mut SqliteConnection) -> Result<FoundTables, sqlx::Error> {
+    let mut found = FoundTables {
         tables: sqlx::query_scalar(
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
         )
@@ -62,7 +62,7 @@ async fn tables(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error>
     match rows {
         Ok(rows) => {
             found.tables.remove(place);
-            let applied = |(version, name, checksum)| Applied {
+            let applied = |(version, name, checksum)| AppliedMigration {
                 version,
                 name,
                 checksum,

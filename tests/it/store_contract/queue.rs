@@ -962,7 +962,7 @@ async fn the_next_of_a_record_is_found_also_when_it_became_visible_late(kind: Ki
     assert_eq!(looked.len(), 1, "one of a record at a time");
     // As a worker asks that was given the second while the first was not visible yet, and has ended it.
     let ask = LaneAsk {
-        after: amp_write::store::Place::before(amp_write::clock::Time::from_micros(i64::MAX / 2)),
+        after: amp_write::store::LanePlace::before(amp_write::clock::Time::from_micros(i64::MAX / 2)),
         known: vec![ended.operation.id],
         next_of: vec![(1, looked[0].seq + 1)],
         ..only(&world)
