@@ -29,7 +29,7 @@ pub mod sqlite;
 mod stragglers;
 mod time;
 mod whose;
-mod words;
+mod enums;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub use health::Health;
 pub use location::Location;
 pub use rows::*;
 pub use whose::Opening;
-pub use words::{MaybeKnown, StoredWord};
+pub use enums::{MaybeKnown, StoredWord};
 
 use crate::clock::Time;
 
