@@ -1,7 +1,6 @@
 //! Compiling a manifest and a config into the plan for one object.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -102,31 +101,9 @@ fn list(names: &[String]) -> String {
 /// The mapping as a tree of the app's keys.
 pub(super) type Names = HashMap<String, Name, Hashing>;
 
-/// FNV-1a: twice as fast for short keys as the standard hash. Its weakness, keys made to collide, would have
-/// to come from the app's own manifest and config, of limited size.
-pub(super) type Hashing = BuildHasherDefault<Fnv>;
-
-/// The state of an FNV-1a hash (64 bits).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+/// Faster for short keys than the standard hash. Its weakness, keys made to collide, would have to come from the app's own
+/// manifest and config, of limited size.
+pub(super) type Hashing = rustc_hash::FxBuildHasher;
 
 /// What one key of the app's record is.
 #[derive(Debug, Clone)]
@@ -314,7 +291,7 @@ fn compile_names(sources: &Sources<'_>, fields: &Fields) -> (Names, Option<Names
         .collect();
     let mut named: HashSet<&FieldPath> = HashSet::new();
     let mut written: HashSet<FieldPath> = HashSet::new();
-    let mut names = Names::with_capacity_and_hasher(fields.list.len(), Hashing::default());
+    let mut names = Names::with_capacity_and_hasher(fields.list.len(), rustc_hash::FxBuildHasher);
     let mut same_names = (!rules.is_exact()).then(Names::default);
     for field in &fields.list {
         let target = field.target();
