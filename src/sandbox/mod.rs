@@ -49,11 +49,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use self::clock::Clock;
 pub use self::control::ControlError;
 pub use self::echo::EchoRule;
-pub use self::faults::{FaultKind, FaultSpec, Matcher, Phase, token_faults};
+pub use self::faults::{FaultHandle, FaultKind, FaultSpec, Matcher, Phase, token_faults};
 pub use self::journal::JournalError;
 pub use self::ledger::{Change, ChangeKind, LedgerEntry, LedgerStatus};
 pub use self::message::Provider;
-pub use self::server::{FaultHandle, Sandbox, StartError, router, start};
+pub use self::server::{Sandbox, StartError, router, start};
 pub use self::tokens::{
     App, Finding, FindingKind, Grace, Grant, GrantState, OnReuse, Standing, Token, TokenUse, UseKind,
 };

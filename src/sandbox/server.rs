@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::connection::{CuttableListener, Cutter};
 use super::control::{self, ControlError};
 use super::core::Core;
-use super::faults::{Fault, FaultSpec};
+use super::faults::{FaultHandle, FaultSpec};
 use super::tokens::{self, TokenEvent};
 use super::{
     App, Clock, EchoRule, Finding, Grant, JournalError, LedgerEntry, Options, Provider, Token, TokenUse,
@@ -139,19 +139,14 @@ impl Sandbox {
         if let Some(problem) = spec.problem() {
             return Err(ControlError::invalid(problem));
         }
-        Ok(FaultHandle {
-            core: Arc::clone(&self.core),
-            fault: self.core.faults.add(spec),
-        })
+        let fault = self.core.faults.add(spec);
+        Ok(FaultHandle::new(Arc::clone(&self.core), fault))
     }
 
     /// The faults in force.
     #[must_use]
     pub fn faults(&self) -> Vec<FaultHandle> {
-        let handle = |fault| FaultHandle {
-            core: Arc::clone(&self.core),
-            fault,
-        };
+        let handle = |fault| FaultHandle::new(Arc::clone(&self.core), fault);
         self.core.faults.list().into_iter().map(handle).collect()
     }
 
@@ -248,47 +243,5 @@ impl Sandbox {
 fn kept(result: std::io::Result<()>) {
     if let Err(error) = result {
         tracing::error!(%error, "the journal could not be written");
-    }
-}
-
-/// A fault in force.
-#[derive(Debug, Clone)]
-pub struct FaultHandle {
-    core: Arc<Core>,
-    fault: Arc<Fault>,
-}
-
-impl FaultHandle {
-    /// Its number in the control API.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.fault.id
-    }
-
-    /// What it is.
-    #[must_use]
-    pub fn spec(&self) -> &FaultSpec {
-        &self.fault.spec
-    }
-
-    /// How often it acted.
-    #[must_use]
-    pub fn hits(&self) -> u64 {
-        self.fault.hits()
-    }
-
-    /// Waits until it acted that often.
-    pub async fn wait_hits(&self, hits: u64) {
-        self.fault.wait_hits(hits).await;
-    }
-
-    /// Lets go the requests that a `hold` keeps, and those still to come.
-    pub fn release(&self) {
-        self.fault.release();
-    }
-
-    /// Takes the fault away and releases what it holds.
-    pub fn remove(&self) {
-        self.core.faults.remove(self.fault.id);
     }
 }

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod engine;
+mod handle;
 mod kind;
 mod mods;
 mod oauth;
@@ -9,6 +10,7 @@ mod spec;
 
 pub use catalogue::token_faults;
 pub(crate) use engine::{Engine, Facts, Fault, glob};
+pub use handle::FaultHandle;
 pub use kind::FaultKind;
 pub(crate) use mods::Mods;
 pub(crate) use oauth::Wanted;

@@ -21,6 +21,7 @@ mod schemas;
 mod search;
 mod search_body;
 mod seed;
+mod token_look;
 mod validate;
 
 use serde_json::Value;

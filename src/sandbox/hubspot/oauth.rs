@@ -1,21 +1,21 @@
-//! HubSpot's token endpoints: `/oauth/{v1,v3,2026-03,…}/token`, with `…/introspect` and `…/revoke`, and v1's metadata.
+//! HubSpot's paths below `/oauth`, and its token endpoints `/oauth/{v1,v3,2026-03,…}/token`.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::errors::JSON;
-use super::is_dated;
+use super::{is_dated, token_look};
 use crate::sandbox::core::Core;
-use crate::sandbox::faults::{FaultKind, Mods, Wanted};
+use crate::sandbox::faults::Mods;
 use crate::sandbox::lock;
 use crate::sandbox::message::{Provider, Reply, Request, field};
-use crate::sandbox::oauth::{self, Credentials};
-use crate::sandbox::tokens::{BadCode, Client, Exchange, Issued, Refused, Seen, SeenKind, TokenEvent};
+use crate::sandbox::oauth::{self, Credentials, Denied};
+use crate::sandbox::tokens::{BadCode, Issued, Refused, SeenKind, TokenEvent};
 
 type Answered = (Reply, Vec<TokenEvent>);
 
 /// The user who gives every consent.
-const USER: u64 = 77_001;
+pub(super) const USER: u64 = 77_001;
 
 /// The ledger's and the faults' word for a path below `/oauth`.
 pub(super) fn action(words: &[&str]) -> &'static str {
@@ -41,17 +41,19 @@ pub(crate) fn answer(core: &Core, request: &Request, mods: &Mods, now_ms: i64) -
             token(core, request, version, mods, now_ms)
         }
         (&Method::POST, ["oauth", version, "token", "introspect"]) if versioned(version) => {
-            (introspect(core, request, now_ms), Vec::new())
+            (token_look::introspect(core, request, now_ms), Vec::new())
         }
         (&Method::POST, ["oauth", version, "token", "revoke"]) if versioned(version) => {
-            revoke(core, request, now_ms)
+            token_look::revoke(core, request, now_ms)
         }
-        (&Method::GET, ["oauth", "v1", "access-tokens", token]) => {
-            (metadata(core, token, SeenKind::Access, now_ms), Vec::new())
-        }
-        (&Method::GET, ["oauth", "v1", "refresh-tokens", token]) => {
-            (metadata(core, token, SeenKind::Refresh, now_ms), Vec::new())
-        }
+        (&Method::GET, ["oauth", "v1", "access-tokens", token]) => (
+            token_look::metadata(core, token, SeenKind::Access, now_ms),
+            Vec::new(),
+        ),
+        (&Method::GET, ["oauth", "v1", "refresh-tokens", token]) => (
+            token_look::metadata(core, token, SeenKind::Refresh, now_ms),
+            Vec::new(),
+        ),
         (&Method::DELETE, ["oauth", "v1", "refresh-tokens", token]) => {
             (Reply::empty(204), core.tokens.revoke(Provider::HubSpot, token))
         }
@@ -82,52 +84,15 @@ fn token(core: &Core, request: &Request, version: &str, mods: &Mods, now_ms: i64
             return nothing(refused(400, "invalid_request", status, &message));
         }
     }
-    if mods.oauth.find(FaultKind::OkEmpty).is_some() {
-        return nothing(Reply::json(200, JSON, &json!({})));
-    }
-    if let Some(wanted) = mods.oauth.error() {
-        return nothing(in_form(&wanted));
-    }
     let client = Credentials::of_form(&form);
-    let standing = core
-        .tokens
-        .client(Provider::HubSpot, &client.id, client.secret.as_deref());
-    if standing == Client::WrongSecret {
-        return nothing(wrong_secret());
-    }
-    let terms = mods.oauth.terms();
-    let (result, events) = match field(&form, "grant_type") {
-        Some("refresh_token") => {
-            let refresh = field(&form, "refresh_token").unwrap_or_default();
-            let (result, events) =
-                core.tokens
-                    .refresh(Provider::HubSpot, refresh, &client.id, &terms, now_ms);
-            (result.map_err(|why| refused_refresh(why, standing)), events)
-        }
-        Some("authorization_code") => {
-            let ask = Exchange {
-                provider: Provider::HubSpot,
-                code: field(&form, "code").unwrap_or_default(),
-                client_id: &client.id,
-                redirect_uri: field(&form, "redirect_uri"),
-                verifier: field(&form, "code_verifier").filter(|v| !v.is_empty()),
-            };
-            let (result, events) = core.tokens.exchange(&ask, &terms, now_ms);
-            (result.map_err(|why| refused_code(why, standing)), events)
-        }
-        _ => {
-            let text = "missing or unknown grant type";
-            return nothing(refused(400, "unsupported_grant_type", "BAD_GRANT_TYPE", text));
-        }
-    };
-    match result {
-        Ok(issued) => {
+    match oauth::token(core, Provider::HubSpot, &client, &form, mods, now_ms) {
+        (Ok(issued), events) => {
             let hub_id = lock(&core.hubspot(&issued.account)).settings.hub_id;
             let mut body = body(version, &issued, hub_id);
             mods.oauth.reshape(&mut body, &issued);
             (Reply::json(200, JSON, &body), events)
         }
-        Err(reply) => (reply, events),
+        (Err(why), events) => (denied(why), events),
     }
 }
 
@@ -157,25 +122,17 @@ fn body(version: &str, issued: &Issued, hub_id: u64) -> Value {
     body
 }
 
-fn all_or(scopes: Option<&Vec<String>>) -> Vec<String> {
+pub(super) fn all_or(scopes: Option<&Vec<String>>) -> Vec<String> {
     let all = || vec!["oauth".to_owned(), "crm.objects.contacts.write".to_owned()];
     scopes.cloned().unwrap_or_else(all)
 }
 
-fn refused(status: u16, error: &str, code: &str, message: &str) -> Reply {
+pub(super) fn refused(status: u16, error: &str, code: &str, message: &str) -> Reply {
     let body = json!({"error": error, "error_description": message, "status": code, "message": message});
     Reply::json(status, JSON, &body)
 }
 
-fn in_form(wanted: &Wanted) -> Reply {
-    if wanted.error == "invalid_client" {
-        return wrong_secret();
-    }
-    let code = wanted.error.to_ascii_uppercase();
-    refused(wanted.status, &wanted.error, &code, &wanted.description)
-}
-
-fn wrong_secret() -> Reply {
+pub(super) fn wrong_secret() -> Reply {
     refused(
         400,
         "invalid_client",
@@ -184,141 +141,45 @@ fn wrong_secret() -> Reply {
     )
 }
 
-fn unknown_client() -> Reply {
-    refused(
-        400,
-        "invalid_client",
-        "BAD_CLIENT_ID",
-        "missing or unknown client id",
-    )
-}
-
-fn refused_refresh(why: Refused, client: Client) -> Reply {
-    match why {
-        Refused::OtherClient if client == Client::Unregistered => unknown_client(),
-        Refused::StillValid => refused(
-            400,
+fn denied(why: Denied) -> Reply {
+    let (error, code, text) = match why {
+        Denied::Empty => return Reply::json(200, JSON, &json!({})),
+        Denied::Wanted(wanted) if wanted.error == "invalid_client" => return wrong_secret(),
+        Denied::Wanted(wanted) => {
+            let code = wanted.error.to_ascii_uppercase();
+            return refused(wanted.status, &wanted.error, &code, &wanted.description);
+        }
+        Denied::WrongSecret => return wrong_secret(),
+        Denied::UnknownClient => ("invalid_client", "BAD_CLIENT_ID", "missing or unknown client id"),
+        Denied::GrantType => (
+            "unsupported_grant_type",
+            "BAD_GRANT_TYPE",
+            "missing or unknown grant type",
+        ),
+        Denied::Refresh(Refused::StillValid) => (
             "access_denied",
             "ACCESS_TOKEN_NOT_EXPIRED",
             "Rate limit exceeded: access_token not expired",
         ),
-        _ => refused(
-            400,
+        Denied::Refresh(_) => (
             "invalid_grant",
             "BAD_REFRESH_TOKEN",
             "refresh token is invalid, expired or revoked",
         ),
-    }
-}
-
-fn refused_code(why: BadCode, client: Client) -> Reply {
-    let (code, text) = match why {
-        BadCode::OtherClient if client == Client::Unregistered => return unknown_client(),
-        BadCode::Expired => ("EXPIRED_AUTH_CODE", "auth code is expired"),
-        BadCode::RedirectUri => (
+        Denied::Code(BadCode::Expired) => ("invalid_grant", "EXPIRED_AUTH_CODE", "auth code is expired"),
+        Denied::Code(BadCode::RedirectUri) => (
+            "invalid_grant",
             "MISMATCH_REDIRECT_URI_AUTH_CODE",
             "the redirect URI is not the one that the auth code was given for",
         ),
-        BadCode::Verifier => ("BAD_CODE_VERIFIER", "missing or invalid code verifier"),
-        BadCode::Unknown | BadCode::OtherClient | BadCode::Used => {
-            ("BAD_AUTH_CODE", "missing or unknown auth code")
+        Denied::Code(BadCode::Verifier) => (
+            "invalid_grant",
+            "BAD_CODE_VERIFIER",
+            "missing or invalid code verifier",
+        ),
+        Denied::Code(BadCode::Unknown | BadCode::OtherClient | BadCode::Used) => {
+            ("invalid_grant", "BAD_AUTH_CODE", "missing or unknown auth code")
         }
     };
-    refused(400, "invalid_grant", code, text)
-}
-
-/// The credentials and the token of an introspection or revocation.
-fn checked(core: &Core, request: &Request) -> Result<(Credentials, String), Reply> {
-    let form = request.form();
-    let client = Credentials::of_form(&form);
-    if client.id.is_empty() {
-        return Err(refused(
-            400,
-            "invalid_request",
-            "BAD_CLIENT_ID",
-            "missing or unknown client_id",
-        ));
-    }
-    let standing = core
-        .tokens
-        .client(Provider::HubSpot, &client.id, client.secret.as_deref());
-    if standing == Client::WrongSecret {
-        return Err(wrong_secret());
-    }
-    match field(&form, "token").filter(|t| !t.is_empty()) {
-        Some(token) => Ok((client, token.to_owned())),
-        None => Err(refused(400, "invalid_request", "BAD_TOKEN", "missing token")),
-    }
-}
-
-/// The token, when it is good and belongs to this client (or to none).
-fn seen_by(core: &Core, client: &Credentials, token: &str, now_ms: i64) -> Option<Seen> {
-    let seen = core.tokens.look(Provider::HubSpot, token, now_ms)?;
-    seen.client_id
-        .as_ref()
-        .is_none_or(|id| *id == client.id)
-        .then_some(seen)
-}
-
-fn introspect(core: &Core, request: &Request, now_ms: i64) -> Reply {
-    let (client, token) = match checked(core, request) {
-        Ok(checked) => checked,
-        Err(reply) => return reply,
-    };
-    let body = match seen_by(core, &client, &token, now_ms) {
-        Some(seen) => {
-            let mut body = described(core, &token, &seen, now_ms);
-            body["active"] = json!(true);
-            body["client_id"] = json!(client.id);
-            body
-        }
-        None => json!({"active": false}),
-    };
-    Reply::json(200, JSON, &body)
-}
-
-fn revoke(core: &Core, request: &Request, now_ms: i64) -> Answered {
-    match checked(core, request) {
-        // A token that is unknown, or another app's, is no error (RFC 7009 §2.2).
-        Ok((client, token)) => match seen_by(core, &client, &token, now_ms) {
-            Some(_) => (Reply::empty(200), core.tokens.revoke(Provider::HubSpot, &token)),
-            None => (Reply::empty(200), Vec::new()),
-        },
-        Err(reply) => (reply, Vec::new()),
-    }
-}
-
-/// v1's answer about a token.
-fn metadata(core: &Core, token: &str, kind: SeenKind, now_ms: i64) -> Reply {
-    match core.tokens.look(Provider::HubSpot, token, now_ms) {
-        Some(seen) if seen.kind == kind => Reply::json(200, JSON, &described(core, token, &seen, now_ms)),
-        _ => {
-            let text = "The token is unknown, expired or revoked";
-            Reply::json(404, JSON, &json!({"status": "error", "message": text}))
-        }
-    }
-}
-
-fn described(core: &Core, token: &str, seen: &Seen, now_ms: i64) -> Value {
-    let hub_id = lock(&core.hubspot(&seen.account)).settings.hub_id;
-    let mut body = json!({
-        "token": token,
-        "user": format!("admin@{}.example", seen.account),
-        "hub_domain": format!("{}.example", seen.account),
-        "hub_id": hub_id,
-        "user_id": USER,
-        "app_id": 456_789,
-        "scopes": all_or(seen.scopes.as_ref()),
-    });
-    match seen.kind {
-        SeenKind::Access => {
-            let left = seen
-                .expires_at_ms
-                .map_or(1800, |end| end.saturating_sub(now_ms) / 1000);
-            body["expires_in"] = json!(left);
-            body["token_type"] = json!("access");
-        }
-        SeenKind::Refresh => body["token_type"] = json!("refresh"),
-    }
-    body
+    refused(400, error, code, text)
 }

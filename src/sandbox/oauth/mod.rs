@@ -5,8 +5,10 @@ mod asked;
 mod consent;
 mod page;
 mod scopes;
+mod token;
 
 pub(crate) use self::consent::{account_chosen, authorize};
+pub(crate) use self::token::{Denied, seen_by, token};
 use super::message::{Request, field};
 
 /// The client's credentials of a token call.

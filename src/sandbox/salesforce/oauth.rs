@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::errors::JSON;
 use super::{Account, instance_of, strip_instance};
 use crate::sandbox::core::Core;
-use crate::sandbox::faults::{FaultKind, Mods, Wanted};
+use crate::sandbox::faults::Mods;
 use crate::sandbox::lock;
 use crate::sandbox::message::{Provider, Reply, Request, field};
-use crate::sandbox::oauth::{self, Credentials};
-use crate::sandbox::tokens::{BadCode, Client, Exchange, Issued, Refused, Seen, SeenKind, TokenEvent};
+use crate::sandbox::oauth::{self, Credentials, Denied};
+use crate::sandbox::tokens::{BadCode, Client, Issued, Refused, Seen, SeenKind, TokenEvent};
 
 type Answered = (Reply, Vec<TokenEvent>);
 
@@ -83,84 +83,40 @@ fn wrong_secret() -> Reply {
     refused(400, "invalid_client", "invalid client credentials")
 }
 
-fn in_form(wanted: &Wanted) -> Reply {
-    refused(wanted.status, &wanted.error, &wanted.description)
-}
-
 fn token(core: &Core, request: &Request, mods: &Mods, now_ms: i64) -> Answered {
     let form = request.form();
-    let nothing = |reply| (reply, Vec::new());
     let client = Credentials::of_form_or_header(request, &form);
     if client.id.is_empty() {
-        return nothing(unknown_client());
+        return (unknown_client(), Vec::new());
     }
-    if mods.oauth.find(FaultKind::OkEmpty).is_some() {
-        return nothing(secret(Reply::json(200, JSON, &json!({}))));
+    match oauth::token(core, Provider::Salesforce, &client, &form, mods, now_ms) {
+        (Ok(issued), events) => (issued_reply(core, &issued, mods, now_ms), events),
+        (Err(why), events) => (denied(&why), events),
     }
-    if let Some(wanted) = mods.oauth.error() {
-        return nothing(in_form(&wanted));
-    }
-    let standing = core
-        .tokens
-        .client(Provider::Salesforce, &client.id, client.secret.as_deref());
-    if standing == Client::WrongSecret {
-        return nothing(wrong_secret());
-    }
-    let terms = mods.oauth.terms();
-    let (result, events) = match field(&form, "grant_type") {
-        Some("refresh_token") => {
-            let refresh = field(&form, "refresh_token").unwrap_or_default();
-            let (result, events) =
-                core.tokens
-                    .refresh(Provider::Salesforce, refresh, &client.id, &terms, now_ms);
-            (result.map_err(|why| refused_refresh(why, standing)), events)
+}
+
+fn denied(why: &Denied) -> Reply {
+    let (error, text) = match why {
+        Denied::Empty => return secret(Reply::json(200, JSON, &json!({}))),
+        Denied::Wanted(wanted) => return refused(wanted.status, &wanted.error, &wanted.description),
+        Denied::UnknownClient => return unknown_client(),
+        Denied::WrongSecret => return wrong_secret(),
+        Denied::GrantType => ("unsupported_grant_type", "grant type not supported"),
+        Denied::Refresh(Refused::InactiveUser) => ("inactive_user", "user is inactive"),
+        Denied::Refresh(Refused::StillValid) => {
+            ("access_denied", "Rate limit exceeded: access_token not expired")
         }
-        Some("authorization_code") => {
-            let ask = Exchange {
-                provider: Provider::Salesforce,
-                code: field(&form, "code").unwrap_or_default(),
-                client_id: &client.id,
-                redirect_uri: field(&form, "redirect_uri"),
-                verifier: field(&form, "code_verifier").filter(|v| !v.is_empty()),
-            };
-            let (result, events) = core.tokens.exchange(&ask, &terms, now_ms);
-            (result.map_err(|why| refused_code(why, standing)), events)
+        Denied::Refresh(_) => ("invalid_grant", "expired access/refresh token"),
+        Denied::Code(BadCode::Unknown | BadCode::OtherClient) => {
+            ("invalid_grant", "invalid authorization code")
         }
-        _ => return nothing(refused(400, "unsupported_grant_type", "grant type not supported")),
+        Denied::Code(BadCode::Used | BadCode::Expired) => ("invalid_grant", "expired authorization code"),
+        Denied::Code(BadCode::RedirectUri) => {
+            ("redirect_uri_mismatch", "redirect_uri must match configuration")
+        }
+        Denied::Code(BadCode::Verifier) => ("invalid_grant", "invalid code verifier"),
     };
-    match result {
-        Ok(issued) => (issued_reply(core, &issued, mods, now_ms), events),
-        Err(reply) => (reply, events),
-    }
-}
-
-fn refused_refresh(why: Refused, client: Client) -> Reply {
-    match why {
-        Refused::OtherClient if client == Client::Unregistered => unknown_client(),
-        Refused::InactiveUser => refused(400, "inactive_user", "user is inactive"),
-        Refused::StillValid => refused(
-            400,
-            "access_denied",
-            "Rate limit exceeded: access_token not expired",
-        ),
-        _ => refused(400, "invalid_grant", "expired access/refresh token"),
-    }
-}
-
-fn refused_code(why: BadCode, client: Client) -> Reply {
-    match why {
-        BadCode::OtherClient if client == Client::Unregistered => unknown_client(),
-        BadCode::Unknown | BadCode::OtherClient => {
-            refused(400, "invalid_grant", "invalid authorization code")
-        }
-        BadCode::Used | BadCode::Expired => refused(400, "invalid_grant", "expired authorization code"),
-        BadCode::RedirectUri => refused(
-            400,
-            "redirect_uri_mismatch",
-            "redirect_uri must match configuration",
-        ),
-        BadCode::Verifier => refused(400, "invalid_grant", "invalid code verifier"),
-    }
+    refused(400, error, text)
 }
 
 fn issued_reply(core: &Core, issued: &Issued, mods: &Mods, now_ms: i64) -> Reply {
@@ -228,8 +184,7 @@ fn introspect(core: &Core, request: &Request, now_ms: i64) -> Reply {
         Client::Unregistered => return unknown_client(),
     }
     let token = field(&form, "token").unwrap_or_default();
-    let ours = |seen: &Seen| seen.client_id.as_ref().is_none_or(|id| *id == client.id);
-    let seen = core.tokens.look(Provider::Salesforce, token, now_ms).filter(ours);
+    let seen = oauth::seen_by(core, Provider::Salesforce, &client, token, now_ms);
     let body = match seen {
         Some(seen) => described(core, &client.id, &seen),
         None => json!({"active": false}),

@@ -38,8 +38,10 @@ pub struct App {
 }
 
 impl App {
-    /// The app that is there from the start: `sandbox-hubspot` or `sandbox-salesforce`.
-    pub(super) fn built_in(provider: Provider) -> Self {
+    /// The app that is there from the start: `sandbox-hubspot` or `sandbox-salesforce`, of secret `sandbox-secret`, for
+    /// any redirect URI of this machine.
+    #[must_use]
+    pub fn built_in(provider: Provider) -> Self {
         Self {
             provider,
             client_id: format!("sandbox-{}", provider.as_str()),

@@ -3,6 +3,7 @@
 mod app;
 mod audit;
 mod code;
+mod event;
 mod grants;
 mod look;
 mod model;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use self::app::App;
 pub use self::audit::{Finding, FindingKind, audit};
 pub(crate) use self::code::{BadCode, CODE_LIFE_MS, Code, Exchange};
+pub(crate) use self::event::TokenEvent;
 use self::grants::Grants;
 pub(crate) use self::look::{Client, Seen, SeenKind};
 pub use self::model::{Grace, Grant, GrantState, OnReuse, Token};
@@ -23,8 +25,6 @@ pub(crate) use self::refresh::{Issued, Narrowed, Refused, Rotation, Terms};
 use self::refresh::{issue, revoke_grant};
 pub(crate) use self::uses::Uses;
 pub use self::uses::{Standing, TokenUse, UseKind};
-use serde_json::Value;
-
 use super::message::Provider;
 
 /// A token of this form is always valid, never expires, and makes its account on first use.
@@ -46,49 +46,6 @@ pub(crate) enum Access {
         at_ms: i64,
     },
     Refused,
-}
-
-/// Something the journal has to keep.
-#[derive(Debug, Clone)]
-pub(crate) enum TokenEvent {
-    Token(Token),
-    Grant(Grant),
-    App(App),
-    Code(Code),
-}
-
-impl TokenEvent {
-    /// The word in the journal.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Token(_) => "token",
-            Self::Grant(_) => "grant",
-            Self::App(_) => "app",
-            Self::Code(_) => "code",
-        }
-    }
-
-    /// What a journal line of that kind holds; `None` when it is of another kind.
-    pub fn read(kind: &str, text: &str) -> Result<Option<Self>, serde_json::Error> {
-        Ok(Some(match kind {
-            "token" => Self::Token(serde_json::from_str(text)?),
-            "grant" => Self::Grant(serde_json::from_str(text)?),
-            "app" => Self::App(serde_json::from_str(text)?),
-            "code" => Self::Code(serde_json::from_str(text)?),
-            _ => return Ok(None),
-        }))
-    }
-
-    /// The value of its journal line.
-    pub fn value(&self) -> Value {
-        let value = match self {
-            Self::Token(token) => serde_json::to_value(token),
-            Self::Grant(grant) => serde_json::to_value(grant),
-            Self::App(app) => serde_json::to_value(app),
-            Self::Code(code) => serde_json::to_value(code),
-        };
-        value.unwrap_or(Value::Null)
-    }
 }
 
 #[derive(Debug)]

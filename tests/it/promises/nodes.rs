@@ -14,6 +14,12 @@ const TURNS: usize = 8;
 async fn come_and_go(softly: bool, title: &str) -> super::verdict::Summary {
     let mut rng = fastrand::Rng::with_seed(seed(title));
     let mut cluster = Cluster::new(Kind::Postgres, start_sandbox().await).await;
+    if softly {
+        // A busy machine takes no lease from anybody, and cuts no call off: only a stop that is not soft leaves a doubt.
+        cluster.set("AMP_LEASE_SECONDS", "60");
+        cluster.set("AMP_PROVIDER_TIMEOUT_SECONDS", "60");
+        cluster.set("AMP_SHUTDOWN_SECONDS", "60");
+    }
     cluster.add().await;
     let options = Options {
         pause_ms: 100,

@@ -215,6 +215,14 @@ async fn apps_codes_grants_and_uses_survive_a_restart() {
 
     flow.sandbox = open().await;
     assert_eq!(flow.sandbox.token_uses(), before);
+    let right = std::mem::replace(&mut flow.secret, "wrong".to_owned());
+    let refused = flow.refresh(&second).await;
+    assert_eq!(
+        text(&refused.json(), "error"),
+        "invalid_client",
+        "the app is still known"
+    );
+    flow.secret = right;
     let health = flow
         .sandbox
         .control(Method::GET, "/health", &json!(null))
