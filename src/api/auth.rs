@@ -10,7 +10,7 @@ use super::problem::{Code, Problem};
 use crate::app::AppState;
 use crate::control::Actor;
 use crate::control::keys::KeyHolder;
-use crate::store::Project;
+use crate::store::{KeyScope, Project};
 
 /// The header of the key.
 pub const API_KEY: &str = "x-api-key";
@@ -33,7 +33,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         Actor::Key {
             id: self.0.key.id,
-            full: self.0.has_scope("full"),
+            full: self.0.has_scope(KeyScope::Full),
         }
     }
 }

@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::{Actor, Error, Kind, Projects};
 use crate::changes::{Dependency, DependsOn};
-use crate::store::{ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, NewApiKey, Project, StoreError};
+use crate::store::{
+    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, KeyScope, KeyScopes, NewApiKey, Project, StoreError,
+    StoredWord,
+};
 use crate::vault::{random_bytes, sha256};
 
-/// What an API key may do.
-const SCOPES: [&str; 2] = ["full", "frontend"];
 /// The longest label, in characters.
 const MAX_LABEL: usize = 128;
 
@@ -28,8 +29,8 @@ pub struct KeyHolder {
 impl KeyHolder {
     /// Whether the key has a scope.
     #[must_use]
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.key.scopes.split(',').any(|held| held == scope)
+    pub fn has_scope(&self, scope: KeyScope) -> bool {
+        self.key.scopes.has(scope)
     }
 }
 
@@ -90,7 +91,7 @@ impl Projects {
         scopes: Option<&[String]>,
     ) -> Result<(String, ApiKey), Error> {
         check_label(&label)?;
-        let scopes = scopes.map_or_else(|| Ok("full".to_owned()), join_scopes)?;
+        let scopes = scopes.map_or_else(|| Ok(KeyScope::Full.into()), read_scopes)?;
         let (key, new) = generate(self.clock.new_id(), label, scopes)?;
         let made = self.store.create_api_key(project_id, &new).await?;
         self.done
@@ -124,7 +125,7 @@ impl Projects {
         }
         let change = ApiKeyChange {
             label: patch.label,
-            scopes: patch.scopes.as_deref().map(join_scopes).transpose()?,
+            scopes: patch.scopes.as_deref().map(read_scopes).transpose()?,
             active: patch.active,
         };
         let path = KeyPath::parse(key);
@@ -155,7 +156,7 @@ impl Projects {
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub fn generate(id: Uuid, label: String, scopes: String) -> Result<(String, NewApiKey), Error> {
+pub fn generate(id: Uuid, label: String, scopes: KeyScopes) -> Result<(String, NewApiKey), Error> {
     let random = random_bytes::<32>().map_err(|error| Error::new(Kind::Defect, error.to_string()))?;
     let key = format!("amp_{}", URL_SAFE_NO_PAD.encode(random));
     let masked = format!("{}…", key.chars().take(8).collect::<String>());
@@ -169,21 +170,19 @@ pub fn generate(id: Uuid, label: String, scopes: String) -> Result<(String, NewA
     Ok((key, stored))
 }
 
-/// Checks scopes and joins them for the store.
-fn join_scopes(scopes: &[String]) -> Result<String, Error> {
+/// Checks scopes.
+fn read_scopes(scopes: &[String]) -> Result<KeyScopes, Error> {
     if scopes.is_empty() {
         return Err(Error::invalid(
             "scopes",
             "must name at least one of full, frontend",
         ));
     }
-    if let Some(unknown) = scopes.iter().position(|scope| !SCOPES.contains(&scope.as_str())) {
-        return Err(Error::invalid(
-            format!("scopes[{unknown}]"),
-            "must be full or frontend",
-        ));
-    }
-    Ok(scopes.join(","))
+    let known = scopes.iter().enumerate().map(|(index, word)| {
+        KeyScope::of_word(word)
+            .ok_or_else(|| Error::invalid(format!("scopes[{index}]"), "must be full or frontend"))
+    });
+    known.collect()
 }
 
 /// Checks the label of a key.

@@ -9,7 +9,7 @@ use super::{Actor, Done, Error, Kind};
 use crate::changes::{Changes, Remembered};
 use crate::clock::SharedClock;
 use crate::redact;
-use crate::store::{Change, NewProject, Project, SharedStore, StoreError};
+use crate::store::{Change, KeyScope, NewProject, Project, SharedStore, StoreError};
 
 /// Keys kept in memory.
 const KEY_CAPACITY: usize = 10_000;
@@ -55,7 +55,8 @@ impl Projects {
         app_name: Option<&str>,
     ) -> Result<(Project, String), Error> {
         let name = check_name(name)?;
-        let (key, first) = keys::generate(self.clock.new_id(), "first key".to_owned(), "full".to_owned())?;
+        let (key, first) =
+            keys::generate(self.clock.new_id(), "first key".to_owned(), KeyScope::Full.into())?;
         let project = NewProject {
             id: self.clock.new_id(),
             app_name: app_name.unwrap_or(&name).to_owned(),

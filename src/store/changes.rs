@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::Result;
+use super::words::words;
+use super::{Result, StoredWord as _};
 use crate::clock::Time;
 
 /// How long the log of changes is kept.
@@ -16,47 +17,22 @@ const READ_WITHIN: Duration = Duration::from_secs(1800);
 /// More changes than this are not read one by one.
 const READ_AT_ONCE: usize = 5_000;
 
-/// What kind of thing was touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChangeKind {
-    /// A project, with everything in it.
-    Project,
-    /// An API key.
-    ApiKey,
-    /// An integration, with its revisions and installations.
-    Integration,
-    /// A connection.
-    Connection,
-    /// An installation.
-    Installation,
-    /// What the installations of a connection say of its limits; named by the connection.
-    Lane,
-}
-
-impl ChangeKind {
-    const ALL: [Self; 6] = [
-        Self::Project,
-        Self::ApiKey,
-        Self::Integration,
-        Self::Connection,
-        Self::Installation,
-        Self::Lane,
-    ];
-
-    /// As it is stored.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Project => "project",
-            Self::ApiKey => "api_key",
-            Self::Integration => "integration",
-            Self::Connection => "connection",
-            Self::Installation => "installation",
-            Self::Lane => "lane",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+words! {
+    /// What kind of thing was touched.
+    "changes.kind",
+    pub enum ChangeKind {
+        /// A project, with everything in it.
+        Project = "project",
+        /// An API key.
+        ApiKey = "api_key",
+        /// An integration, with its revisions and installations.
+        Integration = "integration",
+        /// A connection.
+        Connection = "connection",
+        /// An installation.
+        Installation = "installation",
+        /// What the installations of a connection say of its limits; named by the connection.
+        Lane = "lane",
     }
 }
 
@@ -121,7 +97,7 @@ pub(super) fn news(rows: Vec<LogRow>, position: Option<&LogPosition>) -> Result<
     });
     // A kind that is not known here, of another version say, may be anything.
     let change = |(_, _, _, project_id, kind, id): LogRow| {
-        let kind = ChangeKind::parse(&kind?);
+        let kind = ChangeKind::of_word(&kind?);
         Some(kind.and_then(|kind| Some(Change::of(project_id?, kind, id?))))
     };
     Ok(News {

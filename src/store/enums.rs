@@ -39,6 +39,10 @@ pub enum MaybeKnown<T> {
 }
 
 impl<T: StoredWord> MaybeKnown<T> {
+    pub(super) fn of_word(word: &str) -> Self {
+        T::of_word(word).map_or_else(|| Self::Unknown(word.to_owned()), Self::Known)
+    }
+
     /// The word, known or not.
     pub fn as_str(&self) -> &str {
         match self {
@@ -80,7 +84,7 @@ where
 {
     fn decode(value: DB::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
         let word = <&str as sqlx::Decode<'r, DB>>::decode(value)?;
-        Ok(T::of_word(word).map_or_else(|| Self::Unknown(word.to_owned()), Self::Known))
+        Ok(Self::of_word(word))
     }
 }
 

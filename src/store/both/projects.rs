@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::changes::note_changes;
 use super::{DbConnection, ThisStore};
 use crate::store::{
-    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, NewApiKey, NewProject, Project, ProjectStore, Result,
-    StoreError,
+    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, KeyScopes, NewApiKey, NewProject, Project,
+    ProjectStore, Result, StoreError,
 };
 
 async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
@@ -20,7 +20,7 @@ async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewAp
     .bind(&key.key_hash)
     .bind(&key.masked)
     .bind(&key.label)
-    .bind(&key.scopes)
+    .bind(key.scopes.to_string())
     .fetch_one(connection)
     .await?)
 }
@@ -134,7 +134,7 @@ impl ProjectStore for ThisStore {
         .bind(id)
         .bind(hash)
         .bind(&change.label)
-        .bind(&change.scopes)
+        .bind(change.scopes.as_ref().map(KeyScopes::to_string))
         .bind(change.active)
         .fetch_optional(&mut *transaction)
         .await?;

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::Result;
+use crate::store::words::words;
+use crate::store::{MaybeKnown, Result};
 
 /// Projects and their API keys.
 #[async_trait]
@@ -61,11 +62,79 @@ row! {
         pub masked: String,
         /// A name for people.
         pub label: String,
-        /// `full`, `frontend`, comma-separated.
-        pub scopes: String,
+        /// What it may do.
+        pub scopes: KeyScopes,
         /// An inactive key opens nothing.
         pub active: bool,
         pub create_time: Time,
+    }
+}
+
+words! {
+    /// What an API key may do.
+    "api_keys.scopes",
+    pub enum KeyScope {
+        /// Everything.
+        Full = "full",
+        /// What a browser may: it sees and writes, and changes nothing of the project.
+        Frontend = "frontend",
+    }
+}
+
+/// What an API key may do, as it was given; separated by commas in the store. A key is good for what this version knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyScopes(Vec<MaybeKnown<KeyScope>>);
+
+impl KeyScopes {
+    /// Whether this is among them.
+    #[must_use]
+    pub fn has(&self, scope: KeyScope) -> bool {
+        self.words().any(|word| word == scope.as_str())
+    }
+
+    /// Their words.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(MaybeKnown::as_str)
+    }
+}
+
+impl From<KeyScope> for KeyScopes {
+    fn from(scope: KeyScope) -> Self {
+        Self(vec![scope.into()])
+    }
+}
+
+impl FromIterator<KeyScope> for KeyScopes {
+    fn from_iter<I: IntoIterator<Item = KeyScope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().map(MaybeKnown::Known).collect())
+    }
+}
+
+impl std::fmt::Display for KeyScopes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.words().collect::<Vec<_>>().join(","))
+    }
+}
+
+impl<DB: sqlx::Database> sqlx::Type<DB> for KeyScopes
+where
+    str: sqlx::Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <str as sqlx::Type<DB>>::type_info()
+    }
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <str as sqlx::Type<DB>>::compatible(ty)
+    }
+}
+
+impl<'r, DB: sqlx::Database> sqlx::Decode<'r, DB> for KeyScopes
+where
+    &'r str: sqlx::Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> std::result::Result<Self, sqlx::error::BoxDynError> {
+        let words = <&str as sqlx::Decode<'r, DB>>::decode(value)?;
+        Ok(Self(words.split(',').map(MaybeKnown::of_word).collect()))
     }
 }
 
@@ -93,8 +162,8 @@ pub struct NewApiKey {
     pub masked: String,
     /// A name for people.
     pub label: String,
-    /// Scopes, comma-separated.
-    pub scopes: String,
+    /// What it may do.
+    pub scopes: KeyScopes,
 }
 
 /// Names one API key within a project.
@@ -111,8 +180,8 @@ pub enum KeyRef<'a> {
 pub struct ApiKeyChange {
     /// New label.
     pub label: Option<String>,
-    /// New scopes, comma-separated.
-    pub scopes: Option<String>,
+    /// New scopes.
+    pub scopes: Option<KeyScopes>,
     /// New state.
     pub active: Option<bool>,
 }

@@ -312,9 +312,12 @@ async fn a_missing_or_wrong_key_is_401_and_another_projects_key_is_403(kind: Kin
         .await
         .problem(401);
 
-    let (key, new) =
-        amp_write::control::keys::generate(service.app.clock.new_id(), "o".to_owned(), "full".to_owned())
-            .unwrap();
+    let (key, new) = amp_write::control::keys::generate(
+        service.app.clock.new_id(),
+        "o".to_owned(),
+        amp_write::store::KeyScope::Full.into(),
+    )
+    .unwrap();
     let (id, org_id) = (service.app.clock.new_id(), service.app.clock.new_id());
     let other = NewProject {
         id,

@@ -142,8 +142,12 @@ impl Service {
     /// A service with a clock of its own.
     pub async fn with_clock(kind: Kind, sandbox: Sandbox, tuning: TuningArgs, clock: SharedClock) -> Self {
         let database = Arc::new(Database::create(kind).await);
-        let (key, new_key) =
-            keys::generate(clock.new_id(), "test".to_owned(), "full".to_owned()).expect("a key");
+        let (key, new_key) = keys::generate(
+            clock.new_id(),
+            "test".to_owned(),
+            amp_write::store::KeyScope::Full.into(),
+        )
+        .expect("a key");
         let project = NewProject {
             id: clock.new_id(),
             name: "test".to_owned(),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use amp_write::action::Action;
 use amp_write::clock::{Clock as _, SystemClock, Time};
 use amp_write::store::{
-    AcceptOperation, AttemptState, BeginAttempt, Claimed, EndState, Ending, LaneAsk, Lease, NewApiKey,
-    NewAttempt, NewConfig, NewConnection, NewInstallation, NewIntegration, NewOperation, NewProject,
-    NewResult, SHARDS, Settle, SharedStore, shard_of,
+    AcceptOperation, AttemptState, BeginAttempt, Claimed, EndState, Ending, KeyScope, LaneAsk, Lease,
+    NewApiKey, NewAttempt, NewConfig, NewConnection, NewInstallation, NewIntegration, NewOperation,
+    NewProject, NewResult, SHARDS, Settle, SharedStore, shard_of,
 };
 use amp_write::vault::sha256;
 use proptest::prelude::*;
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
             key_hash: sha256(name.as_bytes()),
             masked: "amp_…".to_owned(),
             label: "key".to_owned(),
-            scopes: "full".to_owned(),
+            scopes: KeyScope::Full.into(),
         };
         let project = store.create_project(&project, &key).await.expect("a project").id;
         let integration = NewIntegration {

@@ -73,8 +73,8 @@ async fn a_key_opens_its_project_until_it_is_inactive_or_deleted(kind: Kind) {
         .unwrap()
         .unwrap();
     assert_eq!(
-        (changed.label.as_str(), changed.active, changed.scopes.as_str()),
-        ("new", false, "full")
+        (changed.label.as_str(), changed.active, changed.scopes.to_string()),
+        ("new", false, "full".to_owned())
     );
     assert!(store.find_key(&hash).await.unwrap().is_none());
     assert_eq!(store.list_api_keys(project, false).await.unwrap().len(), 2);

@@ -15,8 +15,8 @@ mod steering;
 mod unreadable;
 
 use amp_write::store::{
-    ConnectionFilter, Installation, Integration, NewApiKey, NewConfig, NewConnection, NewInstallation,
-    NewIntegration, NewProject, Project, SharedStore,
+    ConnectionFilter, Installation, Integration, KeyScope, NewApiKey, NewConfig, NewConnection,
+    NewInstallation, NewIntegration, NewProject, Project, SharedStore,
 };
 use amp_write::vault::sha256;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ fn new_key(key: &str) -> NewApiKey {
         key_hash: sha256(key.as_bytes()),
         masked: "amp_…".to_owned(),
         label: "key".to_owned(),
-        scopes: "full".to_owned(),
+        scopes: KeyScope::Full.into(),
     }
 }
 

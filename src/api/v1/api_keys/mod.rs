@@ -37,7 +37,7 @@ impl From<store::ApiKey> for ApiKey {
             key: row.masked,
             project_id: row.project_id.to_string(),
             label: row.label,
-            scopes: row.scopes.split(',').map(str::to_owned).collect(),
+            scopes: row.scopes.words().map(str::to_owned).collect(),
             active: row.active,
         }
     }
