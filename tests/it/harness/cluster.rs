@@ -122,11 +122,6 @@ impl Cluster {
         node
     }
 
-    /// A setting of the nodes that start from now on, in place of the usual one.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.env.push((name.to_owned(), value.to_owned()));
-    }
-
     /// Starts a node and waits until it serves.
     pub async fn start(&mut self, node: usize) {
         let started = Instant::now();
