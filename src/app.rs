@@ -11,12 +11,14 @@ use crate::changes::POLL;
 use crate::clock::SharedClock;
 use crate::connectors::{Catalog, LoadError, SharedCatalog};
 use crate::control::Control;
+use crate::listen::Limits;
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::queue::WorkerOptions;
 use crate::settings::TuningArgs;
-use crate::store::{Expired, SharedStore};
+use crate::store::{Expired, Retention, SharedStore};
 use crate::vault::Vault;
 use crate::writes::Writes;
+use crate::writes::backlog::QueueLimits;
 
 /// How often what is old is dropped from memory, with its credentials: until then it is only not used any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -130,7 +132,10 @@ impl Prepared {
             Arc::clone(&vault),
             outbound,
             clock.clone(),
-            tuning.queue_limits(),
+            QueueLimits {
+                installation: tuning.queue_limit_installation,
+                project: tuning.queue_limit_project,
+            },
         ));
         let control = Control::new(
             store.clone(),
@@ -179,6 +184,27 @@ impl App {
             lane_weights: self.tuning.lane_weights.iter().copied().collect(),
             retry_base: Duration::from_millis(self.tuning.retry_base_ms),
             shutdown: Duration::from_secs(self.tuning.shutdown_seconds),
+        }
+    }
+
+    /// What clients may take of this process.
+    #[must_use]
+    pub const fn client_limits(&self) -> Limits {
+        Limits {
+            connections: self.tuning.max_connections as usize,
+            read: Duration::from_secs(self.tuning.read_timeout_seconds),
+            idle: Duration::from_secs(self.tuning.idle_timeout_seconds),
+        }
+    }
+
+    /// How long history is kept.
+    fn retention(&self) -> Retention {
+        let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
+        let history = self.tuning.retention_days;
+        let payloads = self.tuning.payload_retention_days.unwrap_or(history);
+        Retention {
+            history: days(history),
+            payloads: days(payloads.min(history)),
         }
     }
 
@@ -275,7 +301,7 @@ impl App {
                     "old changes could not be removed; trying again in an hour"
                 );
             }
-            match self.store.expire_history(self.tuning.retention()).await {
+            match self.store.expire_history(self.retention()).await {
                 Ok(expired) if expired == Expired::default() => {}
                 Ok(gone) => tracing::info!(?gone, "what was too old is gone"),
                 Err(error) => tracing::warn!(

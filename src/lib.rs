@@ -22,7 +22,7 @@
 //! * [`queue`] — shards, lanes, the worker, retry
 //! * [`writes`] — accept, perform, reconcile; the routes in memory
 //! * [`changes`] — what has changed lately, by key, for all that is cached
-//! * [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
+//! * [`rules`] — a manifest held against mapping and catalogue; [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
 //! * [`store`] — Postgres and SQLite behind one trait, mirrored where they differ; group commit
 //! * [`vault`], [`clock`], [`json`], [`redact`], [`settings`], [`telemetry`], [`metrics`], [`listen`], [`lifecycle`] — what
@@ -51,6 +51,7 @@ pub mod outbound;
 pub mod queue;
 pub mod record_rules;
 pub mod redact;
+pub mod rules;
 pub mod sandbox;
 pub mod settings;
 pub mod store;

@@ -7,11 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
-use crate::listen::Limits;
 use crate::redact;
-use crate::store::Retention;
 use crate::vault::Secret;
-use crate::writes::backlog::QueueLimits;
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
@@ -266,36 +263,6 @@ impl TuningArgs {
     #[must_use]
     pub fn provider_urls(&self) -> BTreeMap<String, String> {
         self.provider_urls.iter().cloned().collect()
-    }
-
-    /// How long history is kept.
-    #[must_use]
-    pub fn retention(&self) -> Retention {
-        let days = |days: u32| Duration::from_secs(86_400 * u64::from(days));
-        let payloads = self.payload_retention_days.unwrap_or(self.retention_days);
-        Retention {
-            history: days(self.retention_days),
-            payloads: days(payloads.min(self.retention_days)),
-        }
-    }
-
-    /// How many asynchronous writes may wait.
-    #[must_use]
-    pub const fn queue_limits(&self) -> QueueLimits {
-        QueueLimits {
-            installation: self.queue_limit_installation,
-            project: self.queue_limit_project,
-        }
-    }
-
-    /// What clients may take.
-    #[must_use]
-    pub const fn client_limits(&self) -> Limits {
-        Limits {
-            connections: self.max_connections as usize,
-            read: Duration::from_secs(self.read_timeout_seconds),
-            idle: Duration::from_secs(self.idle_timeout_seconds),
-        }
     }
 
     /// The lease.

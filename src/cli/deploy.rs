@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::remote::{Answered, Remote, RemoteArgs, written_out};
 use super::validate::read_manifest;
 use crate::manifest::{self, Issue, Providers};
+use crate::rules;
 
 /// What to deploy.
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub(super) async fn run(args: DeployArgs) -> Result<(), String> {
     };
     let (name, source) = read_manifest(&file)?;
     // The same words as `validate`. What the rules refuse, the server tells.
-    let warnings = manifest::parse(&source, &AnyProvider).map(|manifest| manifest.warnings);
+    let warnings = rules::parse(&source, &AnyProvider).map(|manifest| manifest.warnings);
     let warnings = warnings.unwrap_or_default();
     if !warnings.is_empty() {
         eprint!("{}", manifest::render_warnings(&warnings, &name));
@@ -125,7 +126,7 @@ impl Providers for AnyProvider {
 
 /// The server's issues; a line is added where the same rule is broken for this program's own check.
 fn located(problem: &Value, source: &str) -> Vec<Issue> {
-    let own = manifest::parse(source, &crate::connectors::Catalog::builtin())
+    let own = rules::parse(source, &crate::connectors::Catalog::builtin())
         .err()
         .unwrap_or_default();
     let issues = problem

@@ -25,10 +25,18 @@ Faults are put in force with --fault, or while it runs:
   curl http://127.0.0.1:9090/_sandbox/faults \\
     -d '{\"fault\":\"drop_after_commit\",\"match\":{\"object\":\"contacts\"},\"times\":1}'
 
+A consent page and token endpoints play OAuth for the app sandbox-hubspot or sandbox-salesforce
+(secret sandbox-secret, any redirect URI of this machine):
+  http://127.0.0.1:9090/hubspot/oauth/authorize
+  http://127.0.0.1:9090/salesforce/services/oauth2/authorize
+
 Faults: drop_before_commit, drop_after_commit, delay, hold, rate_limit, server_error, error,
 answer, migrating, row_lock, shuffle_results, drop_trace_ids, partial, lag_search, upsert_race,
-rotate_refresh_token, change_instance_url, expire_token, revoke_grant, truncate_json,
-huge_body, slow_drip. They are explained in docs/sandbox.md.
+expire_token, revoke_grant, truncate_json, huge_body, slow_drip; of tokens: rotate,
+rotate_refresh_token, rotate_with_grace, rotate_then_drop, ok_with_error, ok_empty, no_expires_in,
+expires_in_text, expires_in_ms, omit_refresh_token, refuse_while_valid, long_token,
+change_instance_url, hostile_instance_url, narrow_scope, app_not_installed, invalid_client,
+hard_expiry, admin_consent, isolate_consent_page, other_account. They are explained in docs/sandbox.md.
 
 Ctrl-C ends it. Without --journal it forgets everything then.";
 

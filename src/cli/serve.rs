@@ -89,7 +89,7 @@ pub(super) async fn serve(
     {
         tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     }
-    let limits = app.tuning.client_limits().within_system();
+    let limits = app.client_limits().within_system();
     if let Some(listener) = metrics {
         let stop = stop.clone();
         let metrics = api::metrics_router(app.clone());

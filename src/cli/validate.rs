@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::connectors::Catalog;
 use crate::manifest;
+use crate::rules;
 
 /// The largest manifest that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -20,7 +21,7 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs) -> Result<(), String> {
     let (name, source) = read_manifest(&args.file)?;
-    match manifest::parse(&source, &Catalog::builtin()) {
+    match rules::parse(&source, &Catalog::builtin()) {
         Ok(parsed) => {
             if !parsed.warnings.is_empty() {
                 eprint!("{}", manifest::render_warnings(&parsed.warnings, &name));

@@ -13,8 +13,9 @@ use super::contract::{
 };
 use super::declarative::compile::Compiled;
 use super::declarative::interpret::interpret;
-use super::declarative::prepare::{IdKeys, Surroundings, find_plan, prepare, repeat_safe};
+use super::declarative::prepare::{IdKeys, find_plan, prepare, repeat_safe};
 use super::declarative::scope::Scope;
+use super::declarative::surroundings::Surroundings;
 use super::declarative::text::Text;
 use super::declarative::url::{base_into, moved, rebased};
 use crate::action::Action;

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::connector::Connector;
 use super::contract::{ErrorClass, Outcome, ProviderError, ProviderResponse, RetryClass};
+use super::declarative::answers::holds;
 use super::declarative::errors::{classify, outcome, tells_error};
-use super::declarative::interpret::holds;
 use super::declarative::plan::Plan;
 use super::declarative::scope::Scope;
 use crate::action::Action;

@@ -7,61 +7,13 @@ use serde_json::{Map, Value};
 
 use super::connector::Connector;
 use super::contract::{Command, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse};
-use super::declarative::interpret::{find_id, holds, is_readable_id};
-use super::declarative::json_path::JsonPath;
+use super::declarative::answers::{find_id, holds, is_readable_id};
 use super::declarative::json_path::scalar;
-use super::declarative::plan::{IdPlace, Plan, Predicate};
 use super::declarative::prepare::find_plan;
+use super::declarative::read_plan::{Read, Unique};
 use super::declarative::scope::Scope;
 use super::declarative::url::url;
 use super::read_answers::{ReadAnswer, same_record};
-
-/// The reads of a module.
-#[derive(Debug, Clone)]
-pub struct Reads {
-    /// What has to hold in a 404 that says that a record is not there.
-    pub(super) not_found: Option<Vec<Predicate>>,
-    /// Reading fields of a record.
-    pub(super) current: Option<Current>,
-    /// Finding a record by a unique field.
-    pub(super) unique: Option<Unique>,
-    /// Asking what the object's fields are.
-    pub(super) describe: Option<super::describe::Describe>,
-}
-
-/// A GET request.
-#[derive(Debug, Clone)]
-pub struct Read {
-    /// The request as a plan without a body.
-    pub(super) plan: Plan,
-}
-
-/// Reading fields of a record.
-#[derive(Debug, Clone)]
-pub struct Current {
-    pub(super) read: Read,
-    /// Where the answer has the id of the record.
-    pub(super) id: Vec<IdPlace>,
-    /// Where it has the fields.
-    pub(super) fields: JsonPath,
-    /// A field that is not in the answer has no value; else an answer that lacks one says nothing.
-    pub(super) absent_is_empty: bool,
-}
-
-/// Finding a record by a unique field.
-#[derive(Debug, Clone)]
-pub struct Unique {
-    pub(super) read: Read,
-    /// The list of records; without it the answer is the record.
-    pub(super) list: Option<JsonPath>,
-    /// What else has to hold in an answer whose list is empty.
-    pub(super) none: Vec<Predicate>,
-    pub(super) id: JsonPath,
-    pub(super) created_at: Option<JsonPath>,
-    pub(super) fields: JsonPath,
-    /// Unique fields by object; `*` for all objects.
-    pub(super) objects: BTreeMap<String, Vec<String>>,
-}
 
 /// The answer to a search by a unique field.
 #[derive(Debug, Clone, PartialEq)]

@@ -72,7 +72,7 @@ async fn answer_all(
                 writes.backlog.add(project_id, asked.lane_id, -1);
                 writes.finished.ended([id]);
                 // Writes to the same record may have waited for this one.
-                writes.bell.changed(asked.lane_id);
+                writes.new_work.changed(asked.lane_id);
                 continue;
             }
             Ok(Cancelled::Gone) if store.get_live(project_id, id).await?.is_some() => {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::conclude::{Follows, LaneEffect, MIN_PAUSE, Situation, again, conclude};
 use super::item::Attempted;
 use super::retry::Wait;
-use super::turn::freed;
 use crate::clock::Time;
 use crate::connectors::{Outcome, RetryClass};
 use crate::store::{Claimed, Ending};
@@ -174,6 +173,22 @@ impl Known<'_> {
             record.failure(index, text)
         }
     }
+}
+
+/// Which records have ended.
+pub(super) fn ended(progress: &Progress) -> Vec<bool> {
+    let records = progress.records.iter();
+    records.map(|record| record.end.is_some()).collect()
+}
+
+/// Of a batch: the keys of the records that have ended in this turn.
+pub(super) fn freed(set: &WriteSet<'_>, progress: &Progress, done_before: &[bool]) -> Option<Vec<i64>> {
+    if set.shape == Shape::Single {
+        return None;
+    }
+    let now = ended(progress);
+    let newly = (0..now.len()).filter(|index| now[*index] && !done_before[*index]);
+    Some(newly.filter_map(|index| set.keys()[index]).collect())
 }
 
 /// When the next attempt may be worth it, seen from `now`.

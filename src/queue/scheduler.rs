@@ -11,7 +11,7 @@ use super::lane::{Ended, Item, Lane, Left};
 use super::shard::Held;
 use crate::connectors::Limits;
 use crate::store::{Claim, Claimed, DueLane, ExpireAsk, LaneAsk, Lease, shard_of};
-use crate::writes::bell::{Arrived, Handed};
+use crate::writes::signals::{Arrived, Handed};
 
 /// Items read ahead in all, and the bytes of their requests: what bounds a worker's memory, whatever the backlog.
 const READ_AHEAD: usize = 256;

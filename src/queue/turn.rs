@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::conclude::{LaneEffect, Situation, finish, gave_up_text, not_sent_again, with_quota};
-use super::follow::{self, Known};
+use super::follow::{self, Known, ended, freed};
 use super::item::{Attempted, CutOff, Holder, UNUSABLE_WAIT, Unsent, left};
 use super::retry::Wait;
 use crate::action::Action;
@@ -32,178 +32,251 @@ pub(super) async fn perform(
     base: Duration,
     holder: &Holder<'_>,
 ) -> Result<Attempted, Unsent> {
-    let object = item.object.as_str();
-    let situation = |spent: i32| Situation {
-        spent,
-        left: left(item, claimed_at),
+    let hand = Hand {
+        writes,
+        item,
+        claimed_at,
         base,
-        jitter: fastrand::f64(),
-        hint: None,
-        can_resolve: true,
+        holder,
     };
-    // What this process cannot use, another one or a later version may: it waits, until its deadline. With what is known of its
-    // records, once that is known.
-    let unusable = |message: String, known: Option<(Shape, Progress)>| {
+    hand.open().await
+}
+
+/// What a turn is about, and who takes it.
+struct Hand<'a> {
+    writes: &'a Writes,
+    item: &'a Claimed,
+    claimed_at: Instant,
+    base: Duration,
+    holder: &'a Holder<'a>,
+}
+
+/// Where the records of a set stand in this turn.
+struct Stand {
+    progress: Progress,
+    /// Which of them had ended before.
+    done_before: Vec<bool>,
+    /// Those that stand behind earlier writes.
+    waiting: HashSet<usize>,
+}
+
+impl Hand<'_> {
+    fn situation(&self, spent: i32) -> Situation {
+        Situation {
+            spent,
+            left: left(self.item, self.claimed_at),
+            base: self.base,
+            jitter: fastrand::f64(),
+            hint: None,
+            can_resolve: true,
+        }
+    }
+
+    /// What this process cannot use, another one or a later version may: it waits, until its deadline. `known` is what is known
+    /// of its records.
+    fn unusable(&self, message: &str, known: Option<(Shape, Progress)>) -> Attempted {
+        let item = self.item;
         tracing::error!(operation.id = %item.operation_id, "a write cannot be performed by this process: {message}");
         let situation = Situation {
             hint: Some(Wait::guess(UNUSABLE_WAIT)),
             can_resolve: false,
-            ..situation(item.attempt.max(1))
+            ..self.situation(item.attempt.max(1))
         };
         let ending = follow::again_or(&situation, || match known {
-            Some((shape, progress)) => end_all(item, shape, progress, &message).ending,
-            None => finish(EndState::Failed, object, &message, item.attempt),
+            Some((shape, progress)) => end_all(item, shape, progress, message).ending,
+            None => finish(EndState::Failed, &item.object, message, item.attempt),
         });
         Attempted {
             effect: LaneEffect::Pause(UNUSABLE_WAIT, PauseReason::Backoff),
             ..Attempted::without_call(ending, "unusable")
         }
-    };
-    let (stored, records) = match read_stored(&item.request) {
-        Ok(read) => read,
-        Err(message) => return Ok(unusable(message, None)),
-    };
-    if records.is_empty() {
-        return close(writes, item, holder).await;
     }
-    let Some(action) = item.action.known() else {
-        let message = format!(
-            "the stored action `{}` is unknown to this version",
-            item.action.as_str()
-        );
-        return Ok(unusable(message, None));
-    };
-    let shape = stored.shape();
-    let mut progress = match shape {
-        // All that matters of a single write stands with its item.
-        Shape::Single => Progress::of_single(item.in_doubt_since),
-        Shape::Batch => Progress::of(records.len(), &attempts_of(writes, item).await?),
-    };
-    let found = writes
-        .routes
-        .find_pinned(item.project_id, item.config_id, item.revision_id, item.lane_id)
-        .await;
-    let route = match found {
-        Ok(route) => route,
-        Err(RouteError::Store(error)) => return Err(error.into()),
-        Err(error @ RouteError::Gone) => return Ok(end_all(item, shape, progress, &error.to_string())),
-        Err(error) => return Ok(unusable(error.to_string(), Some((shape, progress)))),
-    };
-    let plan = match route.plan(object) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(end_all(item, shape, progress, &error.to_string())),
-    };
-    let set = WriteSet::new(
-        &route,
-        &plan,
-        action,
-        records,
-        false,
-        &stored,
-        None,
-        item.operation_id,
-    );
-    let mut set = match (set, shape) {
-        (Ok(set), Shape::Single) => set.with_keys(vec![item.record_key]),
-        (Ok(set), Shape::Batch) => set,
-        (Err(error), _) => return Ok(end_all(item, shape, progress, &first_of(&error))),
-    };
-    for (job, record) in set.jobs.iter_mut().zip(&progress.records) {
-        job.repeated = item.attempt > 0 || record.doubt_since.is_some();
-    }
-    let done_before = ended(&progress);
-    if progress.is_done() {
-        // Its last answer came from a worker that had lost it.
-        return Ok(settled(item, &set, &progress, &done_before, "reconciled"));
-    }
-    let waiting = waiting(writes, item, &set, &progress).await?;
-    let blind = may_repeat_blindly(&stored);
-    let must_look = set.is_unsafe_to_repeat() && !blind;
-    let is_over = left(item, claimed_at).is_zero();
-    let chunk: Vec<usize> = if is_over {
-        // The last look at what may have been made after all.
-        let in_doubt = |index: &usize| progress.records[*index].doubt_since.is_some();
-        progress.open().filter(in_doubt).collect()
-    } else {
-        progress.next(&waiting, set.limit(), set.all_or_none)
-    };
-    let Looked { notes, absent, later } = look(writes, &set, &progress, &chunk, must_look).await;
-    progress.note(&notes);
-    if is_over && later.is_none() {
-        end_expired(writes, item, shape, &mut progress, &waiting).await?;
-        return Ok(settled(item, &set, &progress, &done_before, "deadline"));
-    }
-    if chunk.is_empty() {
-        let ending = Ending::Retry {
-            delay: follow::RECORDS_WAIT,
-            attempt: item.attempt,
+
+    /// From the stored request to records that can be sent.
+    async fn open(&self) -> Result<Attempted, Unsent> {
+        let (writes, item) = (self.writes, self.item);
+        let (stored, records) = match read_stored(&item.request) {
+            Ok(read) => read,
+            Err(message) => return Ok(self.unusable(&message, None)),
         };
-        return Ok(Attempted::without_call(ending, "waiting"));
+        if records.is_empty() {
+            return close(writes, item, self.holder).await;
+        }
+        let Some(action) = item.action.known() else {
+            let action = item.action.as_str();
+            let message = format!("the stored action `{action}` is unknown to this version");
+            return Ok(self.unusable(&message, None));
+        };
+        let shape = stored.shape();
+        let progress = match shape {
+            // All that matters of a single write stands with its item.
+            Shape::Single => Progress::of_single(item.in_doubt_since),
+            Shape::Batch => Progress::of(records.len(), &attempts_of(writes, item).await?),
+        };
+        let found = writes
+            .routes
+            .find_pinned(item.project_id, item.config_id, item.revision_id, item.lane_id)
+            .await;
+        let route = match found {
+            Ok(route) => route,
+            Err(RouteError::Store(error)) => return Err(error.into()),
+            Err(error @ RouteError::Gone) => return Ok(end_all(item, shape, progress, &error.to_string())),
+            Err(error) => return Ok(self.unusable(&error.to_string(), Some((shape, progress)))),
+        };
+        let plan = match route.plan(&item.object) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(end_all(item, shape, progress, &error.to_string())),
+        };
+        let id = item.operation_id;
+        let set = WriteSet::new(&route, &plan, action, records, false, &stored, None, id);
+        let mut set = match (set, shape) {
+            (Ok(set), Shape::Single) => set.with_keys(vec![item.record_key]),
+            (Ok(set), Shape::Batch) => set,
+            (Err(error), _) => return Ok(end_all(item, shape, progress, &first_of(&error))),
+        };
+        for (job, record) in set.jobs.iter_mut().zip(&progress.records) {
+            job.repeated = item.attempt > 0 || record.doubt_since.is_some();
+        }
+        let done_before = ended(&progress);
+        if progress.is_done() {
+            // Its last answer came from a worker that had lost it.
+            return Ok(settled(item, &set, &progress, &done_before, "reconciled"));
+        }
+        let stand = Stand {
+            waiting: waiting(writes, item, &set, &progress).await?,
+            progress,
+            done_before,
+        };
+        self.take(&mut set, stand, may_repeat_blindly(&stored)).await
     }
-    if later.is_some() || absent.is_empty() {
-        let spent = match (shape, &later) {
+
+    /// Which records go now, and what became of those in doubt. `blind` says that the app lets them be repeated.
+    async fn take(&self, set: &mut WriteSet<'_>, mut stand: Stand, blind: bool) -> Result<Attempted, Unsent> {
+        let (writes, item) = (self.writes, self.item);
+        let must_look = set.is_unsafe_to_repeat() && !blind;
+        let is_over = left(item, self.claimed_at).is_zero();
+        let chunk: Vec<usize> = if is_over {
+            // The last look at what may have been made after all.
+            let in_doubt = |index: &usize| stand.progress.records[*index].doubt_since.is_some();
+            stand.progress.open().filter(in_doubt).collect()
+        } else {
+            stand.progress.next(&stand.waiting, set.limit(), set.all_or_none)
+        };
+        let looked = look(writes, set, &stand.progress, &chunk, must_look).await;
+        stand.progress.note(&looked.notes);
+        if is_over && looked.later.is_none() {
+            end_expired(writes, item, set.shape, &mut stand.progress, &stand.waiting).await?;
+            return Ok(settled(
+                item,
+                set,
+                &stand.progress,
+                &stand.done_before,
+                "deadline",
+            ));
+        }
+        if chunk.is_empty() {
+            let ending = Ending::Retry {
+                delay: follow::RECORDS_WAIT,
+                attempt: item.attempt,
+            };
+            return Ok(Attempted::without_call(ending, "waiting"));
+        }
+        if looked.later.is_some() || looked.absent.is_empty() {
+            Ok(self.without_call(set, stand, &chunk, looked).await)
+        } else {
+            self.call(set, stand, looked, blind).await
+        }
+    }
+
+    /// Nothing is sent: what was looked for has ended, or could not be looked for.
+    async fn without_call(
+        &self,
+        set: &WriteSet<'_>,
+        stand: Stand,
+        chunk: &[usize],
+        looked: Looked,
+    ) -> Attempted {
+        let item = self.item;
+        let Looked { notes, later, .. } = looked;
+        let spent = match (set.shape, &later) {
             // It has ended without another attempt.
             (Shape::Single, None) => item.attempt,
             _ => item.attempt + 1,
         };
         let current = match &later {
-            Some(outcome) => writes.note_credentials(&route, outcome).await,
+            Some(outcome) => self.writes.note_credentials(set.route, outcome).await,
             None => true,
         };
         // Where the provider could not be asked its answer is treated like one to a write, and the doubt remains.
         let answered = chunk.iter().filter_map(|index| Some((*index, later.clone()?)));
         let outcomes: Vec<(usize, Outcome)> = answered.collect();
-        let known = Known {
-            item,
-            situation: situation(spent),
-            now: writes.now(),
-            set: &set,
-            waiting: &waiting,
-        };
-        let followed = known.follow(progress, &outcomes, &done_before);
-        return Ok(Attempted {
+        let kept = (set.shape == Shape::Batch && !notes.is_empty()).then(|| NewAttempt {
+            state: AttemptState::Answered,
+            class: Some("reconciled".to_owned()),
+            records: Some(notes_text(&notes)),
+            ..new_row(item, self.holder, item.store_now.after(self.claimed_at.elapsed()))
+        });
+        let followed = self.follow(set, stand, spent, &outcomes);
+        Attempted {
             dead_credential: followed.dead_credential && current,
-            attempt: (shape == Shape::Batch && !notes.is_empty()).then(|| NewAttempt {
-                state: AttemptState::Answered,
-                class: Some("reconciled".to_owned()),
-                records: Some(notes_text(&notes)),
-                ..new_row(item, holder, item.store_now.after(claimed_at.elapsed()))
-            }),
+            attempt: kept,
             class: if later.is_none() {
                 "reconciled"
             } else {
                 "reconciling"
             },
             ..followed
-        });
+        }
     }
 
-    let turn = send(writes, item, claimed_at, holder, &mut set, &absent).await?;
-    let called = turn.outcomes.iter().filter_map(|(index, _)| set.keys()[*index]);
-    let cut_off = CutOff::of(writes.still_out(&turn), called);
-    let mut told = turn.notes(&set, object);
-    settle_doubts(writes, &set, &progress, &turn, &mut told, blind).await;
-    progress.note(&told);
-    let number = item.attempt + 1;
-    let ids = (item.project_id, item.operation_id);
-    let kept = turn.row(shape, holder.attempt_id, ids, number, &[notes, told].concat());
-    let current = writes.note_call(&set, &turn).await;
-    let known = Known {
-        item,
-        situation: situation(number),
-        now: writes.now(),
-        set: &set,
-        waiting: &waiting,
-    };
-    let followed = known.follow(progress, &turn.outcomes, &done_before);
-    Ok(Attempted {
-        effect: with_quota(followed.effect, turn.pause),
-        dead_credential: followed.dead_credential && current,
-        attempt: kept.map(|row| holder.departed.dated(row)),
-        cut_off,
-        class: turn.class(),
-        ..followed
-    })
+    /// One call, and what it came to.
+    async fn call(
+        &self,
+        set: &mut WriteSet<'_>,
+        mut stand: Stand,
+        looked: Looked,
+        blind: bool,
+    ) -> Result<Attempted, Unsent> {
+        let (writes, item) = (self.writes, self.item);
+        let turn = send(writes, item, self.claimed_at, self.holder, set, &looked.absent).await?;
+        let set = &*set;
+        let called = turn.outcomes.iter().filter_map(|(index, _)| set.keys()[*index]);
+        let cut_off = CutOff::of(writes.still_out(&turn), called);
+        let mut told = turn.notes(set, &item.object);
+        settle_doubts(writes, set, &stand.progress, &turn, &mut told, blind).await;
+        stand.progress.note(&told);
+        let number = item.attempt + 1;
+        let ids = (item.project_id, item.operation_id);
+        let notes = [looked.notes, told].concat();
+        let kept = turn.row(set.shape, self.holder.attempt_id, ids, number, &notes);
+        let current = writes.note_call(set, &turn).await;
+        let followed = self.follow(set, stand, number, &turn.outcomes);
+        Ok(Attempted {
+            effect: with_quota(followed.effect, turn.pause),
+            dead_credential: followed.dead_credential && current,
+            attempt: kept.map(|row| self.holder.departed.dated(row)),
+            cut_off,
+            class: turn.class(),
+            ..followed
+        })
+    }
+
+    fn follow(
+        &self,
+        set: &WriteSet<'_>,
+        stand: Stand,
+        spent: i32,
+        outcomes: &[(usize, Outcome)],
+    ) -> Attempted {
+        let known = Known {
+            item: self.item,
+            situation: self.situation(spent),
+            now: self.writes.now(),
+            set,
+            waiting: &stand.waiting,
+        };
+        known.follow(stand.progress, outcomes, &stand.done_before)
+    }
 }
 
 /// The rows of all its attempts.
@@ -398,11 +471,6 @@ async fn settle_doubts(
     }
 }
 
-pub(super) fn ended(progress: &Progress) -> Vec<bool> {
-    let records = progress.records.iter();
-    records.map(|record| record.end.is_some()).collect()
-}
-
 /// The item leaves the queue: every record has ended.
 fn settled(
     item: &Claimed,
@@ -423,16 +491,6 @@ fn end_all(item: &Claimed, shape: Shape, mut progress: Progress, text: &str) -> 
     progress.end_open(|index, record| record.failure(index, text.to_owned()));
     let result = result_of(shape, &item.object, &progress, item.attempt);
     Attempted::without_call(Ending::Finish(result), "config")
-}
-
-/// Of a batch: the keys of the records that have ended in this turn.
-pub(super) fn freed(set: &WriteSet<'_>, progress: &Progress, done_before: &[bool]) -> Option<Vec<i64>> {
-    if set.shape == Shape::Single {
-        return None;
-    }
-    let now = ended(progress);
-    let newly = (0..now.len()).filter(|index| now[*index] && !done_before[*index]);
-    Some(newly.filter_map(|index| set.keys()[index]).collect())
 }
 
 /// Ends every open record at the deadline, each with its reason.

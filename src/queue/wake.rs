@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::Spell;
-use crate::writes::bell::Inbox;
+use crate::writes::signals::Inbox;
 
 /// The wait after listening has failed, at first and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));

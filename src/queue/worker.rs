@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::attempt::{after_panic, attempt};
 use super::conclude::LaneEffect;
-use super::item::{Attempted, CutOff, Departed, Holder, Unsent, after_panic, attempt};
+use super::item::{Attempted, CutOff, Departed, Holder, Unsent};
 use super::lane::{Ended, Item, Left};
 use super::scheduler::{LaneOptions, READ_AHEAD_BYTES, Scheduler};
 use super::shard::{Held, Shards};
@@ -23,10 +24,10 @@ use crate::store::{
     ChangeKind, Claimed, DueLane, Ending, Health, Lease, PauseReason, Settle, StoreError, Stragglers,
 };
 use crate::writes::Writes;
-use crate::writes::bell::Inbox;
 use crate::writes::limits::{Asked, in_force};
 use crate::writes::request::StoredRequest;
 use crate::writes::set::Shape;
+use crate::writes::signals::Inbox;
 
 /// The shortest time between two searches for lanes with work: the safety net under every wake-up.
 const POLL: Duration = Duration::from_secs(1);
@@ -154,7 +155,7 @@ impl Worker {
         ));
         tracing::info!(worker.id = %self.shards.worker, "the worker has started");
 
-        let inbox = self.writes.bell.subscribe();
+        let inbox = self.writes.new_work.subscribe();
         // Ends with this function.
         let mut listening = JoinSet::new();
         listening.spawn(wake::listen(self.writes.store().clone(), Arc::clone(&inbox)));
@@ -195,7 +196,7 @@ impl Worker {
                     }
                 }
                 Some(search) = state.search.join_next() => state.note_search(search, &self.writes.health),
-                () = state.inbox.bell.notified() => self.take_inbox(&mut state),
+                () = state.inbox.new_work.notified() => self.take_inbox(&mut state),
                 () = self.writes.accepted.notified() => state.next_search = Instant::now(),
                 () = self.writes.changes.rung.notified() => {}
                 () = tokio::time::sleep_until(sleep_until.into()) => {}
@@ -262,7 +263,7 @@ impl Worker {
             state.next_search = Instant::now();
         }
         for lane_id in state.scheduler.arrived(arrived, Instant::now()) {
-            self.writes.bell.tell_others(lane_id, false);
+            self.writes.new_work.tell_others(lane_id, false);
         }
     }
 
@@ -656,7 +657,7 @@ async fn run_item(
         ended.left = left;
         if is_batch && freed.is_none() {
             // It ended without being looked at: what waited for its records is found by reading the lane anew.
-            writes.bell.changed(item.lane_id);
+            writes.new_work.changed(item.lane_id);
         }
         ended.freed = freed.into_iter().flatten().map(|key| (key, item.seq)).collect();
     }

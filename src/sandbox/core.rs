@@ -13,7 +13,7 @@ use super::journal::{Journal, JournalError, Kept, Line};
 use super::ledger::{ChangeCounter, Ledger, LedgerEntry, LedgerStatus};
 use super::lock;
 use super::message::{Provider, Reply};
-use super::tokens::{TokenEvent, Tokens};
+use super::tokens::{TokenEvent, TokenUse, Tokens};
 use super::{Options, hubspot, salesforce};
 
 type Shared<T> = Arc<Mutex<T>>;
@@ -76,12 +76,8 @@ impl Core {
             (Some(Provider::Salesforce), Some(account), kind) => {
                 lock(&self.salesforce(account)).replay(kind, text)?;
             }
-            (_, _, "token") => self
-                .tokens
-                .restore(TokenEvent::Token(serde_json::from_str(text)?)),
-            (_, _, "grant") => self
-                .tokens
-                .restore(TokenEvent::Grant(serde_json::from_str(text)?)),
+            (_, _, "token_use") => self.tokens.uses.restore(serde_json::from_str(text)?),
+            (_, _, "token_uses_cleared") => self.tokens.uses.clear(),
             (_, _, "entry") => {
                 let entry: LedgerEntry = serde_json::from_str(text)?;
                 for change in &entry.changes {
@@ -90,18 +86,18 @@ impl Core {
                 self.ledger.restore(entry);
             }
             (_, _, "ledger_cleared") => self.ledger.clear(),
-            _ => {}
+            (_, _, kind) => {
+                if let Some(event) = TokenEvent::read(kind, text)? {
+                    self.tokens.restore(event);
+                }
+            }
         }
         Ok(())
     }
 
     /// A number from the sandbox's seed and these words.
     fn seed_of(&self, provider: Provider, account: &str) -> u64 {
-        // FNV-1a: stable over runs and machines, unlike the standard hasher.
-        let bytes = provider.as_str().bytes().chain(account.bytes());
-        bytes.fold(0xcbf2_9ce4_8422_2325 ^ self.seed, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        })
+        hashed(self.seed, provider, account)
     }
 
     /// The HubSpot account of that name, made when absent.
@@ -109,6 +105,7 @@ impl Core {
         open(&self.hubspot, name, || {
             let seed = self.seed_of(Provider::HubSpot, name);
             let mut account = hubspot::Account::new(name, seed, self.journaled);
+            account.settings.hub_id = hubspot::hub_id(hashed(0, Provider::HubSpot, name));
             account.settings.lenient = self.lenient;
             account.settings.enforce_limits = self.enforce_limits;
             account
@@ -120,6 +117,7 @@ impl Core {
         open(&self.salesforce, name, || {
             let seed = self.seed_of(Provider::Salesforce, name);
             let mut account = salesforce::Account::new(name, seed, self.journaled);
+            account.settings.org_id = salesforce::org_id(hashed(0, Provider::Salesforce, name));
             account.settings.lenient = self.lenient;
             account.settings.enforce_limits = self.enforce_limits;
             account
@@ -169,15 +167,34 @@ impl Core {
         if !self.journaled {
             return Ok(());
         }
-        let line = |event| match event {
-            TokenEvent::Token(token) => {
-                Line::global("token", serde_json::to_value(token).unwrap_or(Value::Null))
-            }
-            TokenEvent::Grant(grant) => {
-                Line::global("grant", serde_json::to_value(grant).unwrap_or(Value::Null))
-            }
+        let line = |event: &TokenEvent| Line::global(event.kind(), event.value());
+        self.keep(&events.iter().map(line).collect::<Vec<_>>())
+    }
+
+    /// Forgets which tokens were presented.
+    pub fn clear_uses(&self) -> std::io::Result<()> {
+        self.tokens.uses.clear();
+        self.keep(&[Line::global("token_uses_cleared", Value::Null)])
+    }
+
+    /// Notes in the ledger of tokens what the client saw.
+    pub fn note_use_status(&self, sequence: u64, status: LedgerStatus) {
+        self.keep_use(self.tokens.uses.update(sequence, |entry| entry.status = status));
+    }
+
+    /// Notes in the ledger of tokens that the client got the whole answer.
+    pub fn note_delivery(&self, sequence: u64) {
+        self.keep_use(self.tokens.uses.deliver(sequence));
+    }
+
+    fn keep_use(&self, entry: Option<TokenUse>) {
+        let Some(entry) = entry.filter(|_| self.journaled) else {
+            return;
         };
-        self.keep(&events.into_iter().map(line).collect::<Vec<_>>())
+        let line = Line::global("token_use", serde_json::to_value(entry).unwrap_or(Value::Null));
+        if let Err(error) = self.keep(&[line]) {
+            tracing::error!(%error, "the journal could not be written");
+        }
     }
 
     /// Forgets the ledger; sequence numbers go on.
@@ -224,6 +241,14 @@ impl Core {
             tracing::error!(%error, "the journal could not be written");
         }
     }
+}
+
+/// A number from these words: FNV-1a, stable over runs and machines, unlike the standard hasher.
+fn hashed(seed: u64, provider: Provider, account: &str) -> u64 {
+    let bytes = provider.as_str().bytes().chain(account.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325 ^ seed, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn read<T>(map: &RwLock<HashMap<String, T>>) -> std::sync::RwLockReadGuard<'_, HashMap<String, T>> {

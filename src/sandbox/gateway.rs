@@ -12,12 +12,10 @@ use super::clock;
 use super::connection::Cutter;
 use super::core::Core;
 use super::faults::{Facts, Fault, FaultKind, Mods};
-use super::journal::Line;
 use super::ledger::{LedgerEntry, LedgerStatus};
-use super::lock;
 use super::message::{Provider, Reply, Request, field};
+use super::perform::{account_of, note_presented, perform};
 use super::response::{closed, cut, send, spoilt};
-use super::tokens::Access;
 use super::{control, hubspot, refusals, salesforce};
 
 /// The largest request body read, in bytes.
@@ -61,16 +59,27 @@ pub(crate) async fn serve(core: Arc<Core>, request: axum::extract::Request) -> R
 
 /// What is known of a request before it is handled.
 #[derive(Debug)]
-struct Arrival {
-    provider: Provider,
-    request: Request,
-    account: Option<String>,
-    action: &'static str,
-    sequence: u64,
+pub(super) struct Arrival {
+    pub provider: Provider,
+    pub request: Request,
+    pub account: Option<String>,
+    pub action: &'static str,
+    pub sequence: u64,
 }
 
-async fn provide(core: Arc<Core>, provider: Provider, request: Request, cutter: Option<Cutter>) -> Response {
-    let account = account_of(&core, provider, &request);
+impl Arrival {
+    fn is_refresh(&self) -> bool {
+        self.action == "token" && field(&self.request.form(), "grant_type") == Some("refresh_token")
+    }
+}
+
+/// Answers a request to a simulator.
+pub(super) async fn provide(
+    core: Arc<Core>,
+    provider: Provider,
+    request: Request,
+    cutter: Option<Cutter>,
+) -> Response {
     let path = match &request.raw_query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
@@ -88,6 +97,7 @@ async fn provide(core: Arc<Core>, provider: Provider, request: Request, cutter: 
             action: "other",
         },
     };
+    let account = account_of(&core, provider, place.action, &request);
     let plan = core.faults.plan(&Facts {
         provider,
         account: account.as_deref(),
@@ -117,15 +127,33 @@ async fn provide(core: Arc<Core>, provider: Provider, request: Request, cutter: 
         action: place.action,
         sequence,
     };
-    if plan.is_empty() {
+    let presents = place.action == "token";
+    if presents {
+        note_presented(&core, &arrival);
+    }
+    let (response, whole) = if plan.is_empty() {
         let mut reply = perform(&core, &arrival, &Mods::default());
         core.note_reply(sequence, &mut reply);
-        return send(reply);
+        if presents {
+            core.note_use_status(sequence, LedgerStatus::Answered(reply.status));
+        }
+        (send(reply), true)
+    } else {
+        // A task of its own: a client that gives up does not stop what the provider had begun.
+        let task = tokio::spawn(with_faults(Arc::clone(&core), arrival, plan, cutter));
+        let failed = |_| {
+            (
+                send(Reply::text(500, "text/plain", "the sandbox failed\n")),
+                false,
+            )
+        };
+        task.await.unwrap_or_else(failed)
+    };
+    // Who has left meanwhile does not come to here: this future was dropped with the connection.
+    if presents && whole {
+        core.note_delivery(sequence);
     }
-    // A task of its own: a client that gives up does not stop what the provider had begun.
-    let task = tokio::spawn(with_faults(core, arrival, plan, cutter));
-    task.await
-        .unwrap_or_else(|_| send(Reply::text(500, "text/plain", "the sandbox failed\n")))
+    response
 }
 
 fn shown_headers(request: &Request) -> Vec<(String, String)> {
@@ -142,111 +170,21 @@ fn shown_headers(request: &Request) -> Vec<(String, String)> {
         .collect()
 }
 
-fn is_token_request(provider: Provider, request: &Request) -> bool {
-    match provider {
-        Provider::HubSpot => request.path.starts_with("/oauth/"),
-        Provider::Salesforce => salesforce::is_token_path(&request.path),
-        Provider::Echo => false,
-    }
-}
-
-/// The account a request is for, also when its token has expired.
-fn account_of(core: &Core, provider: Provider, request: &Request) -> Option<String> {
-    if is_token_request(provider, request) {
-        let form = request.form();
-        let refresh = field(&form, "refresh_token").unwrap_or_default();
-        return core.tokens.account_of_refresh(provider, refresh);
-    }
-    match core.tokens.check(provider, request.bearer(), core.clock.now_ms()) {
-        Access::Granted { account, .. } | Access::Expired { account, .. } => Some(account),
-        Access::Refused => None,
-    }
-}
-
-/// Has the simulator handle the request: everything that takes effect takes effect here, under the lock
-/// of the one account, and is in the journal when this returns.
-fn perform(core: &Core, arrival: &Arrival, mods: &Mods) -> Reply {
-    let Arrival {
-        provider, request, ..
-    } = arrival;
-    let now_ms = core.clock.now_ms();
-    let kept = |reply: Reply, lines: &[Line]| match core.keep(lines) {
-        Ok(()) => reply,
-        Err(error) => Reply::text(
-            500,
-            "text/plain",
-            format!("the sandbox cannot write its journal: {error}\n"),
-        ),
-    };
-    if is_token_request(*provider, request) {
-        let (reply, events) = match provider {
-            Provider::HubSpot => {
-                let hub_id = |account: &str| lock(&core.hubspot(account)).settings.hub_id;
-                hubspot::token(&core.tokens, request, mods.rotate(), hub_id, now_ms)
-            }
-            _ => salesforce::token(core, request, mods, now_ms),
-        };
-        return match core.keep_tokens(events) {
-            Ok(()) => reply,
-            Err(error) => kept(Reply::text(500, "text/plain", error.to_string()), &[]),
-        };
-    }
-    if *provider == Provider::Echo {
-        let path = match &request.raw_query {
-            Some(query) => format!("{}?{query}", request.path),
-            None => request.path.clone(),
-        };
-        return lock(&core.echo).answer(request, &path);
-    }
-    let access = core.tokens.check(*provider, request.bearer(), now_ms);
-    let (name, scopes) = match &access {
-        Access::Granted { account, scopes } => (account, scopes.as_deref()),
-        _ => return refusals::unauthorized(core, *provider, &access, mods, now_ms),
-    };
-    match provider {
-        Provider::HubSpot => {
-            let account = core.hubspot(name);
-            let mut account = lock(&account);
-            let rng = account.rng.clone();
-            let cx = hubspot::Context {
-                now_ms,
-                action: arrival.action,
-                mods,
-                counter: &core.counter,
-                rng,
-                changes: Vec::new(),
-            };
-            let reply = hubspot::handle(&mut account, request, scopes, cx);
-            let lines = account.take_dirty();
-            kept(reply, &lines)
-        }
-        _ => {
-            let account = core.salesforce(name);
-            let mut account = lock(&account);
-            let cx = salesforce::Context {
-                now_ms,
-                mods,
-                counter: &core.counter,
-                changes: Vec::new(),
-            };
-            let reply = salesforce::handle(&mut account, request, scopes, cx);
-            let lines = account.take_dirty();
-            kept(reply, &lines)
-        }
-    }
-}
-
-/// Handles a request on which faults act: waits, refusals, the commit, waits, a spoilt answer.
+/// Handles a request on which faults act: waits, refusals, the commit, waits, a spoilt answer. The answer, and whether
+/// it is whole and the simulator's own.
 async fn with_faults(
     core: Arc<Core>,
     arrival: Arrival,
     plan: Vec<Arc<Fault>>,
     cutter: Option<Cutter>,
-) -> Response {
+) -> (Response, bool) {
     let sequence = arrival.sequence;
     // The ledger is complete before anyone who waits for the fault goes on.
     let noted = |status: LedgerStatus| {
         core.note_status(sequence, status);
+        if arrival.action == "token" {
+            core.note_use_status(sequence, status);
+        }
         let waits_or_locks = |kind| matches!(kind, FaultKind::Hold | FaultKind::Delay | FaultKind::RowLock);
         plan.iter()
             .filter(|f| !waits_or_locks(f.spec.fault))
@@ -254,7 +192,7 @@ async fn with_faults(
     };
     let dropped = || {
         noted(LedgerStatus::Dropped);
-        cut(cutter.as_ref())
+        (cut(cutter.as_ref()), false)
     };
     let mut mods = Mods::default();
     for fault in &plan {
@@ -279,7 +217,7 @@ async fn with_faults(
     });
     if let Some(reply) = refused {
         noted(LedgerStatus::Answered(reply.status));
-        return send(reply);
+        return (send(reply), true);
     }
     let mut reply = perform(&core, &arrival, &mods);
     core.note_changes(sequence, &mut reply);
@@ -288,18 +226,31 @@ async fn with_faults(
             return dropped();
         }
     }
-    if plan.iter().any(|f| f.spec.fault == FaultKind::DropAfterCommit) {
+    let drops = |f: &Arc<Fault>| match f.spec.fault {
+        FaultKind::DropAfterCommit => true,
+        FaultKind::RotateThenDrop => arrival.is_refresh(),
+        _ => false,
+    };
+    if plan.iter().any(drops) {
         return dropped();
     }
+    let spoils = |f: &Arc<Fault>| {
+        matches!(
+            f.spec.fault,
+            FaultKind::TruncateJson | FaultKind::HugeBody | FaultKind::SlowDrip
+        )
+    };
+    let mut whole = !plan.iter().any(spoils);
     for fault in &plan {
         if let Some(other) =
             refusals::after_commit(&core, arrival.provider, arrival.account.as_deref(), &fault.spec)
         {
             reply = other;
+            whole = false;
         }
     }
     noted(LedgerStatus::Answered(reply.status));
-    spoilt(&core, reply, &plan)
+    (spoilt(&core, reply, &plan), whole)
 }
 
 /// Waits for a delay or a release; `Err` when the sandbox shuts down meanwhile.

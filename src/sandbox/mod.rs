@@ -3,7 +3,9 @@
 //! One HTTP listener serves `/hubspot`, `/salesforce` and `/echo`, and a control API under `/_sandbox`.
 //! All state is per account; a bearer token chooses the account, and `test-<account>` always works.
 //! Every request is in the ledger with what it changed, and [`audit`] compares the ledger with what a
-//! client was told. [`FaultSpec`] says what goes wrong, for which requests and how often.
+//! client was told. [`FaultSpec`] says what goes wrong, for which requests and how often. A consent page and token
+//! endpoints play OAuth, for the apps that are registered ([`App`]); [`Sandbox::token_audit`] tells when a refresh token
+//! was presented again that had been replaced.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +35,8 @@ mod journal;
 mod json_place;
 mod ledger;
 mod message;
+mod oauth;
+mod perform;
 mod refusals;
 mod response;
 pub mod salesforce;
@@ -45,12 +49,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use self::clock::Clock;
 pub use self::control::ControlError;
 pub use self::echo::EchoRule;
-pub use self::faults::{FaultKind, FaultSpec, Matcher, Phase};
+pub use self::faults::{FaultKind, FaultSpec, Matcher, Phase, token_faults};
 pub use self::journal::JournalError;
 pub use self::ledger::{Change, ChangeKind, LedgerEntry, LedgerStatus};
 pub use self::message::Provider;
 pub use self::server::{FaultHandle, Sandbox, StartError, router, start};
-pub use self::tokens::{Grant, GrantState, Token};
+pub use self::tokens::{
+    App, Finding, FindingKind, Grace, Grant, GrantState, OnReuse, Standing, Token, TokenUse, UseKind,
+};
 
 /// How a sandbox is started.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use super::faults::{FaultKind, FaultSpec, Mods};
 use super::hubspot::errors::Failure;
 use super::lock;
 use super::message::{Provider, Reply, Request};
+use super::perform::is_oauth;
 use super::salesforce::errors::Fault as SalesforceError;
 use super::tokens::Access;
 use super::{clock, hubspot, salesforce};
@@ -53,6 +54,9 @@ pub(crate) fn before_commit(
 ) -> Option<Reply> {
     let now_ms = core.clock.now_ms();
     match spec.fault {
+        FaultKind::RateLimit if provider == Provider::Salesforce && is_oauth(provider, request) => {
+            Some(with_extras(salesforce::slow_down(), spec))
+        }
         FaultKind::RateLimit => Some(with_extras(rate_limited(core, provider, account, spec), spec)),
         FaultKind::Migrating => {
             let text = spec.message.as_deref().unwrap_or("Migration in progress");

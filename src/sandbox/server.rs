@@ -14,8 +14,11 @@ use super::connection::{CuttableListener, Cutter};
 use super::control::{self, ControlError};
 use super::core::Core;
 use super::faults::{Fault, FaultSpec};
-use super::tokens::TokenEvent;
-use super::{Clock, EchoRule, Grant, JournalError, LedgerEntry, Options, Token, gateway, lock};
+use super::tokens::{self, TokenEvent};
+use super::{
+    App, Clock, EchoRule, Finding, Grant, JournalError, LedgerEntry, Options, Provider, Token, TokenUse,
+    gateway, lock,
+};
 
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +176,32 @@ impl Sandbox {
     pub fn put_grant(&self, grant: Grant) {
         self.core.tokens.put_grant(grant.clone());
         kept(self.core.keep_tokens(vec![TokenEvent::Grant(grant)]));
+    }
+
+    /// Registers an app, in place of the one of that client id.
+    pub fn put_app(&self, app: App) {
+        self.core.tokens.put_app(app.clone());
+        kept(self.core.keep_tokens(vec![TokenEvent::App(app)]));
+    }
+
+    /// Has a customer revoke what their account granted: all its grants and tokens are dead, `test-refresh-<account>`
+    /// too. Only the access token `test-<account>` works on.
+    pub fn revoke(&self, provider: Provider, account: &str) {
+        let events = self.core.tokens.revoke_account(provider, account, None);
+        kept(self.core.keep_tokens(events));
+    }
+
+    /// Which refresh tokens and codes were presented so far, in order of arrival.
+    #[must_use]
+    pub fn token_uses(&self) -> Vec<TokenUse> {
+        self.core.tokens.uses.list()
+    }
+
+    /// Who presented a refresh token again after its successor was answered, outside of its grace, or a code after
+    /// its tokens were answered. Sound when empty.
+    #[must_use]
+    pub fn token_audit(&self) -> Vec<Finding> {
+        tokens::audit(&self.core.tokens.uses.list())
     }
 
     /// Adds rules to the echo provider's script.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::words::words;
+use super::enums::words;
 use super::{Result, StoredWord as _};
 use crate::clock::Time;
 

@@ -1,6 +1,6 @@
 //! What can go wrong in the store, and what the databases' codes mean.
 
-use super::words::UnknownWord;
+use super::enums::UnknownWord;
 
 /// What can go wrong in the store. Above it, only the kind matters; the cause is for the log.
 #[derive(Debug, thiserror::Error)]

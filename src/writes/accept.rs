@@ -159,7 +159,7 @@ impl Writes {
                 match found {
                     Some(operation) => {
                         // The worker was not told when it was committed.
-                        self.bell.changed(lane_id);
+                        self.new_work.changed(lane_id);
                         Ok(Accepted::At(operation.accept_time))
                     }
                     None => {

@@ -343,13 +343,13 @@ impl Writes {
         let handed_over = matches!(finish.ending, Finish::HandOver);
         match self.finish_patiently(finish).await {
             Ok(true) if handed_over => {
-                self.bell.changed(lane_id);
+                self.new_work.changed(lane_id);
                 Stored::HandedOver
             }
             Ok(true) => {
                 // Writes to the same record may have waited for this one.
                 if has_record {
-                    self.bell.changed(lane_id);
+                    self.new_work.changed(lane_id);
                 }
                 self.finished.ended([operation_id]);
                 Stored::Yes

@@ -2,18 +2,17 @@
 //! neither HTTP requests of the app nor the queue's order.
 
 mod accept;
+mod access;
 pub mod backlog;
-pub mod bell;
-mod deliver;
-pub mod derive;
 mod error;
 mod excerpt;
+pub mod explain;
 pub mod fields;
-pub mod finished;
 mod gather;
 pub mod idempotency;
 pub mod job;
 pub mod limits;
+mod messages;
 pub mod outcome;
 pub mod preview;
 mod reconcile;
@@ -24,10 +23,10 @@ pub mod request;
 pub mod route;
 pub mod running;
 pub mod set;
+pub mod signals;
 mod still_out;
 mod stored;
 mod upkeep;
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,17 +48,16 @@ use crate::store::{
 use crate::vault::Vault;
 use accept::check_supported;
 use backlog::{Backlog, QueueLimits};
-use bell::Bell;
 pub use error::WriteError;
-use finished::Finished;
 use job::Job;
+pub use messages::{IN_DOUBT, error_list, rejection, summary};
 pub use outcome::error_of;
 pub use reconcile::Found;
 pub use recording::never_left;
 use route::{Route, Routes};
 use set::{Performed, Turn, WriteSet};
+use signals::{Finished, NewWork};
 pub use stored::{may_repeat_blindly, read_stored};
-pub use words::{IN_DOUBT, error_list, rejection, summary};
 
 /// How long the outcome of a synchronous write is tried to be stored before the app is told that it could not be.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
@@ -89,14 +87,14 @@ pub struct Writes {
     /// Rung when a request to cancel has been stored by this process.
     pub cancel_asked: Notify,
     /// Tells workers of new work.
-    pub bell: Arc<Bell>,
+    pub new_work: Arc<NewWork>,
     /// What waits, and the limits to it.
     pub backlog: Backlog,
     /// Whether the store takes writes.
     pub health: Arc<Health>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Rung when lanes or work may have changed in a way that the bell was not told of.
+    /// Rung when lanes or work may have changed in a way that `new_work` was not told of.
     pub accepted: Arc<Notify>,
 }
 
@@ -147,8 +145,8 @@ impl Writes {
         let writers = if store.kind() == "sqlite" { 1 } else { 2 };
         let (accept, record, settle, attempts) = (store.clone(), store.clone(), store.clone(), store.clone());
         let finish = store.clone();
-        let bell = Arc::new(Bell::start(store.clone()));
-        let accepted_bell = Arc::clone(&bell);
+        let new_work = Arc::new(NewWork::start(store.clone()));
+        let accepted_bell = Arc::clone(&new_work);
         Self {
             routes: Routes::new(store.clone(), catalog, vault, Arc::clone(&changes)),
             changes,
@@ -158,11 +156,11 @@ impl Writes {
             accept: Batcher::start_measured(
                 writers,
                 Arc::new(move |members: &[AcceptOperation]| {
-                    let (store, bell) = (accept.clone(), Arc::clone(&accepted_bell));
+                    let (store, new_work) = (accept.clone(), Arc::clone(&accepted_bell));
                     Box::pin(async move {
                         let begun = std::time::Instant::now();
                         let times = store.accept_operations(members).await?;
-                        bell.accepted(members, &times, begun);
+                        new_work.accepted(members, &times, begun);
                         Ok(times)
                     })
                 }),
@@ -215,7 +213,7 @@ impl Writes {
                 Arc::clone(&metrics),
                 Arc::clone(&health),
             ),
-            bell,
+            new_work,
             finished: Finished::start(store.clone()),
             running: running::Running::default(),
             cancel_asked: Notify::new(),

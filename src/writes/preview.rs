@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::derive::Traced;
+use super::explain::Traced;
 use super::fields::{Described, Known};
 use super::job::Job;
 use super::outcome::make_presentable;

@@ -178,7 +178,7 @@ impl Writes {
         let attempts: Vec<NewAttempt> = sent.map(never_left).into_iter().collect();
         let (project_id, operation_id) = (accept.operation.project_id, accept.operation.id);
         let lane_id = accept.operation.connection_id;
-        let (store, finish, bell) = (self.store.clone(), self.finish.clone(), self.bell.clone());
+        let (store, finish, new_work) = (self.store.clone(), self.finish.clone(), self.new_work.clone());
         let until = Instant::now() + hold + RECOVERY;
         tokio::spawn(async move {
             while Instant::now() < until {
@@ -197,7 +197,7 @@ impl Writes {
                         })
                         .await;
                     match told {
-                        Ok(true) => return bell.changed(lane_id),
+                        Ok(true) => return new_work.changed(lane_id),
                         Ok(false) => return,
                         Err(_) => {}
                     }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop on a broken expectation")]
 
 mod api;
+mod architecture;
 mod clients;
 mod command_line;
 mod connectors;

@@ -383,7 +383,10 @@ async fn a_write_accepted_before_a_change_of_config_keeps_its_config(kind: Kind)
     let client = &service.client;
     let hold = service
         .sandbox
-        .fault(FaultSpec::new(FaultKind::RateLimit).once())
+        .fault(FaultSpec {
+            retry_after: Some(1),
+            ..FaultSpec::new(FaultKind::RateLimit)
+        })
         .expect("a good fault");
     let operation = accept(
         &service,
@@ -414,6 +417,7 @@ async fn a_write_accepted_before_a_change_of_config_keeps_its_config(kind: Kind)
         )
         .await
         .expect(200);
+    hold.remove();
     assert_eq!(client.ended(&operation).await["status"], "success");
     assert_eq!(
         service.reached().pop().unwrap().2,
@@ -426,7 +430,10 @@ async fn a_write_whose_installation_was_deleted_fails_and_says_so(kind: Kind) {
     let client = &service.client;
     let limit = service
         .sandbox
-        .fault(FaultSpec::new(FaultKind::RateLimit))
+        .fault(FaultSpec {
+            retry_after: Some(1),
+            ..FaultSpec::new(FaultKind::RateLimit)
+        })
         .expect("a good fault");
     let operation = accept(
         &service,

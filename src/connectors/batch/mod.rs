@@ -19,10 +19,10 @@ use serde_json::{Map, Value};
 use self::reading::Reading;
 use super::connector::Connector;
 use super::contract::{Command, ErrorClass, Outcome, ProviderError, ProviderResponse};
+use super::declarative::batch_plan::Batch;
 use super::declarative::definition::BatchForm;
 use super::declarative::plan::Plan;
 use super::declarative::scope::Scope;
-use super::declarative::text::Text;
 use crate::action::Action;
 
 /// One record of a batch.
@@ -92,31 +92,6 @@ pub struct BatchSupport {
     /// Whether [`BatchCommand::all_or_none`] is kept for this action. Where it is not, it is accepted all the same, and
     /// records succeed and fail one by one.
     pub atomic: bool,
-}
-
-/// The batch calls of a module, compiled.
-#[derive(Debug, Clone)]
-pub(super) struct Batch {
-    form: BatchForm,
-    create: Text,
-    update: Text,
-    read: Text,
-}
-
-impl Batch {
-    /// The calls of a form; `text` reads a path.
-    pub(super) fn of(form: BatchForm, mut text: impl FnMut(&str) -> Text) -> Self {
-        let [create, update, read] = match form {
-            BatchForm::Hubspot => hubspot::PATHS,
-            BatchForm::Salesforce => salesforce::PATHS,
-        };
-        Self {
-            form,
-            create: text(create),
-            update: text(update),
-            read: text(read),
-        }
-    }
 }
 
 impl Connector {

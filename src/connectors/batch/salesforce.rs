@@ -9,17 +9,10 @@ use super::reading::Reading;
 use super::{BatchCommand, BatchItem, BatchOutcome};
 use crate::action::Action;
 use crate::connectors::contract::{Outcome, Refusal, RefusalKind};
+use crate::connectors::declarative::answers::is_readable_id;
 use crate::connectors::declarative::escape::push_segment;
-use crate::connectors::declarative::interpret::is_readable_id;
 use crate::connectors::declarative::json_path::scalar;
 use crate::record_rules::Ids;
-
-/// The paths of create, update and read.
-pub(super) const PATHS: [&str; 3] = [
-    "/services/data/v60.0/composite/sobjects",
-    "/services/data/v60.0/composite/sobjects",
-    "/services/data/v60.0/composite/sobjects/{object}",
-];
 
 /// The code of a record that was good and was taken back because another one was not.
 const ROLLED_BACK: &str = "ALL_OR_NONE_OPERATION_ROLLED_BACK";

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::answers::{find_id, holds};
 use super::hint::{exhausted, hint, window};
-use super::interpret::{find_id, holds};
 use super::json_path::{JsonPath, scalar};
 use super::plan::{ErrorPlan, Remedy};
 use super::scope::Scope;

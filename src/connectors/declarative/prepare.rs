@@ -6,30 +6,16 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::body::{Body, has_associations, integer};
-use super::compile::Compiled;
 use super::definition::Encode;
 use super::escape::{is_header_name, is_header_value};
 use super::form::form;
 use super::plan::{Idempotency, Lookup, Plan, Rename};
 use super::scope::Scope;
+use super::surroundings::Surroundings;
 use super::text::{Mode, record_text};
 use super::url::{push_parameter, url};
 use crate::action::Action;
 use crate::connectors::contract::{Command, ProviderRequest, ProviderResponse, Refusal, RefusalKind, Step};
-
-/// What a connector knows beside the plan.
-pub struct Surroundings<'a> {
-    /// The module.
-    pub module: &'a Compiled,
-    /// The provider's name, for messages.
-    pub provider: &'a str,
-    /// Replaces scheme and host of every URL.
-    pub rebase: Option<&'a str>,
-    /// Default values of variables.
-    pub var_defaults: &'a BTreeMap<String, String>,
-    /// Names of headers that carry credentials.
-    pub credential_headers: &'a [String],
-}
 
 /// Headers that a caller may never set: they belong to the connection, to the body, to credentials or to those between, or they
 /// make another request of it than the one that was checked.

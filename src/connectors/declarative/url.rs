@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::escape::push_query;
 use super::plan::{Plan, Query, QueryValue};
-use super::prepare::Surroundings;
 use super::scope::Scope;
+use super::surroundings::Surroundings;
 use super::text::{Mode, Text};
 use crate::connectors::contract::{Refusal, RefusalKind};
 

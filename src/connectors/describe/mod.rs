@@ -10,34 +10,14 @@ mod salesforce;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 pub use findings::{Finding, FindingKind, findings};
 
 use super::connector::Connector;
 use super::contract::{Outcome, ProviderRequest, ProviderResponse};
-use super::reads::Read;
-
-/// The form of a provider's description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// HubSpot's properties, and its object schema.
-    Hubspot,
-    /// Salesforce's describe.
-    Salesforce,
-}
-
-/// How an object is described.
-#[derive(Debug, Clone)]
-pub struct Describe {
-    pub(super) form: Form,
-    /// The read that must succeed.
-    pub(super) main: Read,
-    /// A read that adds to it where it succeeds.
-    pub(super) also: Option<Read>,
-}
+use super::declarative::definition::DescribeForm;
 
 /// An object as the provider describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -165,8 +145,8 @@ impl Connector {
             .and_then(|reads| reads.describe.as_ref())
             .map(|describe| describe.form);
         let described = match form {
-            Some(Form::Hubspot) => hubspot::read(object, &body, also.as_ref()),
-            Some(Form::Salesforce) => salesforce::read(object, &body),
+            Some(DescribeForm::Hubspot) => hubspot::read(object, &body, also.as_ref()),
+            Some(DescribeForm::Salesforce) => salesforce::read(object, &body),
             None => None,
         };
         described.ok_or_else(|| answer.unclear(Some(&body), "without the description that was asked for"))

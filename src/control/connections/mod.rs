@@ -187,7 +187,7 @@ impl Control {
             .ok_or_else(not_found)?;
         let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
         self.done.note(actor, &[touched]);
-        self.writes.bell.changed(connection_id);
+        self.writes.new_work.changed(connection_id);
         Ok(changed)
     }
 

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::control::{Actor, Control, Error, Kind};
-use crate::manifest::{ConfigContent, ConfigLimits, Integration, Issue, Providers as _, check_for};
+use crate::manifest::{ConfigContent, ConfigLimits, Integration, Issue, Providers as _};
+use crate::rules::check_for;
 use crate::store;
 
 impl Control {

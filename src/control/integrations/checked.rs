@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use crate::control::{Control, Error, Kind};
-use crate::manifest::{self, Issue, Manifest};
+use crate::manifest::{Issue, Manifest};
+use crate::rules;
 use crate::store::NewIntegration;
 
 /// A manifest that keeps every rule, those of the store too.
@@ -18,7 +19,7 @@ pub(super) struct Checked {
 impl Control {
     /// Checks the text of a manifest.
     pub(super) fn check_manifest(&self, project_id: Uuid, source: &str) -> Result<Checked, Error> {
-        let manifest = manifest::parse(source, self.catalog.as_ref()).map_err(broken)?;
+        let manifest = rules::parse(source, self.catalog.as_ref()).map_err(broken)?;
         store_rules(&manifest)?;
         for warning in &manifest.warnings {
             tracing::info!(project.id = %project_id, path = warning.path, "manifest: {}", warning.detail);

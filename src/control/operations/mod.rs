@@ -101,7 +101,7 @@ impl Control {
     /// The end of a change that lets a lane go on. Nothing that is cached depends on it.
     fn steered(&self, actor: &super::Actor, lane_id: Uuid) {
         self.done.note(actor, &[]);
-        self.writes.bell.changed(lane_id);
+        self.writes.new_work.changed(lane_id);
     }
 }
 

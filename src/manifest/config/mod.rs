@@ -1,21 +1,19 @@
 //! What one customer chose: the `config.content` of an installation.
 //!
 //! [`ConfigContent::parse`] reads it tolerantly: unknown keys, absent sections, `null`s and missing
-//! `selectedFields` or `schedule` are fine, and the stored JSON stays as it was sent. [`check_against`]
+//! `selectedFields` or `schedule` are fine, and the stored JSON stays as it was sent. [`crate::rules`]
 //! compares it with the integration when an installation is made or changed.
 
-mod check;
 pub mod json_patch;
 mod limits;
 pub mod mask;
 mod misplaced;
-mod parse;
+pub(crate) mod parse;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub use check::{check_against, check_for};
 pub use limits::{ConfigLimits, ConfigRate};
 pub use misplaced::misplaced;
 

@@ -38,7 +38,7 @@ pub(super) fn issue(problem: Problem) -> Issue {
 }
 
 /// Adds one key to a mask path; `.` and `:` inside a key are escaped.
-pub(super) fn push_key(path: &mut String, key: &str) {
+pub(crate) fn push_key(path: &mut String, key: &str) {
     path.push('.');
     for c in key.chars() {
         if matches!(c, '.' | ':' | '\\') {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::spec::{FaultKind, FaultSpec, Matcher};
+use super::kind::FaultKind;
+use super::spec::{FaultSpec, Matcher};
 use crate::sandbox::lock;
 use crate::sandbox::message::Provider;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::engine::Fault;
-use super::spec::FaultKind;
+use super::kind::FaultKind;
+use super::oauth::OAuthFaults;
 
 /// The faults that a simulator itself has to act out.
 #[derive(Debug, Default, Clone)]
@@ -11,11 +12,12 @@ pub(crate) struct Mods {
     locks: Vec<Arc<Fault>>,
     shuffle: Option<Arc<Fault>>,
     partial: Option<Arc<Fault>>,
-    rotate: bool,
     instance: Option<String>,
     trace_ids_dropped: bool,
     lag_ms: i64,
     upsert_race: bool,
+    /// Those of the token endpoint and the consent page.
+    pub oauth: OAuthFaults,
 }
 
 impl Mods {
@@ -28,7 +30,6 @@ impl Mods {
             FaultKind::DropTraceIds => self.trace_ids_dropped = true,
             FaultKind::LagSearch => self.lag_ms = fault.spec.lag_ms.unwrap_or(30_000),
             FaultKind::UpsertRace => self.upsert_race = true,
-            FaultKind::RotateRefreshToken => self.rotate = true,
             FaultKind::ChangeInstanceUrl => {
                 self.instance = Some(
                     fault
@@ -38,7 +39,7 @@ impl Mods {
                         .unwrap_or_else(|| format!("moved-{}", fault.id)),
                 );
             }
-            _ => return false,
+            _ => return self.oauth.take(fault),
         }
         true
     }
@@ -101,11 +102,6 @@ impl Mods {
     /// Whether another client wins the race of an upsert.
     pub const fn upsert_race(&self) -> bool {
         self.upsert_race
-    }
-
-    /// Whether this refresh rotates the refresh token.
-    pub const fn rotate(&self) -> bool {
-        self.rotate
     }
 
     /// The instance a refresh moves the account to.

@@ -3,68 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::kind::FaultKind;
 use crate::sandbox::message::Provider;
-
-/// What goes wrong. In JSON the names in snake case, such as `drop_after_commit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// The connection is closed; nothing was written.
-    DropBeforeCommit,
-    /// The write takes effect, then the connection is closed without an answer.
-    DropAfterCommit,
-    /// The request waits `delay_ms`, before the commit or (`phase`) after it.
-    Delay,
-    /// The request waits until the fault is released, before the commit or (`phase`) after it.
-    Hold,
-    /// The provider's own rate-limit answer for `policy`; nothing was written.
-    RateLimit,
-    /// A 5xx (`status`, 502 by default) with an HTML body. `phase: after_commit` writes first.
-    ServerError,
-    /// Any error in the provider's own form: `status`, `code`, `message`, `fields`.
-    Error,
-    /// Exactly this answer: `status`, `headers`, `body`.
-    Answer,
-    /// HubSpot's 477 during a data-centre migration, with `retry_after` seconds.
-    Migrating,
-    /// A record lock: 423 at HubSpot, `UNABLE_TO_LOCK_ROW` at Salesforce. Counted per locked record.
-    RowLock,
-    /// The results of a HubSpot batch come in a random order (Salesforce guarantees the order).
-    ShuffleResults,
-    /// A HubSpot batch answer repeats no `objectWriteTraceId` in its results.
-    DropTraceIds,
-    /// Chosen items of a batch fail, the others succeed.
-    Partial,
-    /// Searches and queries do not see what was written in the last `lag_ms`.
-    LagSearch,
-    /// Another client makes the same record between a Salesforce upsert's look and its insert.
-    UpsertRace,
-    /// A refresh answers with a new refresh token; using the old one again revokes the whole grant.
-    RotateRefreshToken,
-    /// A Salesforce refresh answers with another `instance_url`; the old one answers 420 from then on.
-    ChangeInstanceUrl,
-    /// The access token counts as expired from this request on, until it is refreshed.
-    ExpireToken,
-    /// The grant is revoked by this request: the access token and the refresh token are dead.
-    RevokeGrant,
-    /// The write takes effect and the JSON answer ends in the middle (`cut: true` also cuts the connection).
-    TruncateJson,
-    /// The write takes effect and the answer is JSON of `bytes` bytes (100 MB by default).
-    HugeBody,
-    /// The write takes effect and the answer comes `chunk_bytes` at a time, `delay_ms` apart.
-    SlowDrip,
-}
-
-impl FaultKind {
-    /// The name in JSON.
-    #[must_use]
-    pub fn name(self) -> String {
-        serde_json::to_value(self)
-            .ok()
-            .and_then(|v| v.as_str().map(str::to_owned))
-            .unwrap_or_default()
-    }
-}
 
 /// When a waiting or answering fault acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +35,8 @@ pub struct Matcher {
     /// The object in the path, in any case (for Salesforce collections, of the first record).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// `create`, `update`, `upsert`, `delete`, `read`, `search`, `associate`, `token` or `other`.
+    /// `create`, `update`, `upsert`, `delete`, `read`, `search`, `associate`, `authorize` (the consent page), `token`
+    /// (the token endpoint), `introspect`, `revoke` or `other`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Text that the request's body must contain.
@@ -158,7 +99,7 @@ pub struct FaultSpec {
     /// Which items (from 0) of a batch fail in `partial`; the first one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<usize>>,
-    /// Size of a `huge_body`; where a `truncate_json` ends (half when absent).
+    /// Size of a `huge_body` or a `long_token`; where a `truncate_json` ends (half when absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Bytes per piece of a `slow_drip` (1 when absent).
@@ -167,9 +108,18 @@ pub struct FaultSpec {
     /// Milliseconds a search lags behind (30,000 when absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_ms: Option<i64>,
-    /// The new instance of `change_instance_url`: a word, or a whole `http(s)` URL.
+    /// The new instance of `change_instance_url`: a word, or a whole `http(s)` URL; that of `hostile_instance_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// Seconds of a grace, or until the end of a `hard_expiry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// The scopes that a `narrow_scope` leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// The account that an `other_account` chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
     /// For `truncate_json`: cut the connection too, so that `Content-Length` is not reached.
     #[serde(default)]
     pub cut: bool,
@@ -201,6 +151,9 @@ impl FaultSpec {
             chunk_bytes: None,
             lag_ms: None,
             instance: None,
+            seconds: None,
+            scopes: None,
+            instead: None,
             cut: false,
         }
     }

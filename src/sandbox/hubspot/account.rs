@@ -25,6 +25,8 @@ pub struct HubSpotSettings {
     pub search: u64,
     /// Whether the limits are enforced, or only told.
     pub enforce_limits: bool,
+    /// Scopes that the account's subscription cannot give to any app.
+    pub missing_scopes: Vec<String>,
 }
 
 impl Default for HubSpotSettings {
@@ -36,6 +38,7 @@ impl Default for HubSpotSettings {
             daily: None,
             search: 5,
             enforce_limits: false,
+            missing_scopes: Vec::new(),
         }
     }
 }

@@ -34,7 +34,7 @@ use super::faults::Mods;
 use super::ledger::{Change, ChangeCounter, ChangeKind};
 use super::message::{Reply, Request};
 use super::tokens::Access;
-pub(crate) use oauth::token;
+pub(crate) use oauth::answer as oauth;
 pub(crate) use seed::seed;
 
 /// What a handler needs beside the account and the request.
@@ -94,7 +94,7 @@ pub(crate) fn place(request: &Request) -> Place {
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method.as_str();
     let (object, action) = match words.as_slice() {
-        ["oauth", ..] => (None, "token"),
+        ["oauth", ..] => (None, oauth::action(&words)),
         ["crm", "v3", "objects", rest @ ..] | ["crm", "objects", _, rest @ ..] => match rest {
             [object, "batch", "read"] => (Some(*object), "read"),
             [object, "batch", "create"] => (Some(*object), "create"),
@@ -179,8 +179,27 @@ fn route(
         ["crm-object-schemas", version, "schemas", rest @ ..] if is_dated(version) => {
             schemas::route(account, request, rest, cx)
         }
+        ["integrations", "v1", "me"] if request.method == http::Method::GET => Ok(about(account)),
         _ => Err(Failure::not_found()),
     }
+}
+
+/// The hub id of an account: eight digits, the same in each run.
+pub(crate) const fn hub_id(hash: u64) -> u64 {
+    10_000_000 + hash % 90_000_000
+}
+
+/// Which account the token belongs to.
+fn about(account: &Account) -> Reply {
+    let body = serde_json::json!({
+        "portalId": account.settings.hub_id,
+        "timeZone": "Europe/Vienna",
+        "accountType": "STANDARD",
+        "currency": "EUR",
+        "utcOffset": "+01:00",
+        "utcOffsetMilliseconds": 3_600_000,
+    });
+    json_reply(200, &body)
 }
 
 /// API versions by date, such as `2026-03`.

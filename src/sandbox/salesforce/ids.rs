@@ -14,6 +14,17 @@ pub(crate) fn with_suffix(id15: &str) -> String {
     id
 }
 
+/// The id of an org, from a hash of its name: the same in each run.
+pub(crate) fn org_id(mut hash: u64) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut id = "00DHs".to_owned();
+    for _ in 0..10 {
+        id.push(char::from(DIGITS[usize::try_from(hash % 62).unwrap_or_default()]));
+        hash /= 62;
+    }
+    with_suffix(&id)
+}
+
 /// What a text is when it is taken for an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Parsed {

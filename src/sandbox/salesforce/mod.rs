@@ -26,7 +26,8 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use account::Account;
 pub(crate) use control::control;
-pub(crate) use oauth::{is_token_path, token};
+pub(crate) use ids::org_id;
+pub(crate) use oauth::{answer as oauth, bad_token, is_oauth, is_userinfo, slow_down};
 pub use schema::{Field, Object};
 pub use settings::{DuplicateRule, SalesforceSettings, Trigger, ValidationRule};
 
@@ -125,7 +126,7 @@ pub(crate) fn place(request: &Request) -> Place {
         _ => "read",
     };
     let (object, action) = match words.as_slice() {
-        ["services", "oauth2", ..] => (None, "token"),
+        ["services", "oauth2", rest @ ..] => (None, oauth::action(rest)),
         ["services", "data", _, "sobjects", name, "describe"] => (Some((*name).to_owned()), "read"),
         ["services", "data", _, "sobjects", name, _, _] if method == "PATCH" => {
             (Some((*name).to_owned()), "upsert")
@@ -151,6 +152,9 @@ pub(crate) fn handle(
     if account.settings.instance.as_deref() != instance {
         // The org has moved: the edge of its old home answers.
         return Reply::empty(420);
+    }
+    if is_userinfo(&request.path) {
+        return oauth::userinfo(account);
     }
     if scopes.is_some_and(|s| !s.iter().any(|s| s == "api" || s == "full")) {
         let message = "This session is not valid for use with the REST API";

@@ -1,12 +1,30 @@
-//! Access tokens and the grants (refresh tokens) they come from.
+//! Access tokens, the grants (refresh tokens) they come from, and the apps and codes that grants come from.
 
+mod app;
+mod audit;
+mod code;
+mod grants;
+mod look;
 mod model;
+mod refresh;
+mod uses;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use self::model::{Grant, GrantState, Token};
+pub use self::app::App;
+pub use self::audit::{Finding, FindingKind, audit};
+pub(crate) use self::code::{BadCode, CODE_LIFE_MS, Code, Exchange};
+use self::grants::Grants;
+pub(crate) use self::look::{Client, Seen, SeenKind};
+pub use self::model::{Grace, Grant, GrantState, OnReuse, Token};
+pub(crate) use self::refresh::{Issued, Narrowed, Refused, Rotation, Terms};
+use self::refresh::{issue, revoke_grant};
+pub(crate) use self::uses::Uses;
+pub use self::uses::{Standing, TokenUse, UseKind};
+use serde_json::Value;
+
 use super::message::Provider;
 
 /// A token of this form is always valid, never expires, and makes its account on first use.
@@ -30,22 +48,47 @@ pub(crate) enum Access {
     Refused,
 }
 
-/// What a refresh gave.
-#[derive(Debug, Clone)]
-pub(crate) struct Issued {
-    pub account: String,
-    pub access_token: String,
-    pub refresh_token: String,
-    pub rotated: bool,
-    pub expires_in: u64,
-    pub scopes: Option<Vec<String>>,
-}
-
 /// Something the journal has to keep.
 #[derive(Debug, Clone)]
 pub(crate) enum TokenEvent {
     Token(Token),
     Grant(Grant),
+    App(App),
+    Code(Code),
+}
+
+impl TokenEvent {
+    /// The word in the journal.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Grant(_) => "grant",
+            Self::App(_) => "app",
+            Self::Code(_) => "code",
+        }
+    }
+
+    /// What a journal line of that kind holds; `None` when it is of another kind.
+    pub fn read(kind: &str, text: &str) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(match kind {
+            "token" => Self::Token(serde_json::from_str(text)?),
+            "grant" => Self::Grant(serde_json::from_str(text)?),
+            "app" => Self::App(serde_json::from_str(text)?),
+            "code" => Self::Code(serde_json::from_str(text)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The value of its journal line.
+    pub fn value(&self) -> Value {
+        let value = match self {
+            Self::Token(token) => serde_json::to_value(token),
+            Self::Grant(grant) => serde_json::to_value(grant),
+            Self::App(app) => serde_json::to_value(app),
+            Self::Code(code) => serde_json::to_value(code),
+        };
+        value.unwrap_or(Value::Null)
+    }
 }
 
 #[derive(Debug)]
@@ -54,12 +97,26 @@ pub(crate) struct Tokens {
     seed: u64,
     issued: AtomicU64,
     inner: RwLock<Inner>,
+    /// Which refresh tokens and codes were presented.
+    pub uses: Uses,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     tokens: HashMap<(Provider, String), Token>,
-    grants: Vec<Grant>,
+    grants: Grants,
+    codes: HashMap<(Provider, String), Code>,
+    apps: BTreeMap<(Provider, String), App>,
+}
+
+impl Inner {
+    fn new() -> Self {
+        let built_in = [Provider::HubSpot, Provider::Salesforce].map(App::built_in);
+        Self {
+            apps: built_in.map(|a| ((a.provider, a.client_id.clone()), a)).into(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Tokens {
@@ -68,7 +125,8 @@ impl Tokens {
             verify,
             seed,
             issued: AtomicU64::new(0),
-            inner: RwLock::default(),
+            inner: RwLock::new(Inner::new()),
+            uses: Uses::default(),
         }
     }
 
@@ -124,17 +182,10 @@ impl Tokens {
 
     /// Adds or replaces a grant (by refresh token).
     pub fn put_grant(&self, grant: Grant) {
-        let mut inner = self.write();
-        inner.grants.retain(|g| {
-            let same = g.provider == grant.provider && g.refresh_token == grant.refresh_token;
-            // After a rotation the grant is known by its new token: the journal replays the old one first.
-            let older = g.provider == grant.provider && grant.used.contains(&g.refresh_token);
-            !same && !older
-        });
-        inner.grants.push(grant);
+        self.write().grants.put(grant);
     }
 
-    /// Makes the token expire `ago_ms` before now; what changed.
+    /// Makes the token expire now; what changed.
     pub fn expire(&self, provider: Provider, token: &str, account: &str, now_ms: i64) -> TokenEvent {
         let mut inner = self.write();
         let entry = inner
@@ -159,15 +210,11 @@ impl Tokens {
         if let Some(token) = token {
             self.expire(provider, token, account, i64::MAX);
         }
-        if !self
-            .read()
-            .grants
-            .iter()
-            .any(|g| g.provider == provider && g.account == account)
-        {
-            self.put_grant(test_grant(provider, account));
-        }
+        let refresh = format!("{TEST_REFRESH_PREFIX}{account}");
         let mut inner = self.write();
+        if inner.grants.of_token(provider, &refresh).is_none() {
+            inner.grants.put(Grant::new(provider, account, refresh));
+        }
         for token in inner
             .tokens
             .values_mut()
@@ -176,18 +223,14 @@ impl Tokens {
             token.revoked = true;
             events.push(TokenEvent::Token(token.clone()));
         }
-        for grant in inner
-            .grants
-            .iter_mut()
-            .filter(|g| g.provider == provider && g.account == account)
-        {
+        for grant in inner.grants.of_account(provider, account) {
             grant.state = GrantState::Revoked;
             events.push(TokenEvent::Grant(grant.clone()));
         }
         events
     }
 
-    /// Revokes one access token; false when it is unknown.
+    /// Revokes one access token; `None` when it is unknown.
     pub fn revoke_token(&self, provider: Provider, token: &str) -> Option<TokenEvent> {
         let mut inner = self.write();
         let found = inner.tokens.get_mut(&(provider, token.to_owned()))?;
@@ -198,114 +241,20 @@ impl Tokens {
     /// The account a refresh token belongs to, also when it is dead.
     pub fn account_of_refresh(&self, provider: Provider, refresh: &str) -> Option<String> {
         let inner = self.read();
-        let known = inner.grants.iter().find(|g| {
-            g.provider == provider && (g.refresh_token == refresh || g.used.iter().any(|u| u == refresh))
-        });
+        let known = inner.grants.of_token(provider, refresh);
         known
             .map(|g| g.account.clone())
             .or_else(|| refresh.strip_prefix(TEST_REFRESH_PREFIX).map(str::to_owned))
             .filter(|a| !a.is_empty())
     }
 
-    /// Exchanges a refresh token. A token that a rotation replaced revokes its whole grant.
-    pub fn refresh(
-        &self,
-        provider: Provider,
-        refresh: &str,
-        force_rotation: bool,
-        now_ms: i64,
-    ) -> (Result<Issued, GrantState>, Vec<TokenEvent>) {
-        let mut inner = self.write();
-        let Inner { tokens, grants } = &mut *inner;
-        let reused = grants
-            .iter()
-            .position(|g| g.provider == provider && g.used.iter().any(|u| u == refresh));
-        if let Some(at) = reused {
-            let account = grants[at].account.clone();
-            grants[at].state = GrantState::Revoked;
-            let mut events = vec![TokenEvent::Grant(grants[at].clone())];
-            for token in tokens
-                .values_mut()
-                .filter(|t| t.provider == provider && t.account == account)
-            {
-                token.revoked = true;
-                events.push(TokenEvent::Token(token.clone()));
-            }
-            return (Err(GrantState::Revoked), events);
-        }
-        if !grants
-            .iter()
-            .any(|g| g.provider == provider && g.refresh_token == refresh)
-        {
-            match refresh.strip_prefix(TEST_REFRESH_PREFIX) {
-                Some(account) if !account.is_empty() => grants.push(test_grant(provider, account)),
-                _ => return (Err(GrantState::Revoked), Vec::new()),
-            }
-        }
-        let Some(grant) = grants
-            .iter_mut()
-            .find(|g| g.provider == provider && g.refresh_token == refresh)
-        else {
-            return (Err(GrantState::Revoked), Vec::new());
-        };
-        if grant.state != GrantState::Active {
-            return (Err(grant.state), Vec::new());
-        }
-        let rotated = grant.rotate || force_rotation;
-        if rotated {
-            let next = grant
-                .next_refresh_tokens
-                .pop_front()
-                .unwrap_or_else(|| self.make("refresh", grant));
-            grant.used.push(std::mem::replace(&mut grant.refresh_token, next));
-        }
-        let expires_in = grant
-            .expires_in
-            .unwrap_or(if provider == Provider::HubSpot { 1800 } else { 7200 });
-        let access_token = grant
-            .next_access_tokens
-            .pop_front()
-            .unwrap_or_else(|| self.make("access", grant));
-        let lifetime_ms = i64::try_from(expires_in.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let token = Token {
-            token: access_token.clone(),
-            provider,
-            account: grant.account.clone(),
-            expires_at_ms: Some(now_ms.saturating_add(lifetime_ms)),
-            scopes: grant.scopes.clone(),
-            revoked: false,
-            grant: Some(grant.refresh_token.clone()),
-        };
-        let issued = Issued {
-            account: grant.account.clone(),
-            access_token,
-            refresh_token: grant.refresh_token.clone(),
-            rotated,
-            expires_in,
-            scopes: grant.scopes.clone(),
-        };
-        let events = vec![TokenEvent::Grant(grant.clone()), TokenEvent::Token(token.clone())];
-        tokens.insert((provider, token.token.clone()), token);
-        (Ok(issued), events)
-    }
-
-    /// Exchanges an authorisation code `test-code-<account>`: gives the refresh token to use.
-    pub fn exchange_code(&self, provider: Provider, code: &str) -> Option<String> {
-        let account = code.strip_prefix(TEST_CODE_PREFIX).filter(|a| !a.is_empty())?;
-        let mut grant = test_grant(provider, account);
-        grant.refresh_token = self.make("refresh", &grant);
-        let refresh = grant.refresh_token.clone();
-        self.put_grant(grant);
-        Some(refresh)
-    }
-
-    fn make(&self, kind: &str, grant: &Grant) -> String {
+    fn make(&self, kind: &str, provider: Provider) -> String {
         let number = self.issued.fetch_add(1, Ordering::Relaxed) + 1;
         // Not from the seed: tokens of one run must differ from those of an earlier one with the same journal.
         let mut rng = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9));
         let tail: String = std::iter::repeat_with(|| rng.alphanumeric()).take(40).collect();
         let unique = uuid::Uuid::new_v4().simple();
-        match grant.provider {
+        match provider {
             Provider::HubSpot if kind == "refresh" => format!("na1-{tail}-{unique}"),
             Provider::HubSpot => format!("CP{tail}{unique}{}", "x".repeat(240)),
             _ if kind == "refresh" => format!("5Aep{tail}{unique}"),
@@ -313,9 +262,10 @@ impl Tokens {
         }
     }
 
-    /// Forgets all tokens and grants.
+    /// Forgets all tokens, grants, codes, apps but the built-in ones, and uses.
     pub fn clear(&self) {
-        *self.write() = Inner::default();
+        *self.write() = Inner::new();
+        self.uses.clear();
     }
 
     /// Puts back what the journal kept.
@@ -323,21 +273,8 @@ impl Tokens {
         match event {
             TokenEvent::Token(token) => self.put_token(token),
             TokenEvent::Grant(grant) => self.put_grant(grant),
+            TokenEvent::App(app) => self.put_app(app),
+            TokenEvent::Code(code) => self.put_code(code),
         }
-    }
-}
-
-fn test_grant(provider: Provider, account: &str) -> Grant {
-    Grant {
-        refresh_token: format!("{TEST_REFRESH_PREFIX}{account}"),
-        provider,
-        account: account.to_owned(),
-        rotate: false,
-        state: GrantState::Active,
-        expires_in: None,
-        scopes: None,
-        next_access_tokens: VecDeque::new(),
-        next_refresh_tokens: VecDeque::new(),
-        used: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::words::words;
+use crate::store::enums::words;
 
 row! {
     /// One row of an attempt: its sending, or its answer.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::store::Result;
-use crate::store::words::words;
+use crate::store::enums::words;
 
 /// Customers' credentials.
 #[async_trait]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::words::words;
+use crate::store::enums::words;
 use crate::store::{MaybeKnown, Result};
 
 /// Shards and lanes: who works on them, and what keeps them from starting.

@@ -9,7 +9,7 @@ use super::{Gather, Gathered, NewAttempt};
 use crate::action::Action;
 use crate::clock::Time;
 use crate::store::Result;
-use crate::store::words::{StoredWord, decode_word, words};
+use crate::store::enums::{StoredWord, decode_word, words};
 
 /// Operations: accepted and performed.
 #[async_trait]

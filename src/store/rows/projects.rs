@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::words::words;
+use crate::store::enums::words;
 use crate::store::{MaybeKnown, Result};
 
 /// Projects and their API keys.

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::{Note, NoteState, Shape, Turn, WriteSet, notes_text};
 use crate::connectors::{ErrorClass, Outcome, ProviderError};
 use crate::store::{AttemptState, NewAttempt};
+use crate::writes::messages::rejection_within;
 use crate::writes::outcome::{class_of, error_of, may_have_been_applied};
-use crate::writes::words::rejection_within;
 use crate::writes::{MESSAGE_CHARS, error_list, excerpt};
 
 impl Turn {

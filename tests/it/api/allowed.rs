@@ -177,7 +177,10 @@ async fn a_list_names_objects_by_either_name(kind: Kind) {
 
 async fn what_was_accepted_before_the_customer_said_no_is_still_performed(kind: Kind) {
     let (service, path) = installed(kind, PLAIN, None).await;
-    let limit = FaultSpec::new(FaultKind::RateLimit);
+    let limit = FaultSpec {
+        retry_after: Some(1),
+        ..FaultSpec::new(FaultKind::RateLimit)
+    };
     let hold = service.sandbox.fault(limit).expect("a good fault");
     let mut body = create(json!({"name": "A"}));
     body["mode"] = json!("asynchronous");

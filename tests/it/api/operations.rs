@@ -87,7 +87,10 @@ async fn a_waiting_operation_says_what_it_waits_for(kind: Kind) {
 
     let limited = service
         .sandbox
-        .fault(FaultSpec::new(FaultKind::RateLimit))
+        .fault(FaultSpec {
+            retry_after: Some(1),
+            ..FaultSpec::new(FaultKind::RateLimit)
+        })
         .expect("a good fault");
     let fourth = service.accept("companies", update("E")).await;
     let waiting = client

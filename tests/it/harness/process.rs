@@ -130,11 +130,14 @@ pub fn start_until(args: &[&str], env: &[(&str, &str)], until: &str) -> (Process
     (process, seen)
 }
 
-/// A port that is free now.
+/// A port that is free now, below the range from which systems take the ports of outgoing connections: a process that is started
+/// again on it finds it free.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("an address")
-        .port()
+    loop {
+        let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+        let port = 11_000 + u16::from_be_bytes([high, low]) % 9_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

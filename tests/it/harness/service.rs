@@ -110,7 +110,7 @@ async fn serve(app: &AppState, works_queue: bool, stop: &CancellationToken) -> S
         let worker = Worker::new(Arc::clone(&app.writes), app.clock.clone(), app.worker_options());
         tokio::spawn(worker.run(stop.clone()));
     }
-    let limits = app.tuning.client_limits();
+    let limits = app.client_limits();
     tokio::spawn(listen::serve(
         listener,
         api::router(app.clone()),

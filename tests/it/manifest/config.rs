@@ -1,7 +1,8 @@
 //! The installation's config: what is read, what is tolerated, what is refused.
 
 use amp_write::manifest::config::WriteRule;
-use amp_write::manifest::{ConfigContent, Integration, check_against};
+use amp_write::manifest::{ConfigContent, Integration};
+use amp_write::rules::check_against;
 use serde_json::{Value, json};
 
 use super::paths;

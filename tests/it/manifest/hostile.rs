@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use amp_write::manifest::parse;
+use amp_write::rules::parse;
 
 use super::Catalogue;
 

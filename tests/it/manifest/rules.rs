@@ -1,6 +1,7 @@
 //! The rules of `amp.yaml`.
 
-use amp_write::manifest::{Integration, parse, render, render_warnings};
+use amp_write::manifest::{Integration, render, render_warnings};
+use amp_write::rules::parse;
 use serde_json::{Value, json};
 
 use super::{Catalogue, paths, places};

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use amp_write::action::Action;
-use amp_write::manifest::{ConfigContent, Integration, check_against};
+use amp_write::manifest::{ConfigContent, Integration};
 use amp_write::mapping::{ApplyOptions, Plan};
+use amp_write::rules::check_against;
 use serde_json::{Map, Value, json};
 
 use crate::harness::shared;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use amp_write::action::Action;
-use amp_write::manifest::{ConfigContent, Integration, check_for};
+use amp_write::manifest::{ConfigContent, Integration};
 use amp_write::mapping::{Applied, ApplyError, ApplyOptions, Plan};
 use amp_write::record_rules::{Names, RecordRules};
+use amp_write::rules::check_for;
 use serde_json::{Map, Value, json};
 
 fn rules(names: Names) -> Arc<RecordRules> {

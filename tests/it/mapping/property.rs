@@ -3,9 +3,10 @@
 //! `AMP_PROPERTY_CASES` sets how many (10,000 when unset), `AMP_PROPERTY_SEED` where to start. A failure
 //! names the seed of its case: run it alone with `AMP_PROPERTY_SEED=… AMP_PROPERTY_CASES=1`.
 
-use amp_write::manifest::{ConfigContent, Integration, check_against, check_for};
+use amp_write::manifest::{ConfigContent, Integration};
 use amp_write::mapping::{Applied, ApplyError, ApplyOptions, Plan};
 use amp_write::record_rules::{Names, RecordRules};
+use amp_write::rules::{check_against, check_for};
 use serde_json::{Map, Value};
 
 use super::generate::{Case, case};

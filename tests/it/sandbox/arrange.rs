@@ -54,7 +54,7 @@ pub fn plan(scenario: &Value) -> Plan {
         // As many calls went before as the headers tell.
         let max = number(&headers["X-HubSpot-RateLimit-Max"]).unwrap_or(110);
         let left = number(&headers["X-HubSpot-RateLimit-Remaining"]).unwrap_or(max - 2);
-        plan.settings(json!({"burst": max}));
+        plan.settings(json!({"burst": max, "hub_id": 4_400_123}));
         plan.post("@/used", json!({"burst": (max - left).saturating_sub(1)}));
         hubspot(id, &mut plan);
     } else {
@@ -65,6 +65,7 @@ pub fn plan(scenario: &Value) -> Plan {
             .and_then(|u| u.split('/').next())
             .and_then(|u| u.parse::<u64>().ok())
             .unwrap_or(1);
+        plan.settings(json!({"org_id": "00DHs00000AAAAAEA0"}));
         plan.post("@/used", json!({"daily": used - 1}));
         salesforce(id, &mut plan);
     }

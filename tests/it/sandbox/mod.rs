@@ -6,6 +6,7 @@ mod command;
 mod compare;
 mod faults;
 mod honest;
+mod oauth;
 mod provider;
 mod recorded;
 mod scenarios;

@@ -22,7 +22,7 @@ use crate::clock::Time;
 use crate::control::operations::{Seen, Standing};
 use crate::store;
 use crate::store::EndState;
-use crate::writes::derive::Named;
+use crate::writes::explain::Named;
 use crate::writes::set::{Note, NoteState, Progress, read_notes};
 
 /// What an operation that is not there is answered with.

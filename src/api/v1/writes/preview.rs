@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::connectors::{self, FindingKind};
 use crate::mapping::warnings;
 use crate::outbound::ShownRequest;
-use crate::writes::derive::Traced;
+use crate::writes::explain::Traced;
 use crate::writes::preview::{self, Verdict};
 use crate::writes::request::Mode;
 

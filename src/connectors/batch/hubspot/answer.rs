@@ -10,7 +10,7 @@ use crate::action::Action;
 use crate::connectors::batch::BatchOutcome;
 use crate::connectors::batch::reading::Reading;
 use crate::connectors::contract::{ErrorClass, Outcome, ProviderError};
-use crate::connectors::declarative::interpret::is_readable_id;
+use crate::connectors::declarative::answers::is_readable_id;
 use crate::connectors::declarative::json_path::scalar;
 use crate::connectors::read_answers::same_record;
 

@@ -16,13 +16,6 @@ use crate::connectors::contract::{Refusal, RefusalKind};
 use crate::connectors::declarative::body::is_nothing;
 use crate::connectors::declarative::json_path::scalar;
 
-/// The paths of create, update and read.
-pub(super) const PATHS: [&str; 3] = [
-    "/crm/objects/2026-03/{object}/batch/create",
-    "/crm/objects/2026-03/{object}/batch/update",
-    "/crm/objects/2026-03/{object}/batch/read",
-];
-
 #[derive(Serialize)]
 struct Inputs<'a> {
     inputs: Vec<Input<'a>>,

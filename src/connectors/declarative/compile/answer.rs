@@ -13,7 +13,7 @@ use crate::connectors::declarative::plan::{
     Classify, ErrorPlan, IdPlace, IdSource, Lookup, PathText, Plan, Predicate, Remedy, Rename, RequestPlan,
     ResultPlan, Test, When,
 };
-use crate::connectors::reads::Reads;
+use crate::connectors::declarative::read_plan::{Current, Describe, Read, Reads, Unique};
 
 impl Compiler<'_> {
     pub(super) fn lookup(&mut self, path: &str, def: &LookupDef) -> Option<Lookup> {
@@ -168,7 +168,7 @@ impl Compiler<'_> {
         let base_url = self.base("base_url", &base);
         let headers = self.headers.clone();
         let headers = self.headers("headers", &headers);
-        let mut read = |path: &str, text: &str, query: &Ordered<QueryDef>| crate::connectors::reads::Read {
+        let mut read = |path: &str, text: &str, query: &Ordered<QueryDef>| Read {
             plan: Plan {
                 names: Arc::default(),
                 request: Arc::new(RequestPlan {
@@ -201,17 +201,14 @@ impl Compiler<'_> {
             .unique
             .as_ref()
             .map(|u| (read("reads.unique", &u.path, &u.query), u));
-        let describe = def
-            .describe
-            .as_ref()
-            .map(|d| crate::connectors::describe::Describe {
-                form: d.form,
-                main: read("reads.describe", &d.path, &Ordered::default()),
-                also: d
-                    .also
-                    .as_ref()
-                    .map(|also| read("reads.describe.also", also, &Ordered::default())),
-            });
+        let describe = def.describe.as_ref().map(|d| Describe {
+            form: d.form,
+            main: read("reads.describe", &d.path, &Ordered::default()),
+            also: d
+                .also
+                .as_ref()
+                .map(|also| read("reads.describe.also", also, &Ordered::default())),
+        });
         let not_found = def
             .not_found
             .as_ref()
@@ -229,7 +226,7 @@ impl Compiler<'_> {
         let mut path = |text: &str| self.take("reads", JsonPath::parse(text));
         let current = match current {
             None => None,
-            Some((read, c)) => Some(crate::connectors::reads::Current {
+            Some((read, c)) => Some(Current {
                 read,
                 id: ids,
                 fields: path(&c.fields)?,
@@ -238,7 +235,7 @@ impl Compiler<'_> {
         };
         let unique = match unique {
             None => None,
-            Some((read, u)) => Some(crate::connectors::reads::Unique {
+            Some((read, u)) => Some(Unique {
                 read,
                 list: u
                     .list

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use self::merge::{merge_errors, merge_ops, merge_result};
 use self::request::Compiler;
+use super::batch_plan::Batch;
 use super::definition::{File, ObjectDef, OpDef, OpSwitch, OpsDef, RecordsDef, Settings};
 use super::ordered::Ordered;
 use super::plan::{ErrorPlan, Plan};
+use super::read_plan::Reads;
 use super::text::{Source, Text};
 use crate::action::Action;
-use crate::connectors::batch::Batch;
 use crate::connectors::contract::Limits;
-use crate::connectors::reads::Reads;
 use crate::record_rules::RecordRules;
 
 /// A problem in a file: the path of keys, and what is wrong there.

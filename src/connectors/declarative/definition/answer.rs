@@ -160,12 +160,22 @@ pub struct ReadsDef {
     pub describe: Option<DescribeDef>,
 }
 
+/// The form of a provider's description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DescribeForm {
+    /// HubSpot's properties, and its object schema.
+    Hubspot,
+    /// Salesforce's describe.
+    Salesforce,
+}
+
 /// Asking what the fields of an object are.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DescribeDef {
     /// The form of the answer.
-    pub form: crate::connectors::describe::Form,
+    pub form: DescribeForm,
     /// The path of the fields.
     pub path: String,
     /// The path of more about the object, such as which fields it must have; where it fails it is left out.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::model::{Integration, Manifest, ReadField, ReadObject, WriteObject};
-use super::node::{Problems, Trail, flag, list, mapping, member, required_text, text};
-use super::{Providers, SPEC_VERSION, inherit};
+use super::inherit;
+use crate::manifest::node::{Problems, Trail, flag, list, mapping, member, required_text, text};
+use crate::manifest::{Integration, Manifest, Providers, ReadField, ReadObject, SPEC_VERSION, WriteObject};
 use crate::mapping::FieldPath;
 use crate::record_rules::RecordRules;
 

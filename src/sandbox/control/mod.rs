@@ -1,7 +1,9 @@
 //! The control API under `/_sandbox`.
 
+mod faults;
+mod oauth;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 use serde::de::DeserializeOwned;
@@ -9,10 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::core::Core;
 use super::echo::EchoRule;
-use super::faults::FaultSpec;
 use super::journal::Line;
 use super::message::{Provider, Reply, Request, field, pairs};
-use super::tokens::{Grant, Token, TokenEvent};
 use super::{audit, clock, hubspot, lock, salesforce};
 
 /// Why a control call was refused.
@@ -96,23 +96,8 @@ pub(crate) async fn call(core: &Arc<Core>, method: &Method, path: &str, body: Va
             to_value(&audit::audit(&core.ledger.read(0, None), &operations))
         }
         ("GET" | "POST", ["clock"]) => set_clock(core, method, &body),
-        ("POST", ["tokens"]) => {
-            let token: Token = parse(body)?;
-            core.tokens.put_token(token.clone());
-            keep_tokens(core, vec![TokenEvent::Token(token)])?;
-            Ok(Value::Null)
-        }
-        ("DELETE", ["tokens", provider, token]) => {
-            let event = core.tokens.revoke_token(provider_of(provider)?, token);
-            let event = event.ok_or_else(|| ControlError::not_found(format!("no token {token}")))?;
-            keep_tokens(core, vec![event])?;
-            Ok(Value::Null)
-        }
-        ("POST", ["grants"]) => {
-            let grant: Grant = parse(body)?;
-            core.tokens.put_grant(grant.clone());
-            keep_tokens(core, vec![TokenEvent::Grant(grant)])?;
-            Ok(Value::Null)
+        (_, ["apps" | "consent" | "grants" | "revoke" | "tokens", ..]) => {
+            oauth::call(core, method, &words, body).await
         }
         ("GET", ["echo"]) => Ok(lock(&core.echo).rules()),
         ("POST", ["echo"]) => {
@@ -128,7 +113,7 @@ pub(crate) async fn call(core: &Arc<Core>, method: &Method, path: &str, body: Va
             *lock(&core.echo) = super::echo::Echo::default();
             Ok(Value::Null)
         }
-        (_, ["faults", ..]) => faults(core, method, &words, &query, body).await,
+        (_, ["faults", ..]) => faults::call(core, method, &words, &query, body).await,
         (_, ["accounts", provider, account, rest @ ..]) => match provider_of(provider)? {
             Provider::HubSpot => {
                 let shared = core.hubspot(account);
@@ -191,57 +176,6 @@ fn set_clock(core: &Core, method: &Method, body: &Value) -> Outcome {
         }
     }
     Ok(json!({"now": clock::iso(core.clock.now_ms()), "now_ms": core.clock.now_ms()}))
-}
-
-async fn faults(
-    core: &Arc<Core>,
-    method: &Method,
-    words: &[&str],
-    query: &[(String, String)],
-    body: Value,
-) -> Outcome {
-    let find = |word: &str| {
-        let id = word.parse().ok();
-        id.and_then(|id| core.faults.get(id))
-            .ok_or_else(|| ControlError::not_found(format!("no fault {word}")))
-    };
-    match (method.as_str(), words) {
-        ("GET", ["faults"]) => Ok(core.faults.list().iter().map(|f| f.show()).collect()),
-        ("POST", ["faults"]) => {
-            let spec: FaultSpec = parse(body)?;
-            if let Some(problem) = spec.problem() {
-                return Err(ControlError::invalid(problem));
-            }
-            Ok(core.faults.add(spec).show())
-        }
-        ("DELETE", ["faults"]) => {
-            core.faults.clear();
-            Ok(Value::Null)
-        }
-        ("DELETE", ["faults", id]) => {
-            let fault = find(id)?;
-            core.faults.remove(fault.id);
-            Ok(Value::Null)
-        }
-        ("GET", ["faults", id]) => {
-            let fault = find(id)?;
-            if let Some(hits) = number(query, "wait_hits")? {
-                let limit = Duration::from_millis(number(query, "timeout_ms")?.unwrap_or(10_000));
-                let waited = tokio::time::timeout(limit, fault.wait_hits(hits)).await;
-                waited.map_err(|_| ControlError {
-                    status: 408,
-                    message: "not hit in time".to_owned(),
-                })?;
-            }
-            Ok(fault.show())
-        }
-        ("POST", ["faults", word]) if word.ends_with(":release") => {
-            let fault = find(word.trim_end_matches(":release"))?;
-            fault.release();
-            Ok(fault.show())
-        }
-        _ => Err(ControlError::not_found("no such call on faults")),
-    }
 }
 
 fn hubspot_account(
@@ -382,8 +316,4 @@ fn journal(error: std::io::Error) -> ControlError {
 
 fn keep(core: &Core, lines: &[Line]) -> Result<(), ControlError> {
     core.keep(lines).map_err(journal)
-}
-
-fn keep_tokens(core: &Core, events: Vec<TokenEvent>) -> Result<(), ControlError> {
-    core.keep_tokens(events).map_err(journal)
 }

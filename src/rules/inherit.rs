@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::model::Integration;
-use super::node::{Problems, Step, Trail, member};
+use crate::manifest::Integration;
+use crate::manifest::node::{Problems, Step, Trail, member};
 use crate::mapping::fields::{Fields, FieldsError};
 use crate::mapping::{FieldPath, PathError};
 use crate::record_rules::RecordRules;

@@ -34,7 +34,7 @@ const HANDED_REQUEST_BYTES: usize = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Bell {
+pub struct NewWork {
     shared: Arc<Shared>,
     _stop: DropGuard,
 }
@@ -59,7 +59,7 @@ pub struct Inbox {
     owned: AtomicU64,
     arrived: Mutex<Arrived>,
     /// Rung when something has arrived.
-    pub bell: Notify,
+    pub new_work: Notify,
 }
 
 /// The content of an inbox.
@@ -90,8 +90,8 @@ fn bit(shard: i16) -> u64 {
     u32::try_from(shard).map_or(0, |shard| 1_u64.checked_shl(shard).unwrap_or(0))
 }
 
-impl Bell {
-    /// A bell whose messages go through `store`. They end with it.
+impl NewWork {
+    /// A new_work whose messages go through `store`. They end with it.
     #[must_use]
     pub fn start(store: SharedStore) -> Self {
         let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
@@ -194,13 +194,13 @@ impl Inbox {
     /// Asks for a look at a lane.
     pub fn look_at(&self, lane_id: Uuid, changed: bool) {
         *self.arrived().lanes.entry(lane_id).or_default() |= changed;
-        self.bell.notify_one();
+        self.new_work.notify_one();
     }
 
     /// Something may have been lost.
     pub fn lost(&self) {
         self.arrived().everything = true;
-        self.bell.notify_one();
+        self.new_work.notify_one();
     }
 
     /// Takes in a message of another process; one that cannot be read means: look everywhere.
@@ -216,7 +216,7 @@ impl Inbox {
             Some((shard, None)) => self.arrived().shards.push(shard),
             None => self.arrived().everything = true,
         }
-        self.bell.notify_one();
+        self.new_work.notify_one();
     }
 
     fn hand(&self, accept: &AcceptOperation, time: Time, begun: Instant) {
@@ -239,7 +239,7 @@ impl Inbox {
             arrived.lanes.entry(operation.connection_id).or_default();
         }
         drop(arrived);
-        self.bell.notify_one();
+        self.new_work.notify_one();
     }
 }
 

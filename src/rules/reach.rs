@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::node::{Problems, Trail, member};
+use crate::manifest::node::{Problems, Trail, member};
 
 /// Adds a problem for each. Only for a manifest that is deployed now: what is stored stays readable.
 pub(super) fn check(document: &Value, problems: &mut Problems) {

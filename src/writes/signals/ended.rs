@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(500);
 struct Entry {
     project_id: Uuid,
     waiting: usize,
-    bell: Arc<Notify>,
+    new_work: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -43,15 +43,15 @@ pub struct Finished {
 pub struct Waiting {
     finished: Finished,
     operation_id: Uuid,
-    bell: Arc<Notify>,
+    new_work: Arc<Notify>,
 }
 
 impl Waiting {
     /// Resolves when the operation has ended.
     pub async fn ended(&self) {
-        self.bell.notified().await;
+        self.new_work.notified().await;
         // Others who wait for the same one are told by this one.
-        self.bell.notify_one();
+        self.new_work.notify_one();
     }
 }
 
@@ -127,16 +127,16 @@ impl Finished {
         let entry = list.operations.entry(operation_id).or_insert_with(|| Entry {
             project_id,
             waiting: 0,
-            bell: Arc::new(Notify::new()),
+            new_work: Arc::new(Notify::new()),
         });
         entry.waiting += 1;
-        let bell = Arc::clone(&entry.bell);
+        let new_work = Arc::clone(&entry.new_work);
         drop(list);
         self.begun.notify_one();
         Some(Waiting {
             finished: self.clone(),
             operation_id,
-            bell,
+            new_work,
         })
     }
 
@@ -150,7 +150,7 @@ fn ring(list: &Mutex<List>, ended: impl IntoIterator<Item = Uuid>) {
     let list = list.lock().unwrap_or_else(PoisonError::into_inner);
     for operation in ended {
         if let Some(entry) = list.operations.get(&operation) {
-            entry.bell.notify_one();
+            entry.new_work.notify_one();
         }
     }
 }

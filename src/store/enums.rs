@@ -108,7 +108,7 @@ macro_rules! decode_word {
             &'r str: sqlx::Decode<'r, DB>,
         {
             fn decode(value: DB::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
-                use $crate::store::words::{StoredWord, UnknownWord};
+                use $crate::store::enums::{StoredWord, UnknownWord};
                 let word = <&str as sqlx::Decode<'r, DB>>::decode(value)?;
                 Self::of_word(word).ok_or_else(|| UnknownWord::new(Self::COLUMN, word).into())
             }
@@ -137,7 +137,7 @@ macro_rules! words {
             }
         }
 
-        impl $crate::store::words::StoredWord for $name {
+        impl $crate::store::enums::StoredWord for $name {
             const COLUMN: &'static str = $column;
             fn of_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$value),)+ _ => None }
@@ -147,7 +147,7 @@ macro_rules! words {
             }
         }
 
-        $crate::store::words::decode_word!($name);
+        $crate::store::enums::decode_word!($name);
     };
 }
 

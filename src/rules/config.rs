@@ -1,7 +1,7 @@
 //! Whether a config fits the integration it is for.
 
-use super::parse::push_key;
-use super::{ConfigContent, ReadConfig};
+use crate::manifest::config::parse::push_key;
+use crate::manifest::config::{ConfigContent, ReadConfig};
 use crate::manifest::{Integration, Issue};
 use crate::mapping::fields::FieldsError;
 use crate::mapping::sources::Sources;
