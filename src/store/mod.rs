@@ -18,6 +18,7 @@ mod changes;
 mod claim;
 mod commit;
 mod connect;
+mod enums;
 mod error;
 mod health;
 mod holds;
@@ -29,7 +30,6 @@ pub mod sqlite;
 mod stragglers;
 mod time;
 mod whose;
-mod enums;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +41,12 @@ pub use changes::{CHANGES_KEPT, Change, ChangeKind, ChangeStore, LogPosition, Ne
 pub use claim::LATE_COMMIT;
 pub(crate) use commit::commit;
 pub use connect::{ConnectError, connect, open};
+pub use enums::{MaybeKnown, StoredWord};
 pub use error::{Result, StoreError};
 pub use health::Health;
 pub use location::Location;
 pub use rows::*;
 pub use whose::Opening;
-pub use enums::{MaybeKnown, StoredWord};
 
 use crate::clock::Time;
 
