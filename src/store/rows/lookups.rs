@@ -13,7 +13,7 @@ use crate::store::Result;
 pub trait LookupStore: Send + Sync {
     /// What an idempotency key was used for; `None` when it is free.
     async fn find_idempotency_key(&self, project_id: Uuid, key: &str) -> Result<Option<IdempotencyUse>>;
-    /// Forgets keys, and the answers kept for them, that are older than [`KEY_LIFE`]: at most `limit` of each. Answers how many
+    /// Forgets keys, and the answers kept for them, that are older than `KEY_LIFE`: at most `limit` of each. Answers how many
     /// rows went. (One statement for all projects, like every clean-up.)
     async fn forget_idempotency_keys(&self, limit: i64) -> Result<u64>;
     /// One operation.

@@ -2,7 +2,7 @@
 //!
 //! Where the provider takes several records in one call they go in one; else one by one. Each record ends for itself: one
 //! that fails takes others with it only when the app asks for all or none. A set is performed call by call
-//! ([`Writes::call`](super::Writes::call)), by whoever waits: a synchronous one at once ([`run`]), an asynchronous one with a
+//! ([`Writes::call`](super::Writes::call)), by whoever waits: a synchronous one at once (`run`), an asynchronous one with a
 //! turn of its lane for each call. What the next call carries follows from what is known of the records ([`Progress`]).
 
 mod attempt;
