@@ -50,7 +50,12 @@ impl RetentionStore for PostgresStore {
             return Ok(Expired::default());
         }
         let expired = expire(self, now, retention).await;
-        // When it fails the connection is closed without a farewell, which is as good.
+        // Given back before the farewell, which the server may take its time to notice. When either fails, the lock goes with
+        // the connection.
+        let _ = sqlx::query("SELECT pg_advisory_unlock($1)")
+            .bind(ADVISORY_LOCK)
+            .execute(&mut guard)
+            .await;
         let _ = guard.close().await;
         expired
     }

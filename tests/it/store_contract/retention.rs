@@ -297,6 +297,26 @@ async fn a_reader_of_the_history_is_not_disturbed_and_the_day_leaves_afterwards(
     }
 }
 
+#[tokio::test]
+async fn a_run_that_is_over_is_in_nobodys_way() {
+    let world = World::new(Kind::Postgres).await;
+    let mut look = sqlx::PgConnection::connect(&world.database.url).await.unwrap();
+    for run in 0..20 {
+        world.store.expire_history(MONTH).await.unwrap();
+        let locked: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                            WHERE l.locktype = 'advisory' AND d.datname = current_database())",
+        )
+        .fetch_one(&mut look)
+        .await
+        .unwrap();
+        assert!(
+            !locked,
+            "run {run} has left its lock behind: another one would do nothing"
+        );
+    }
+}
+
 /// Runs statements on the database of a test.
 async fn sql(world: &World, statements: &[&str]) {
     let mut connection = sqlx::PgConnection::connect(&world.database.url).await.unwrap();
