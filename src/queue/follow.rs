@@ -40,6 +40,8 @@ pub(super) struct Known<'a> {
     pub set: &'a WriteSet<'a>,
     /// Those that stand behind earlier writes.
     pub waiting: &'a HashSet<usize>,
+    /// The provider could not be asked what became of some: until it can, nothing goes on.
+    pub asked_in_vain: bool,
 }
 
 impl Known<'_> {
@@ -109,7 +111,7 @@ impl Known<'_> {
         };
         let goes_on = || {
             let next = progress.next_now(self.waiting, self.set.limit(), self.set.all_or_none);
-            !next.is_empty() && !self.situation.left.is_zero()
+            !self.asked_in_vain && !next.is_empty()
         };
         let decides = match of_open().find(is_limit) {
             Some(limited) => Some(limited),
@@ -124,7 +126,7 @@ impl Known<'_> {
             }
         }
         // What was put off before waits on; so does what stands behind others.
-        if progress.open().any(|index| progress.is_put_off(index)) {
+        if self.asked_in_vain || progress.open().any(|index| progress.is_put_off(index)) {
             let over = || Follows::End {
                 state: NoteState::Failed,
                 text: String::new(),

@@ -216,7 +216,7 @@ impl Hand<'_> {
             records: Some(notes_text(&notes)),
             ..new_row(item, self.holder, item.store_now.after(self.claimed_at.elapsed()))
         });
-        let followed = self.follow(set, stand, spent, &outcomes);
+        let followed = self.follow(set, stand, spent, &outcomes, later.is_some());
         Attempted {
             dead_credential: followed.dead_credential && current,
             attempt: kept,
@@ -250,7 +250,7 @@ impl Hand<'_> {
         let notes = [looked.notes, told].concat();
         let kept = turn.row(set.shape, self.holder.attempt_id, ids, number, &notes);
         let current = writes.note_call(set, &turn).await;
-        let followed = self.follow(set, stand, number, &turn.outcomes);
+        let followed = self.follow(set, stand, number, &turn.outcomes, false);
         Ok(Attempted {
             effect: with_quota(followed.effect, turn.pause),
             dead_credential: followed.dead_credential && current,
@@ -267,6 +267,7 @@ impl Hand<'_> {
         stand: Stand,
         spent: i32,
         outcomes: &[(usize, Outcome)],
+        asked_in_vain: bool,
     ) -> Attempted {
         let known = Known {
             item: self.item,
@@ -274,6 +275,7 @@ impl Hand<'_> {
             now: self.writes.now(),
             set,
             waiting: &stand.waiting,
+            asked_in_vain,
         };
         known.follow(stand.progress, outcomes, &stand.done_before)
     }

@@ -12,7 +12,7 @@ use crate::store::{Attempt, AttemptState};
 pub struct Standing {
     /// How it ended.
     pub end: Option<Note>,
-    /// Whether a call with it has left, or been decided.
+    /// Whether a call with it has been answered.
     tried: bool,
     /// Since when an earlier request may have been applied.
     pub doubt_since: Option<Time>,
@@ -28,7 +28,6 @@ impl Standing {
     /// A request for it has left, and nobody knows what became of that: of several the earliest counts.
     fn is_in_doubt_since(&mut self, since: Time) {
         self.doubt_since = Some(self.doubt_since.map_or(since, |known| known.min(since)));
-        self.tried = true;
     }
 
     /// While an earlier request for a record is in doubt, "failed" would say more than is known.
@@ -286,6 +285,18 @@ mod tests {
         );
         assert!(progress.records.iter().all(|r| r.doubt_since.is_none()));
         assert_eq!(progress.open().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn records_in_doubt_go_call_by_call_without_a_wait_between() {
+        let sent: Vec<Note> = (0..3).map(|index| Note::new(index, NoteState::Sent)).collect();
+        let mut progress = Progress::of(3, &[row(1, AttemptState::Sent, &sent)]);
+        for index in 0..3 {
+            assert_eq!(progress.next_now(&nobody(), 1, false), [index]);
+            assert!(!progress.is_put_off(index));
+            progress.note(&[Note::new(index, NoteState::Succeeded)]);
+        }
+        assert!(progress.is_done());
     }
 
     #[test]
