@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Map;
 
-use super::auth::{Auth, Place, Scheme};
+use super::auth::{Auth, Place, Scheme, Urls};
 use super::contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
     RefusalKind, Step,
@@ -16,8 +16,9 @@ use super::declarative::interpret::interpret;
 use super::declarative::prepare::{IdKeys, find_plan, prepare, repeat_safe};
 use super::declarative::scope::Scope;
 use super::declarative::surroundings::Surroundings;
-use super::declarative::text::Text;
-use super::declarative::url::{base_into, moved, rebased};
+use super::declarative::text::{Source, Text};
+use super::declarative::url::{base_into, moved, own_base_into, rebased};
+use super::discover::Discovery;
 use crate::action::Action;
 use crate::record_rules::RecordRules;
 
@@ -36,25 +37,8 @@ pub struct Variable {
     pub example: Option<String>,
     /// What the whole value has to match.
     pub(super) pattern: Option<regex_lite::Regex>,
-}
-
-/// A variable that is read from the provider once, after authorisation.
-#[derive(Debug, Clone)]
-pub struct Discovery {
-    /// Its name in the connection.
-    pub name: String,
-    /// The field of the token answer that holds it.
-    pub token_field: Option<String>,
-    /// The URL to GET.
-    pub get: Option<String>,
-    /// The path of the value in that answer.
-    pub path: Option<String>,
-    /// A pattern whose first group is the value.
-    pub taken: Option<String>,
-    /// What the value is.
-    pub description: Option<String>,
-    /// What the whole value has to match.
-    pub(super) pattern: Option<regex_lite::Regex>,
+    /// Another variable that stands for it where the connection has that one.
+    pub unless: Option<String>,
 }
 
 /// One provider, or one module of it. Pure and cheap to share.
@@ -148,10 +132,8 @@ impl Connector {
             })
         };
         let in_auth = match &self.auth.scheme {
-            Scheme::OAuth2(oauth2) => {
-                place(&oauth2.token_url) || oauth2.auth_url.as_deref().is_some_and(place)
-            }
-            Scheme::Mint(mint) => place(&mint.token_url) || mint.texts().any(place),
+            Scheme::OAuth2(oauth2) => oauth2.urls().any(place),
+            Scheme::Mint(mint) => mint.token_url.iter().any(place) || mint.texts().any(place),
             Scheme::AwsSigV4(aws) => place(&aws.region),
             _ => false,
         };
@@ -162,16 +144,31 @@ impl Connector {
     /// when all is well.
     #[must_use]
     pub fn check_variables(&self, vars: &BTreeMap<String, String>) -> Vec<String> {
-        let missing = |variable: &&Variable| variable.default.is_none() && !vars.contains_key(&variable.name);
-        let missing = self.variables.iter().filter(missing);
-        missing
-            .map(|variable| format!("the variable `{}` is missing", variable.name))
-            .chain(self.misfits(vars))
-            .collect()
+        self.missing(vars).chain(self.misfits(vars)).collect()
+    }
+
+    /// As [`Connector::check_variables`], for a connection that is about to be authorised: what the provider will tell does
+    /// not have to be there.
+    #[must_use]
+    pub fn check_variables_to_authorise(&self, vars: &BTreeMap<String, String>) -> Vec<String> {
+        let mut coming = vars.clone();
+        for discovery in self.discover.iter().filter(|one| one.is_told()) {
+            // A place for it: only names count here.
+            coming.entry(discovery.name.clone()).or_default();
+        }
+        self.missing(&coming).chain(self.misfits(vars)).collect()
+    }
+
+    fn missing(&self, vars: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+        let missing = self.variables.iter().filter(|v| {
+            let stands_for_it = v.unless.as_ref().is_some_and(|other| vars.contains_key(other));
+            v.default.is_none() && !vars.contains_key(&v.name) && !stands_for_it
+        });
+        missing.map(|variable| format!("the variable `{}` is missing", variable.name))
     }
 
     /// The values that do not match the pattern of their variable, be it asked for or found out.
-    fn misfits(&self, vars: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    pub(super) fn misfits(&self, vars: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
         let asked = self.variables.iter().map(|v| (&v.name, &v.pattern));
         let found = self.discover.iter().map(|d| (&d.name, &d.pattern));
         asked.chain(found).filter_map(|(name, pattern)| {
@@ -206,17 +203,10 @@ impl Connector {
         vars: &BTreeMap<String, String>,
         found: &BTreeMap<String, String>,
     ) -> Result<String, Refusal> {
-        // A host that the operator has put in the place of the provider's stays.
-        let Some(plan) = self.any_plan().filter(|_| self.rebase.is_none()) else {
+        let Some(plan) = self.any_plan() else {
             return Ok(url);
         };
-        if let Some(misfit) = self.misfits(found).next() {
-            let text = format!(
-                "the token answer names an address that is not one of {}: {misfit}",
-                self.display_name
-            );
-            return Err(Refusal::new(RefusalKind::InvalidVariable, text));
-        }
+        self.check_found(found)?;
         let scope = Scope {
             plan,
             object: "",
@@ -226,7 +216,7 @@ impl Connector {
             var_defaults: &self.var_defaults,
             extra: &[],
         };
-        moved(plan, &scope, url, found)
+        moved(plan, &scope, url, found, self.rebase.as_deref())
     }
 
     /// Where tokens are exchanged, for a connection; `None` when this credential has no token URL.
@@ -235,8 +225,8 @@ impl Connector {
     /// When a variable is missing or not acceptable.
     pub fn token_url(&self, vars: &BTreeMap<String, String>) -> Result<Option<String>, Refusal> {
         match &self.auth.scheme {
-            Scheme::OAuth2(oauth2) => self.other_url(&oauth2.token_url, vars).map(Some),
-            Scheme::Mint(mint) => self.other_url(&mint.token_url, vars).map(Some),
+            Scheme::OAuth2(oauth2) => self.first_url(&oauth2.token_url, vars),
+            Scheme::Mint(mint) => self.first_url(&mint.token_url, vars),
             _ => Ok(None),
         }
     }
@@ -247,13 +237,33 @@ impl Connector {
     /// When a variable is missing or not acceptable.
     pub fn auth_url(&self, vars: &BTreeMap<String, String>) -> Result<Option<String>, Refusal> {
         match &self.auth.scheme {
-            Scheme::OAuth2(oauth2) => oauth2
-                .auth_url
-                .as_ref()
-                .map(|u| self.other_url(u, vars))
-                .transpose(),
+            Scheme::OAuth2(oauth2) => self.first_url(&oauth2.auth_url, vars),
             _ => Ok(None),
         }
+    }
+
+    /// The first of several URLs of the file whose variables the connection has; `None` of none.
+    ///
+    /// # Errors
+    /// When all of them lack a variable, what the first one lacks; or when a variable is not acceptable.
+    pub fn first_url(
+        &self,
+        templates: &Urls,
+        vars: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, Refusal> {
+        let has_all = |template: &&str| {
+            let text = Text::parse(template);
+            text.is_ok_and(|text| {
+                text.sources().all(|source| match source {
+                    Source::Conn(name) => self.variable(vars, name).is_some(),
+                    _ => true,
+                })
+            })
+        };
+        let Some(template) = templates.iter().find(has_all).or(templates.first()) else {
+            return Ok(None);
+        };
+        self.other_url(template, vars).map(Some)
     }
 
     /// A URL of the file beside those of writes, with its variables put in and its host replaced where asked.
@@ -279,16 +289,14 @@ impl Connector {
             extra: &[],
         };
         let mut url = String::new();
+        let rebase = self.rebase.as_deref();
         if template.starts_with('/') {
-            base_into(&mut url, &plan.base_url, &scope)?;
+            let rebase = own_base_into(&mut url, plan, &scope, rebase)?;
             url.push_str(&text.render(&scope, super::declarative::text::Mode::Path)?);
-        } else {
-            base_into(&mut url, &text, &scope)?;
+            return Ok(rebase.map_or_else(|| url.clone(), |rebase| rebased(&url, rebase)));
         }
-        Ok(match &self.rebase {
-            Some(rebase) => rebased(&url, rebase),
-            None => url,
-        })
+        base_into(&mut url, &text, &scope)?;
+        Ok(rebase.map_or_else(|| url.clone(), |rebase| rebased(&url, rebase)))
     }
 
     /// A request that says whether a credential works and changes nothing, where the provider has one.

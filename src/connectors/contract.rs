@@ -301,6 +301,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A variable of the connection is not there.
+    #[must_use]
+    pub fn missing_variable(name: &str) -> Self {
+        let message = format!("the connection's variable `{name}` is missing");
+        Self::new(RefusalKind::InvalidVariable, message)
+    }
+
     pub(crate) fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
         Self {
             kind,

@@ -15,23 +15,26 @@ mod connector;
 mod contract;
 pub mod declarative;
 mod describe;
+mod discover;
 mod providers;
 mod read_answers;
 mod reads;
 pub mod verify;
 
 pub use auth::{
-    ACCESS_KEY_ID, Algorithm, Attach, Auth, AwsSigV4, Basic, CLIENT_ID, CLIENT_SECRET, ClientAuth, Grant,
-    Health, Input, Mint, MintGrant, OAuth2, Place, Rotation, SCOPES, SECRET_ACCESS_KEY, SESSION_TOKEN,
-    Scheme, fill,
+    ACCESS_KEY_ID, Account, Algorithm, Attach, Auth, AwsSigV4, Basic, CLIENT_ID, CLIENT_SECRET, ClientAuth,
+    ExpiresUnit, FaultClass, FaultRule, Grant, Health, Input, Mint, MintGrant, OAuth2, Paths, Place, Revoke,
+    RevokeAuth, Revokes, Rotation, SCOPES, SECRET_ACCESS_KEY, SESSION_TOKEN, Scheme, TokenAnswer, TokenBody,
+    Urls, fill,
 };
 pub use batch::{BatchCommand, BatchItem, BatchOutcome, BatchSupport};
 pub use catalog::{Catalog, LoadError, Parsed, ProviderSummary, SharedCatalog, parse, without_examples};
-pub use connector::{Connector, Discovery, Variable};
+pub use connector::{Connector, Variable};
 pub use contract::{
     Command, ErrorClass, Limits, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal,
     RefusalKind, RetryClass, RetryHint, Step,
 };
 pub use declarative::{quota_exhausted, retry_hint};
 pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
+pub use discover::Discovery;
 pub use reads::Found;

@@ -12,7 +12,7 @@ use super::attach::{attach, wrong_kind};
 use super::credentials::{CredentialError, Credentials};
 use super::mint;
 use crate::clock::Time;
-use crate::connectors::{Connector, ProviderRequest, Refusal, RefusalKind, fill};
+use crate::connectors::{Connector, ProviderRequest, Refusal, fill};
 use crate::vault::Secret;
 
 /// The values of a connection by the names that texts of the connector's file use.
@@ -69,8 +69,7 @@ impl<'a> Inputs<'a> {
 
     fn missing(&self, name: &str) -> CredentialError {
         if let Some(variable) = name.strip_prefix("conn.") {
-            let message = format!("the connection's variable `{variable}` is missing");
-            return Refusal::new(RefusalKind::InvalidVariable, message).into();
+            return Refusal::missing_variable(variable).into();
         }
         match name.split_once('.') {
             Some((input, path)) if self.input(input).is_some() => CredentialError::BadInput {

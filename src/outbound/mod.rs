@@ -8,6 +8,7 @@ mod credentials;
 mod guard;
 mod inputs;
 mod mint;
+pub mod oauth;
 mod sigv4;
 
 pub use attach::{ShownRequest, attach, show};
@@ -16,3 +17,4 @@ pub use credentials::{CredentialError, Credentials, SealedCredentials};
 pub use guard::GuardError;
 pub use inputs::check;
 pub use mint::{Account, MintError, Token};
+pub use oauth::TokenRequest;

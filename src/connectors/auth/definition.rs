@@ -195,6 +195,7 @@ fn client_mint(oauth2: &OAuth2) -> Result<Option<Mint>, String> {
         private_key: None,
         token_params,
         client_auth: oauth2.client_auth,
+        token_body: oauth2.token_body,
         expires_in: oauth2.expires_in,
         inputs: vec![
             input(CLIENT_ID, "Client ID"),

@@ -1,6 +1,7 @@
 //! How credentials are obtained and attached. Only data: the outbound layer holds the secrets and does the work.
 
 mod definition;
+mod oauth2;
 mod places;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use definition::AuthDef;
+pub use oauth2::{
+    Account, ClientAuth, ExpiresUnit, FaultClass, FaultRule, Grant, OAuth2, Paths, Revoke, RevokeAuth,
+    Revokes, Rotation, TokenAnswer, TokenBody, Urls,
+};
 pub use places::{fill, names};
 
 /// How a provider authenticates its callers.
@@ -39,98 +44,6 @@ pub enum Scheme {
     AwsSigV4(AwsSigV4),
     /// No credential.
     None,
-}
-
-/// OAuth 2 as a provider speaks it. URLs are templates over the connection's variables: resolve them with
-/// [`super::Connector::token_url`] and [`super::Connector::auth_url`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OAuth2 {
-    /// How the first token is obtained.
-    pub grant: Grant,
-    /// Where the user agrees.
-    pub auth_url: Option<String>,
-    /// Where codes and refresh tokens are exchanged.
-    pub token_url: String,
-    /// Further parameters of the authorisation URL, such as `access_type: offline`.
-    #[serde(default)]
-    pub auth_params: BTreeMap<String, String>,
-    /// Further parameters of the token request, such as `audience`.
-    #[serde(default)]
-    pub token_params: BTreeMap<String, String>,
-    /// Scopes to ask for when the app names none.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// Whether scopes have to be named.
-    #[serde(default)]
-    pub scopes_required: bool,
-    /// What stands between scopes in the authorisation URL.
-    #[serde(default = "space")]
-    pub scope_separator: String,
-    /// How the app proves who it is at the token URL.
-    #[serde(default)]
-    pub client_auth: ClientAuth,
-    /// What becomes of a refresh token when it is used.
-    #[serde(default)]
-    pub rotation: Rotation,
-    /// Seconds that an access token lives when the token answer does not say.
-    pub expires_in: Option<u64>,
-    /// The header that carries the access token, when it is not `Authorization: Bearer`.
-    pub header: Option<HeaderDef>,
-    /// The field of the token answer that holds the base URL of the account, such as `instance_url`. It may change with
-    /// each refresh.
-    pub instance_url_field: Option<String>,
-    /// The field of the token answer that names the account.
-    pub workspace_field: Option<String>,
-    /// Whether the user has to name the workspace before authorisation.
-    #[serde(default)]
-    pub workspace_required: bool,
-    /// With [`Grant::ClientCredentials`]: how a token is minted with the customer's own client id and secret. Not part of the file:
-    /// it is made of the rest.
-    #[serde(skip)]
-    pub mint: Option<Mint>,
-}
-
-fn space() -> String {
-    " ".to_owned()
-}
-
-/// How a first token is obtained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Grant {
-    /// The user agrees in a browser.
-    AuthorizationCode,
-    /// The same with PKCE.
-    AuthorizationCodePkce,
-    /// The app's own credentials.
-    ClientCredentials,
-    /// User name and password.
-    Password,
-}
-
-/// How the app proves who it is at the token URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// `client_id` and `client_secret` in the form.
-    #[default]
-    Body,
-    /// HTTP basic authentication.
-    Basic,
-}
-
-/// What becomes of a refresh token when it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rotation {
-    /// It stays good.
-    Stable,
-    /// A new one comes with each refresh and the old one dies, so a lost answer may lose the grant.
-    Rotates,
-    /// Either may happen: a new one, when there is one, replaces the old one.
-    #[default]
-    Unknown,
 }
 
 /// What a user name and a password stand for at this provider.
@@ -199,7 +112,7 @@ pub struct Mint {
     /// How it is asked for.
     pub grant: MintGrant,
     /// Where the token comes from.
-    pub token_url: String,
+    pub token_url: Urls,
     /// The signature algorithm of the assertion.
     #[serde(default)]
     pub algorithm: Algorithm,
@@ -216,6 +129,9 @@ pub struct Mint {
     /// How `clientId` and `clientSecret` are sent, for [`MintGrant::ClientCredentials`].
     #[serde(default)]
     pub client_auth: ClientAuth,
+    /// How the token request is written.
+    #[serde(default)]
+    pub token_body: TokenBody,
     /// Seconds that a token lives when the token answer does not say.
     pub expires_in: Option<u64>,
     /// What the user enters.
@@ -310,6 +226,25 @@ impl Auth {
             Scheme::Basic(_) => "basic",
             Scheme::Custom(_) | Scheme::Mint(_) | Scheme::AwsSigV4(_) => "custom",
             Scheme::None => "none",
+        }
+    }
+
+    /// OAuth 2, where that is how credentials are obtained.
+    #[must_use]
+    pub const fn oauth2(&self) -> Option<&OAuth2> {
+        match &self.scheme {
+            Scheme::OAuth2(oauth2) => Some(oauth2),
+            _ => None,
+        }
+    }
+
+    /// How many seconds an access token lives when the token answer does not say, by the file.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<u64> {
+        match &self.scheme {
+            Scheme::OAuth2(oauth2) => oauth2.expires_in,
+            Scheme::Mint(mint) => mint.expires_in,
+            _ => None,
         }
     }
 

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::connectors::auth::Auth;
-use crate::connectors::connector::{Connector, Discovery, Variable, credential_headers};
+use crate::connectors::connector::{Connector, Variable, credential_headers};
 use crate::connectors::declarative::compile::{ACTIONS, Problem, compile, limits};
 use crate::connectors::declarative::definition::{DiscoverDef, Example, File};
+use crate::connectors::discover::Discovery;
 
 /// A file, compiled: the provider's connectors by module.
 #[derive(Debug)]
@@ -219,19 +220,14 @@ fn whole(pattern: &str, path: String, problems: &mut Vec<Problem>) -> Option<reg
 fn discoveries(file: &File, problems: &mut Vec<Problem>) -> Vec<Discovery> {
     let discoveries = file.connection.discover.iter().enumerate();
     let discovery = |(index, def): (usize, &DiscoverDef)| {
+        let path = format!("connection.discover[{index}]");
         let pattern = def.pattern.as_ref();
-        let path = format!("connection.discover[{index}].pattern");
-        Discovery {
-            name: def.name.clone(),
-            token_field: def.token_field.clone(),
-            get: def.get.clone(),
-            path: def.path.clone(),
-            taken: def.taken.clone(),
-            description: def.description.clone(),
-            pattern: pattern.and_then(|pattern| whole(pattern, path, problems)),
-        }
+        let pattern = pattern.and_then(|pattern| whole(pattern, format!("{path}.pattern"), problems));
+        let made = Discovery::new(def, pattern);
+        made.map_err(|message| problems.push(Problem { path, message }))
+            .ok()
     };
-    discoveries.map(discovery).collect()
+    discoveries.filter_map(discovery).collect()
 }
 
 fn variables(file: &File, problems: &mut Vec<Problem>) -> Vec<Variable> {
@@ -245,6 +241,7 @@ fn variables(file: &File, problems: &mut Vec<Problem>) -> Vec<Variable> {
             default: def.default.clone(),
             example: def.example.clone(),
             pattern,
+            unless: def.unless.clone(),
         }
     };
     file.connection.vars.iter().map(variable).collect()

@@ -21,10 +21,10 @@ pub fn url(
     query: &[(Text, Query)],
 ) -> Result<String, Refusal> {
     let mut url = String::with_capacity(128);
-    own_base_into(&mut url, plan, scope)?;
+    let rebase = own_base_into(&mut url, plan, scope, around.rebase)?;
     let base_query = split_query(&mut url);
     path.render_into(&mut url, scope, Mode::Path)?;
-    if let Some(rebase) = around.rebase {
+    if let Some(rebase) = rebase {
         url = rebased(&url, rebase);
     }
     if let Some(base_query) = base_query {
@@ -62,17 +62,41 @@ pub fn url(
     Ok(url)
 }
 
-/// Writes the base URL of a plan: that of the variable which holds the account's own one, else that of the file.
-fn own_base_into(url: &mut String, plan: &Plan, scope: &Scope<'_>) -> Result<(), Refusal> {
+/// Writes the base URL of a plan: that of the variable which holds the account's own one, else that of the file. Answers
+/// what scheme and host have to be replaced with: `rebase`, unless the account's own base is already at that origin.
+///
+/// # Errors
+/// When a variable is missing or not acceptable.
+pub fn own_base_into<'r>(
+    url: &mut String,
+    plan: &Plan,
+    scope: &Scope<'_>,
+    rebase: Option<&'r str>,
+) -> Result<Option<&'r str>, Refusal> {
     let own = plan
         .base_url_variable
         .as_deref()
         .and_then(|name| Some((name, scope.var(name)?)));
     match own {
+        Some((_, base)) if rebase.is_some_and(|rebase| same_origin(base, rebase)) => {
+            url.push_str(base.trim_end_matches('/'));
+            return Ok(None);
+        }
         Some((name, base)) => url.push_str(checked_base(name, base)?),
         None => base_into(url, &plan.base_url, scope)?,
     }
-    Ok(())
+    Ok(rebase)
+}
+
+/// Whether a plain URL has the scheme, host and port of another.
+#[must_use]
+pub fn same_origin(plain: &str, other: &str) -> bool {
+    let parsed = (url::Url::parse(plain), url::Url::parse(other));
+    let (Ok(plain), Ok(other)) = parsed else {
+        return false;
+    };
+    let bare = plain.username().is_empty() && plain.password().is_none() && plain.fragment().is_none();
+    bare && plain.query().is_none() && plain.origin().is_tuple() && plain.origin() == other.origin()
 }
 
 /// The URL with the base that was found out in the place of the one it was made with.
@@ -84,6 +108,7 @@ pub fn moved(
     scope: &Scope<'_>,
     url: String,
     found: &BTreeMap<String, String>,
+    rebase: Option<&str>,
 ) -> Result<String, Refusal> {
     let found = plan
         .base_url_variable
@@ -92,9 +117,19 @@ pub fn moved(
     let Some((name, base)) = found else {
         return Ok(url);
     };
+    let at_operators = rebase.is_some_and(|rebase| same_origin(base, rebase));
+    // A host that the operator has put in the place of the provider's stays.
+    if rebase.is_some() && !at_operators {
+        return Ok(url);
+    }
     let mut old = String::new();
-    own_base_into(&mut old, plan, scope)?;
+    if let Some(rebase) = own_base_into(&mut old, plan, scope, rebase)? {
+        old = rebased(&old, rebase).trim_end_matches('/').to_owned();
+    }
     match url.strip_prefix(&old) {
+        Some(rest) if at_operators && (rest.is_empty() || rest.starts_with(['/', '?'])) => {
+            Ok(format!("{}{rest}", base.trim_end_matches('/')))
+        }
         Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => {
             Ok(format!("{}{rest}", checked_base(name, base)?))
         }

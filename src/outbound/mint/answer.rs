@@ -1,14 +1,12 @@
 //! Reading what a token endpoint answers. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use super::{MintError, Minted};
 use crate::clock::Time;
-use crate::connectors::{Connector, Mint, ProviderResponse, RetryClass, retry_hint};
+use crate::connectors::{Connector, ProviderResponse};
 use crate::outbound::credentials::Credentials;
+use crate::outbound::oauth::{self, FaultKind, GrantFault};
 use crate::vault::Secret;
 
 /// How long a token lives when neither the answer nor the file says so. One that ends sooner is noticed by its refusal.
@@ -17,145 +15,44 @@ const LIFE: Duration = Duration::from_secs(15 * 60);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// So long before its end a token is replaced, or a fifth of its life when that is less.
 const MARGIN: Duration = Duration::from_secs(60);
-/// The longest token answer that is read, in bytes.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
-/// The longest token, in bytes: it has to fit into a header.
-const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// How much of what a token endpoint says is told, in characters.
-const SAID_CHARS: usize = 300;
 
 /// What a token endpoint answered. `secrets` are those of the request.
 pub(super) fn read(
     connector: &Connector,
-    mint: &Mint,
     secrets: &[Secret],
     response: &ProviderResponse,
     now: Time,
 ) -> Result<Minted, MintError> {
-    let status = response.status;
-    let short = response.body.len() <= MAX_ANSWER_BYTES;
-    let answer = response
-        .json()
-        .ok()
-        .flatten()
-        .filter(|_| short)
-        .unwrap_or_default();
-    let error = said(&answer, secrets);
-    if (200..300).contains(&status)
-        && error.is_none()
-        && let Some(token) = answer.get("access_token").and_then(Value::as_str)
-        && is_token(token)
-    {
-        let given = answer.get("expires_in").and_then(seconds);
-        let life = given
-            .or(mint.expires_in.map(Duration::from_secs))
-            .unwrap_or(LIFE)
-            .min(LONGEST_LIFE);
-        return Ok(Minted {
-            credentials: Credentials::of_token(Secret::new(token.to_owned())),
-            found: found(connector, &answer),
-            until: now.after(life - MARGIN.min(life / 5)),
-        });
-    }
-    let text = error.as_ref().map_or_else(
-        || format!("the token endpoint answered {status} without a token"),
-        |(code, text)| {
-            if text.is_empty() {
-                code.clone()
-            } else {
-                format!("{code}: {text}")
-            }
-        },
-    );
-    let class = match (status, &error) {
-        (429, _) => Some(RetryClass::RateLimited),
-        (_, Some((code, text))) if is_rate_limit(code, text) => Some(RetryClass::RateLimited),
-        (_, Some((code, _))) if is_passing(code) => Some(RetryClass::Transient),
-        // An answer that says neither yes nor no.
-        (200..400, None) | (408 | 425 | 500.., _) => Some(RetryClass::Transient),
-        _ => None,
-    };
-    Err(match class {
-        Some(class) => MintError::Later {
-            said: text,
-            status,
-            class,
-            after: retry_hint(response, class, now.to_timestamp()),
-        },
-        None => MintError::Refused { said: text, status },
+    let granted = oauth::read(connector, secrets, response, now)?;
+    let life = granted.life.or_default(connector);
+    let life = life.unwrap_or(LIFE).min(LONGEST_LIFE);
+    Ok(Minted {
+        credentials: Credentials::of_token(granted.access_token),
+        found: granted.found,
+        until: now.after(life - MARGIN.min(life / 5)),
     })
 }
 
-/// The error of an answer: its code, and what is said about it. Some providers tell it with status 200.
-fn said(answer: &Value, secrets: &[Secret]) -> Option<(String, String)> {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let first = |of: &Value, keys: &[&str]| keys.iter().find_map(|key| text(of.get(key)));
-    let (code, more) = match answer.get("error")? {
-        Value::Null | Value::Bool(false) => return None,
-        inner @ Value::Object(_) => (
-            first(inner, &["code", "status", "type"]),
-            first(inner, &["message", "description"]),
-        ),
-        other => (
-            text(Some(other)),
-            first(answer, &["error_description", "message"]),
-        ),
-    };
-    let presentable = |text: String| {
-        let hidden = secrets
-            .iter()
-            .fold(text, |text, secret| text.replace(secret.expose(), "***"));
-        let plain = hidden.chars().map(|c| if c.is_control() { ' ' } else { c });
-        plain.take(SAID_CHARS).collect::<String>()
-    };
-    let code = code.unwrap_or_else(|| "error".to_owned());
-    Some((presentable(code), presentable(more.unwrap_or_default())))
-}
-
-fn is_rate_limit(code: &str, text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    // Salesforce says `invalid_grant` with the text "login rate exceeded".
-    matches!(code, "slow_down" | "rate_limit_exceeded" | "too_many_requests")
-        || text.contains("rate exceeded")
-}
-
-/// Codes of failures that pass: those of RFC 6749, and Salesforce's `unknown_error` ("retry your request").
-fn is_passing(code: &str) -> bool {
-    matches!(code, "temporarily_unavailable" | "server_error" | "unknown_error")
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// A number of seconds, as a number or a text.
-fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// The variables that the answer holds.
-fn found(connector: &Connector, answer: &Value) -> BTreeMap<String, String> {
-    let discoveries = connector.discoveries().iter();
-    let value = |field: &str| answer.get(field)?.as_str().map(str::to_owned);
-    discoveries
-        .filter_map(|one| Some((one.name.clone(), value(one.token_field.as_deref()?)?)))
-        .collect()
+impl From<GrantFault> for MintError {
+    fn from(fault: GrantFault) -> Self {
+        let GrantFault { said, status, .. } = fault;
+        match fault.kind {
+            FaultKind::Passing { class, after } => Self::Later {
+                said,
+                status,
+                class,
+                after,
+            },
+            _ => Self::Refused { said, status },
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{mint_of, vars};
+    use super::super::tests::vars;
     use super::*;
-    use crate::connectors::{Catalog, RetryHint};
+    use crate::connectors::{Catalog, RetryClass, RetryHint};
 
     const NOW: Time = Time::from_micros(1_700_000_000_000_000);
 
@@ -174,13 +71,7 @@ mod tests {
             body: body.as_bytes().to_vec(),
             truncated: false,
         };
-        read(
-            &connector,
-            mint_of(&connector),
-            &[Secret::new("assert10n".to_owned())],
-            &response,
-            NOW,
-        )
+        read(&connector, &[Secret::new("assert10n".to_owned())], &response, NOW)
     }
 
     #[test]
@@ -190,14 +81,15 @@ mod tests {
             ("\"3600\"", 3_540),
             ("100", 80),
             ("0", 0),
-            ("99999999", 86_340),
+            ("9999999", 86_340),
+            ("99999999", 840),
             ("null", 840),
             ("-5", 840),
             ("\"soon\"", 840),
             ("1e400", 840),
         ] {
             let body = format!(
-                r#"{{"access_token":"t0ken","expires_in":{given},"instance_url":"https://x.example"}}"#
+                r#"{{"access_token":"t0ken","expires_in":{given},"instance_url":"https://x.my.salesforce.com"}}"#
             );
             let minted = answer(200, &body).unwrap_or_else(|why| panic!("{given}: {why}"));
             assert_eq!(minted.until.since(NOW), Duration::from_secs(lives), "{given}");
@@ -205,7 +97,10 @@ mod tests {
                 minted.credentials,
                 Credentials::of_token(Secret::new("t0ken".to_owned()))
             );
-            assert_eq!(minted.found, vars(&[("instance_url", "https://x.example")]));
+            assert_eq!(
+                minted.found,
+                vars(&[("instance_url", "https://x.my.salesforce.com")])
+            );
         }
     }
 
@@ -243,7 +138,6 @@ mod tests {
             (401, r#"{"error":"invalid_client"}"#),
             (200, r#"{"error":"invalid_client"}"#),
             (200, r#"{"access_token":"t0ken","error":"invalid_grant"}"#),
-            (403, "<html>no</html>"),
             (400, r#"{"error":{"code":"bad_key","message":"no such key"}}"#),
         ] {
             let error = answer(status, body).expect_err("refused");
@@ -272,6 +166,8 @@ mod tests {
             (200, r#"{"access_token":"a b\r\nX-Evil: 1"}"#, false),
             (200, r#"{"access_token":7}"#, false),
             (302, "", false),
+            // Whoever answers so, it is not the token endpoint.
+            (403, "<html>no</html>", false),
         ] {
             let error = answer(status, body).expect_err("later");
             let class = if limited {
@@ -286,7 +182,7 @@ mod tests {
         }
         let endless = format!(
             r#"{{"access_token":"t0ken","x":"{}"}}"#,
-            "x".repeat(MAX_ANSWER_BYTES)
+            "x".repeat(oauth::MAX_ANSWER_BYTES)
         );
         assert!(answer(200, &endless).is_err());
         let later = answer_with(429, "", &[("retry-after", "7")]).expect_err("later");
@@ -304,7 +200,7 @@ mod tests {
         );
         let text = answer(400, &body).expect_err("refused").to_string();
         assert!(
-            text.contains("invalid_grant: *** is  bad x") && text.len() < 500,
+            text.contains("invalid_grant: *** is  bad x") && text.len() < 700,
             "{text}"
         );
     }

@@ -1,17 +1,14 @@
 //! Asking for a token. Pure.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::{TokenRequest, assertion};
+use super::assertion;
 use crate::clock::Time;
-use crate::connectors::{CLIENT_ID, CLIENT_SECRET, ClientAuth, Connector, Mint, MintGrant, SCOPES};
-use crate::outbound::WireRequest;
+use crate::connectors::{CLIENT_ID, CLIENT_SECRET, Connector, Mint, MintGrant, SCOPES};
 use crate::outbound::credentials::CredentialError;
 use crate::outbound::inputs::Inputs;
+use crate::outbound::oauth::{Form, TokenRequest};
 use crate::vault::Secret;
 
 /// How long an assertion is good, in seconds. Salesforce takes no more than five minutes.
@@ -28,66 +25,38 @@ pub(in crate::outbound) fn request(
     let url = connector
         .token_url(inputs.vars())?
         .ok_or(CredentialError::BadUrl)?;
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-www-form-urlencoded"),
-    );
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let mut secrets = Vec::new();
+    let mut form = Form::new();
     match mint.grant {
         MintGrant::JwtBearer => {
             let signed = signed(mint, inputs, now, jti)?;
-            form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-            form.append_pair("assertion", signed.expose());
-            secrets.push(signed);
+            form.put("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+            form.put_secret("assertion", &signed);
         }
         MintGrant::JwtClient => {
             let signed = signed(mint, inputs, now, jti)?;
-            form.append_pair("grant_type", "client_credentials");
-            form.append_pair(
+            form.put("grant_type", "client_credentials");
+            form.put(
                 "client_assertion_type",
                 "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             );
-            form.append_pair("client_assertion", signed.expose());
-            secrets.push(signed);
+            form.put_secret("client_assertion", &signed);
         }
         MintGrant::ClientCredentials => {
             let (id, secret) = (inputs.get(CLIENT_ID)?, inputs.get(CLIENT_SECRET)?);
-            form.append_pair("grant_type", "client_credentials");
-            match mint.client_auth {
-                ClientAuth::Body => {
-                    form.append_pair("client_id", &id);
-                    form.append_pair("client_secret", &secret);
-                }
-                ClientAuth::Basic => {
-                    let text = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
-                    let mut value = HeaderValue::from_str(&text).map_err(|_| CredentialError::NotAHeader)?;
-                    value.set_sensitive(true);
-                    headers.insert(AUTHORIZATION, value);
-                }
-            }
-            secrets.push(Secret::new(secret.into_owned()));
+            form.put("grant_type", "client_credentials");
+            form.client(&id, Some(&Secret::new(secret.into_owned())), mint.client_auth)?;
         }
     }
     // Scopes that the customer names stand for those of the file.
     let scopes = inputs.get(SCOPES).ok();
     if let Some(scopes) = &scopes {
-        form.append_pair("scope", scopes);
+        form.put("scope", scopes);
     }
     let params = mint.token_params.iter();
     for (name, text) in params.filter(|(name, _)| scopes.is_none() || *name != "scope") {
-        form.append_pair(name, &inputs.fill(text)?);
+        form.put(name, &inputs.fill(text)?);
     }
-    let wire = WireRequest {
-        provider: connector.provider().to_owned(),
-        method: http::Method::POST,
-        url,
-        headers,
-        body: Some(form.finish().into_bytes()),
-    };
-    Ok(TokenRequest { wire, secrets })
+    Ok(form.request(connector, http::Method::POST, url, mint.token_body))
 }
 
 /// The assertion.
@@ -113,6 +82,8 @@ fn signed(mint: &Mint, inputs: &Inputs<'_>, now: Time, jti: Uuid) -> Result<Secr
 mod tests {
     use std::collections::BTreeMap;
 
+    use base64::Engine as _;
+    use http::header::AUTHORIZATION;
     use serde_json::Value;
 
     use super::super::assertion::tests::KEY;

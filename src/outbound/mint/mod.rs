@@ -11,20 +11,10 @@ pub(super) use ask::request;
 pub(super) use tokens::Tokens;
 pub use tokens::{Account, Token};
 
-use super::WireRequest;
 use super::client::SendError;
 use super::credentials::{CredentialError, Credentials};
 use crate::clock::Time;
 use crate::connectors::{RetryClass, RetryHint};
-use crate::vault::Secret;
-
-/// A request for a token.
-pub(super) struct TokenRequest {
-    /// What is sent.
-    pub wire: WireRequest,
-    /// What proves who we are: an answer may repeat it.
-    pub secrets: Vec<Secret>,
-}
 
 /// A minted token.
 #[derive(Debug)]
@@ -72,6 +62,7 @@ pub enum MintError {
 mod tests {
     use super::*;
     use crate::connectors::{Connector, Mint, Scheme};
+    use crate::vault::Secret;
 
     pub fn mint_of(connector: &Connector) -> &Mint {
         match &connector.auth().scheme {

@@ -166,7 +166,7 @@ impl Outbound {
         let inputs = Inputs::new(connector, account.credentials, account.vars);
         let request = ask::request(connector, mint, &inputs, clock.now(), clock.new_id())?;
         let response = self.send(request.wire).await?;
-        answer::read(connector, mint, &request.secrets, &response, clock.now())
+        answer::read(connector, &request.secrets, &response, clock.now())
     }
 }
 

@@ -115,33 +115,32 @@ async fn answer(state: Arc<Mutex<State>>, seen: Seen) -> (StatusCode, axum::Json
         tokio::time::sleep(delay).await;
     }
     let mut state = state.lock().unwrap();
-    let (status, body) =
-        if is_token_request {
-            let queued = state.token_answers.pop_front();
-            queued.unwrap_or_else(|| {
+    let (status, body) = if is_token_request {
+        let queued = state.token_answers.pop_front();
+        queued.unwrap_or_else(|| {
             state.made += 1;
             let token = format!("t0ken-number-{}", state.made);
             state.good.insert(token.clone());
-            (200, json!({"access_token": token, "token_type": "Bearer", "instance_url": "https://10.0.0.1"}))
+            (200, json!({"access_token": token, "token_type": "Bearer", "instance_url": "https://acme.my.salesforce.com"}))
         })
+    } else {
+        let bearer = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        if !state.open && !state.good.contains(&bearer) {
+            let error = format!("Session expired or invalid: {bearer}");
+            (
+                401,
+                json!([{"errorCode": "INVALID_SESSION_ID", "message": error}]),
+            )
         } else {
-            let bearer = seen
-                .header("authorization")
-                .trim_start_matches("Bearer ")
-                .to_owned();
-            if !state.open && !state.good.contains(&bearer) {
-                let error = format!("Session expired or invalid: {bearer}");
-                (
-                    401,
-                    json!([{"errorCode": "INVALID_SESSION_ID", "message": error}]),
-                )
-            } else {
-                let queued = state.answers.pop_front();
-                queued.unwrap_or((
-                    201,
-                    json!({"id": "001000000000001AAA", "success": true, "errors": []}),
-                ))
-            }
-        };
+            let queued = state.answers.pop_front();
+            queued.unwrap_or((
+                201,
+                json!({"id": "001000000000001AAA", "success": true, "errors": []}),
+            ))
+        }
+    };
     (StatusCode::from_u16(status).unwrap(), axum::Json(body))
 }

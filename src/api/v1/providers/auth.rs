@@ -237,8 +237,8 @@ fn oauth2_opts(oauth2: &OAuth2, docs_url: Option<String>) -> OAuth2Opts {
             Grant::ClientCredentials => "clientCredentials",
             Grant::Password => "password",
         },
-        auth_url: oauth2.auth_url.as_deref().map(template),
-        token_url: template(&oauth2.token_url),
+        auth_url: oauth2.auth_url.first().map(template),
+        token_url: oauth2.token_url.first().map(template).unwrap_or_default(),
         explicit_scopes_required: oauth2.scopes_required,
         explicit_workspace_required: oauth2.workspace_required,
         audience: oauth2
@@ -251,7 +251,10 @@ fn oauth2_opts(oauth2: &OAuth2, docs_url: Option<String>) -> OAuth2Opts {
             workspace_ref_field: oauth2.workspace_field.clone(),
         },
         docs_url,
-        auth_url_params: oauth2.auth_params.clone(),
+        auth_url_params: (oauth2.auth_params.iter())
+            .filter(|(_, text)| !text.contains("{app."))
+            .map(|(name, text)| (name.clone(), template(text)))
+            .collect(),
         access_token_opts: oauth2.header.as_ref().map(|header| AccessTokenOpts {
             attachment_type: "accessTokenHeaderAttachment",
             header: named_header(&header.name, &header.prefix),

@@ -228,20 +228,33 @@ pub struct VarDef {
     pub default: Option<String>,
     /// A value to show as an example.
     pub example: Option<String>,
+    /// Another variable: where the connection has it, this one is not needed.
+    pub unless: Option<String>,
 }
 
-/// A variable that is read from the provider once, after authorisation.
+/// A variable that the provider tells when the user has agreed. One of `vars` may be here too: then it does not have to be
+/// given.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscoverDef {
     /// The variable's name.
     pub name: String,
-    /// The field of the token answer that holds it.
+    /// The path in the token answer that holds it. Each refresh may change it.
     pub token_field: Option<String>,
+    /// The parameter with which the user comes back that holds it.
+    pub callback: Option<String>,
     /// The URL to GET, and
     pub get: Option<String>,
-    /// the path of the value in the answer.
+    /// the path of the value in the answer,
     pub path: Option<String>,
+    /// or in the first of the items at this path
+    pub each: Option<String>,
+    /// whose texts at these paths are these ones, over the connection's variables.
+    #[serde(default, rename = "where")]
+    pub wanted: std::collections::BTreeMap<String, String>,
+    /// What is put before the value.
+    #[serde(default)]
+    pub prefix: String,
     /// A pattern whose first group is the value.
     #[serde(rename = "match")]
     pub taken: Option<String>,
