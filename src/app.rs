@@ -11,6 +11,7 @@ use crate::changes::POLL;
 use crate::clock::SharedClock;
 use crate::connectors::{Catalog, LoadError, SharedCatalog};
 use crate::control::Control;
+use crate::control::authorize::REMEMBERED;
 use crate::listen::Limits;
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::queue::WorkerOptions;
@@ -136,6 +137,7 @@ impl Prepared {
                 installation: tuning.queue_limit_installation,
                 project: tuning.queue_limit_project,
             },
+            tuning.refresh_concurrency as usize,
         ));
         let control = Control::new(
             store.clone(),
@@ -143,6 +145,7 @@ impl Prepared {
             Arc::clone(&catalog),
             Arc::clone(&writes),
             clock.clone(),
+            tuning.public_url.as_deref(),
         );
         Arc::new(App {
             control,
@@ -216,7 +219,8 @@ impl App {
                 self.keep_store_known(),
                 self.keep_history(),
                 self.keep_count(),
-                self.keep_holds_short()
+                self.keep_holds_short(),
+                Arc::clone(&self.writes.grants).keep_fresh(stop.clone()),
             )
         };
         tokio::select! {
@@ -299,6 +303,12 @@ impl App {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "old changes could not be removed; trying again in an hour"
+                );
+            }
+            if let Err(error) = self.store.forget_flows(REMEMBERED).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "connections that nobody completed could not be forgotten; trying again in an hour"
                 );
             }
             match self.store.expire_history(self.retention()).await {

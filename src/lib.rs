@@ -21,6 +21,7 @@
 //! * [`control`] — every use case that is not a write, once; the API, `dev` and the command line call it
 //! * [`queue`] — shards, lanes, the worker, retry
 //! * [`writes`] — accept, perform, reconcile; the routes in memory
+//! * [`grants`] — OAuth grants, refreshed one at a time over all processes
 //! * [`changes`] — what has changed lately, by key, for all that is cached
 //! * [`rules`] — a manifest held against mapping and catalogue; [`mapping`], [`manifest`], [`connectors`] — pure: time, randomness and I/O are arguments
 //! * [`outbound`] — the one HTTP client, credentials, the address guard
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod clock;
 pub mod connectors;
 pub mod control;
+pub mod grants;
 pub mod json;
 pub mod key_check;
 pub mod lifecycle;

@@ -200,6 +200,8 @@ pub struct Metrics {
     pub http_seconds: Histograms,
     /// What was not in memory, or not any more, and was read from the store: by cache.
     pub cache_misses: Counters,
+    /// Refreshes of tokens, by provider and how they ended.
+    pub refreshes: Counters,
     /// Shards of this process's worker.
     pub shards_owned: AtomicI64,
     standing: Mutex<Option<(std::time::Instant, Standing)>>,
@@ -256,6 +258,11 @@ impl Default for Metrics {
                 "How often routes, API keys or the limits of lanes had to be read from the database.",
                 &["cache"],
             )),
+            refreshes: Counters(Family::new(
+                "amp_token_refreshes_total",
+                "Refreshes of OAuth tokens: renewed, refused (the customer has to connect again), later (tried again), not_renewable.",
+                &["provider", "result"],
+            )),
             shards_owned: AtomicI64::new(0),
             standing: Mutex::new(None),
         }
@@ -278,6 +285,7 @@ impl Metrics {
             &self.operations_refused,
             &self.http_requests,
             &self.cache_misses,
+            &self.refreshes,
         ] {
             counters.render(&mut out);
         }

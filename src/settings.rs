@@ -168,6 +168,11 @@ pub struct TuningArgs {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub worker_concurrency: u32,
 
+    /// OAuth tokens that are refreshed at one provider at the same time, by one process
+    #[arg(long, env = "AMP_REFRESH_CONCURRENCY", default_value_t = 4, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub refresh_concurrency: u32,
+
     /// Calls that one customer's connection may have open at the same time
     #[arg(long, env = "AMP_LANE_CONCURRENCY", default_value_t = 8, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -244,6 +249,7 @@ impl TuningArgs {
             max_provider_bytes: 4 << 20,
             provider_timeout_seconds: 30,
             worker_concurrency: 64,
+            refresh_concurrency: 4,
             lane_concurrency: 8,
             provider_limits: true,
             lane_weights: Vec::new(),

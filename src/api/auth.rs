@@ -82,6 +82,26 @@ impl Scope {
         self.caller.actor()
     }
 
+    /// A caller inside the project that a request names elsewhere than in its path.
+    ///
+    /// # Errors
+    /// 403 when the caller belongs to another project, 404 when there is no such project.
+    pub async fn within(caller: Caller, app: &AppState, asked: &str) -> Result<Self, Problem> {
+        let own = caller.project();
+        if own.id.to_string().eq_ignore_ascii_case(asked) || own.name.to_lowercase() == asked.to_lowercase() {
+            return Ok(Self { caller });
+        }
+        if app.store.find_project(asked).await?.is_some() {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "this API key belongs to another project",
+            ));
+        }
+        Err(Problem::not_found(
+            "Project not found for the given project ID or name.",
+        ))
+    }
+
     /// Lets only `full` keys pass: a `frontend` key lies in browsers.
     ///
     /// # Errors
@@ -103,18 +123,6 @@ impl FromRequestParts<AppState> for Scope {
             .iter()
             .find(|(name, _)| *name == "project")
             .map_or("", |(_, value)| value);
-        let own = caller.project();
-        if own.id.to_string().eq_ignore_ascii_case(asked) || own.name.to_lowercase() == asked.to_lowercase() {
-            return Ok(Self { caller });
-        }
-        if app.store.find_project(asked).await?.is_some() {
-            return Err(Problem::new(
-                Code::Forbidden,
-                "this API key belongs to another project",
-            ));
-        }
-        Err(Problem::not_found(
-            "Project not found for the given project ID or name.",
-        ))
+        Self::within(caller, app, asked).await
     }
 }

@@ -27,6 +27,7 @@ fn of_refused(refused: Refused) -> Problem {
         Kind::Conflict | Kind::Overtaken => Code::Conflict,
         Kind::WrongState => Code::WrongState,
         Kind::NoWorker => Code::NoWorker,
+        Kind::NotSetUp => Code::NotSetUp,
         Kind::Defect => Code::Internal,
     };
     let mut problem = Problem::with_issues(code, refused.detail(), refused.issues);

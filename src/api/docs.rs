@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::escape;
+
 /// Renders the page once; it does not change while the process runs.
 pub(super) fn page(openapi: &utoipa::openapi::OpenApi) -> String {
     let api = serde_json::to_value(openapi).unwrap_or_default();
@@ -137,13 +139,6 @@ fn kind(schema: &Value) -> String {
             .join(" or "),
         _ => "any".to_owned(),
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>amp-write API</title><style>\

@@ -38,7 +38,11 @@ pub async fn around(State(app): State<AppState>, mut request: Request, next: Nex
     } else {
         next.run(request).await
     };
-    if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() {
+    let is_page = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if response.extensions().get::<Problem>().is_none() && response.status().is_server_error() && !is_page {
         // A panic that was caught, or a response that no handler made.
         response = Problem::new(
             Code::Internal,
@@ -95,6 +99,7 @@ fn is_unknown_verb(method: &http::Method, route: &str, path: &str) -> bool {
     let takes_verbs = match parameter.as_str() {
         // The handlers know their verbs.
         "{operation}" => method == http::Method::POST,
+        "{connection}" => method == http::Method::PATCH,
         "{revision}" | "{object}" => true,
         name => !name.starts_with('{'),
     };

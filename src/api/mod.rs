@@ -15,3 +15,11 @@ mod router;
 pub mod v1;
 
 pub use router::{health_router, metrics_router, openapi, router};
+
+/// A text as a part of a page.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

@@ -39,6 +39,8 @@ pub enum Code {
     WrongState,
     /// No worker answers.
     NoWorker,
+    /// A setting of this server is missing that this needs.
+    NotSetUp,
     /// Too many watch already.
     TooManyWatchers,
     /// The first request with this idempotency key is still being performed.
@@ -84,6 +86,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::WrongState => "wrong-state",
             Self::NoWorker => "no-worker",
+            Self::NotSetUp => "not-set-up",
             Self::TooManyWatchers => "too-many-watchers",
             Self::KeyInUse => "idempotency-key-in-use",
             Self::KeyReused => "idempotency-key-reused",
@@ -119,9 +122,11 @@ impl Code {
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
             Self::ProviderRateLimit | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
-            Self::OutcomeNotStored | Self::StoreUnavailable | Self::NoWorker | Self::TooManyWatchers => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::OutcomeNotStored
+            | Self::StoreUnavailable
+            | Self::NoWorker
+            | Self::NotSetUp
+            | Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unusable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

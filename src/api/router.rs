@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem, ProblemBody};
 use super::v1::{
-    api_keys, connections, installations, integrations, object_metadata, operations, projects, providers,
-    uploads, writes,
+    api_keys, connections, installations, integrations, oauth, object_metadata, operations, projects,
+    provider_apps, providers, uploads, writes,
 };
 use super::{auth, docs, health, layer, metrics};
 use crate::app::AppState;
@@ -27,6 +27,7 @@ use crate::app::AppState;
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        oauth::update::oauth_update,
         operations::cancel::cancel_operation,
         operations::release::release_operation,
         operations::replay::replay_operation,
@@ -120,6 +121,18 @@ fn documented() -> OpenApiRouter<AppState> {
             connections::update::update_connection,
             connections::delete::delete_connection
         ))
+        .routes(routes!(
+            provider_apps::list::list_provider_apps,
+            provider_apps::create::create_provider_app
+        ))
+        .routes(routes!(
+            provider_apps::get::get_provider_app,
+            provider_apps::update::update_provider_app,
+            provider_apps::delete::delete_provider_app
+        ))
+        .routes(routes!(oauth::connect::oauth_connect))
+        .routes(routes!(oauth::callback::oauth_callback))
+        .routes(routes!(oauth::open::open_connect_link))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

@@ -139,6 +139,13 @@ pub(super) async fn serve(
     }
     // It ends by the same token; a panic in it has been logged by the runtime.
     let _ = housekeeping.await;
+    // A token that was asked for is stored before the store closes: it may exist nowhere else.
+    if tokio::time::timeout(limit, app.writes.grants.finish())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the time to stop is over: refreshes of tokens are cut off");
+    }
     app.store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -19,6 +19,7 @@ mod discover;
 mod providers;
 mod read_answers;
 mod reads;
+mod variables;
 pub mod verify;
 
 pub use auth::{
@@ -38,3 +39,4 @@ pub use declarative::{quota_exhausted, retry_hint};
 pub use describe::{DescribedObject, Field, Finding, FindingKind, ValueType, findings};
 pub use discover::Discovery;
 pub use reads::Found;
+pub use variables::connection_vars;

@@ -40,6 +40,8 @@ pub enum Kind {
     WrongState,
     /// No worker answers.
     NoWorker,
+    /// A setting of this server is missing that it needs.
+    NotSetUp,
     /// A defect.
     Defect,
 }

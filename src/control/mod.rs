@@ -5,6 +5,7 @@
 //! used no more. Lanes that can go on are told so. It knows nothing of HTTP: what cannot be done is an [`Error`].
 
 mod actor;
+pub mod authorize;
 pub mod connections;
 mod error;
 pub mod installations;
@@ -12,6 +13,7 @@ pub mod integrations;
 pub mod keys;
 pub mod operations;
 pub mod projects;
+pub mod provider_apps;
 pub mod uploads;
 
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Control {
     writes: Arc<Writes>,
     clock: SharedClock,
     done: Done,
+    /// Where browsers reach this server, without a slash at its end.
+    public_url: Option<String>,
 }
 
 impl Control {
@@ -52,6 +56,7 @@ impl Control {
         catalog: Arc<SharedCatalog>,
         writes: Arc<Writes>,
         clock: SharedClock,
+        public_url: Option<&str>,
     ) -> Self {
         let changes = Arc::clone(&writes.changes);
         Self {
@@ -62,6 +67,7 @@ impl Control {
             catalog,
             writes,
             clock,
+            public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
         }
     }
 }
@@ -74,6 +80,11 @@ impl Done {
     /// What is cached of it on this node is used no more; others hear of it through the store. (Who did what would be
     /// written down here.)
     fn note(&self, _actor: &Actor, changes: &[Change]) {
+        self.0.note(changes);
+    }
+
+    /// The same of what somebody began who has left since.
+    fn note_attributed(&self, _who: &str, changes: &[Change]) {
         self.0.note(changes);
     }
 }

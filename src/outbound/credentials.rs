@@ -175,6 +175,12 @@ impl Credentials {
 pub(super) const HIDDEN: &str = "***";
 
 impl Credentials {
+    /// A token of a grant that has just been given, as it is attached.
+    #[must_use]
+    pub const fn of_access_token(access_token: Secret) -> Self {
+        Self::of_token(access_token)
+    }
+
     /// A token as it is attached.
     pub(super) const fn of_token(access_token: Secret) -> Self {
         Self::OAuth2 {

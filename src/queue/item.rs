@@ -228,6 +228,7 @@ mod tests {
                 installation: 9,
                 project: 9,
             },
+            1,
         )
     }
 

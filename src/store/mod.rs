@@ -80,6 +80,9 @@ pub trait Store:
     ProjectStore
     + IntegrationStore
     + ConnectionStore
+    + GrantStore
+    + ProviderAppStore
+    + FlowStore
     + InstallationStore
     + OperationStore
     + LookupStore

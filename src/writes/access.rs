@@ -1,5 +1,7 @@
-//! Getting requests to the provider with the connection's credentials, a token that is minted for them included.
+//! Getting requests to the provider with the connection's credentials: a token that is minted with them, or renewed, included.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Writes;
@@ -8,6 +10,7 @@ use super::route::{ConnectionUse, Route};
 use crate::connectors::{
     Connector, ErrorClass, Outcome, ProviderError, ProviderRequest, ProviderResponse, Refusal, RetryClass,
 };
+use crate::grants::{Renewal, Wanted, schedule};
 use crate::metrics::seconds;
 use crate::outbound::{Account, CredentialError, Credentials, MintError, SendError, Token, attach};
 
@@ -19,8 +22,26 @@ pub(super) struct Access<'a> {
     writes: &'a Writes,
     connector: &'a Connector,
     connection: &'a ConnectionUse,
-    /// Minted tokens, the one in use last; none where nothing is minted.
-    tokens: Vec<Token>,
+    /// Tokens that were fetched, the one in use last; none while the connection's own credentials are.
+    tokens: Vec<Fetched>,
+}
+
+/// A token that was fetched.
+#[derive(Debug, Clone)]
+enum Fetched {
+    /// Minted with the customer's credentials.
+    Minted(Token),
+    /// Of the customer's grant.
+    Renewed(Arc<Renewal>),
+}
+
+impl Fetched {
+    fn credentials(&self) -> &Credentials {
+        match self {
+            Self::Minted(token) => token.credentials(),
+            Self::Renewed(renewal) => &renewal.credentials,
+        }
+    }
 }
 
 impl Writes {
@@ -37,6 +58,9 @@ impl Writes {
             tokens: Vec::new(),
         };
         access.fetch_token(None).await?;
+        if access.tokens.is_empty() {
+            access.renew_in_time().await?;
+        }
         Ok(access)
     }
 
@@ -52,7 +76,9 @@ impl Writes {
         let response = access.send_once(request).await?;
         match again {
             Some(request) if response.status == UNAUTHORIZED => {
-                access.renew().await?;
+                if !access.renew().await? {
+                    return Ok(response);
+                }
                 access.send_once(request).await
             }
             _ => Ok(response),
@@ -73,22 +99,37 @@ impl Access<'_> {
     /// Every secret text that an answer could repeat.
     pub fn secret_texts(&self) -> Vec<&str> {
         let auth = self.connector.auth();
-        let minted = self.tokens.iter().map(Token::credentials);
+        let fetched = self.tokens.iter().map(Fetched::credentials);
         std::iter::once(&self.connection.credentials)
-            .chain(minted)
+            .chain(fetched)
             .flat_map(|credentials| credentials.secret_texts(auth))
             .collect()
     }
 
-    /// Whether the token in use was in memory: then its refusal may only mean that it has ended.
-    pub fn may_renew(&self) -> bool {
-        self.tokens.last().is_some_and(|token| token.remembered)
+    /// The version of the credentials in use.
+    pub fn credentials_version(&self) -> i64 {
+        match self.tokens.last() {
+            Some(Fetched::Renewed(renewal)) => renewal.credentials_version,
+            Some(Fetched::Minted(_)) | None => self.connection.credentials_version,
+        }
     }
 
-    /// Replaces the token in use, which the provider has refused.
-    pub async fn renew(&mut self) -> Result<(), SendFailure> {
-        let refused = self.tokens.last().cloned();
-        self.fetch_token(refused.as_ref()).await
+    /// Whether the token in use may have ended: then its refusal is no reason to give up.
+    pub fn may_renew(&self) -> bool {
+        match self.tokens.last() {
+            Some(Fetched::Minted(token)) => token.remembered,
+            Some(Fetched::Renewed(_)) => false,
+            None => self.is_renewable(),
+        }
+    }
+
+    /// Replaces the token in use, which the provider has refused; false when there is nothing to replace it with.
+    pub async fn renew(&mut self) -> Result<bool, SendFailure> {
+        match self.tokens.last().cloned() {
+            Some(Fetched::Minted(refused)) => self.fetch_token(Some(&refused)).await.map(|()| true),
+            Some(Fetched::Renewed(_)) => Ok(false),
+            None => self.renew_grant().await,
+        }
     }
 
     async fn fetch_token(&mut self, refused: Option<&Token>) -> Result<(), SendFailure> {
@@ -97,8 +138,56 @@ impl Access<'_> {
             .outbound
             .token(connector, &self.account(), refused, writes.clock.as_ref())
             .await?;
-        self.tokens.extend(token);
+        self.tokens.extend(token.map(Fetched::Minted));
         Ok(())
+    }
+
+    fn is_renewable(&self) -> bool {
+        let renewable = matches!(
+            self.connection.credentials,
+            Credentials::OAuth2 {
+                refresh_token: Some(_),
+                ..
+            }
+        );
+        renewable && self.connector.auth().oauth2().is_some()
+    }
+
+    /// Renews the customer's grant when its token is about to end. One that has not ended yet is used when that fails.
+    async fn renew_in_time(&mut self) -> Result<(), SendFailure> {
+        let Credentials::OAuth2 {
+            access_token_expires: Some(expires),
+            ..
+        } = self.connection.credentials
+        else {
+            return Ok(());
+        };
+        let now = self.connection.store_now();
+        let life = self.connector.auth().expires_in();
+        if !self.is_renewable()
+            || !schedule::is_ending(expires, life.map(std::time::Duration::from_secs), now)
+        {
+            return Ok(());
+        }
+        match self.renew_grant().await {
+            Ok(_) => Ok(()),
+            Err(SendFailure::Mint(MintError::Refused { .. })) if now < expires => Ok(()),
+            Err(SendFailure::Mint(MintError::Later { .. })) if now < expires => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn renew_grant(&mut self) -> Result<bool, SendFailure> {
+        let wanted = Wanted {
+            project_id: self.connection.project_id,
+            connection_id: self.connection.id,
+            credentials_version: self.connection.credentials_version,
+            provider: self.connector.provider().to_owned(),
+        };
+        let renewed = self.writes.grants.renew(wanted).await?;
+        let found = renewed.is_some();
+        self.tokens.extend(renewed.map(Fetched::Renewed));
+        Ok(found)
     }
 
     fn account(&self) -> Account<'_> {
@@ -113,7 +202,15 @@ impl Access<'_> {
     fn credentials(&self) -> &Credentials {
         self.tokens
             .last()
-            .map_or(&self.connection.credentials, Token::credentials)
+            .map_or(&self.connection.credentials, Fetched::credentials)
+    }
+
+    /// The variables of the connection, as they are with the token in use.
+    fn vars(&self) -> &BTreeMap<String, String> {
+        match self.tokens.last() {
+            Some(Fetched::Renewed(renewal)) => &renewal.vars,
+            Some(Fetched::Minted(_)) | None => &self.connection.vars,
+        }
     }
 
     /// Sends a write. When it is refused with a token that was in memory it leaves once more with a new one, if `still` says
@@ -128,7 +225,9 @@ impl Access<'_> {
         let response = self.send_once(request).await?;
         match again {
             Some(request) if is_unauthorized(&response) => {
-                self.renew().await?;
+                if !self.renew().await? {
+                    return Ok(response);
+                }
                 if !still() {
                     return Err(SendFailure::Lost);
                 }
@@ -141,11 +240,17 @@ impl Access<'_> {
     /// Sends a request.
     pub async fn send_once(&self, mut request: ProviderRequest) -> Result<ProviderResponse, SendFailure> {
         let (writes, connector) = (self.writes, self.connector);
-        if let Some(token) = self.tokens.last() {
-            request.url = token.moved(connector, &self.account(), request.url)?;
+        match self.tokens.last() {
+            Some(Fetched::Minted(token)) => {
+                request.url = token.moved(connector, &self.account(), request.url)?;
+            }
+            Some(Fetched::Renewed(renewal)) => {
+                request.url = connector.moved(request.url, &self.connection.vars, &renewal.vars)?;
+            }
+            None => {}
         }
         let now = writes.clock.now();
-        let wire = attach(connector, self.credentials(), &self.connection.vars, now, request)?;
+        let wire = attach(connector, self.credentials(), self.vars(), now, request)?;
         let started = Instant::now();
         let answer = writes.outbound.send(wire).await;
         let kind = match &answer {

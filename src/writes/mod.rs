@@ -37,6 +37,7 @@ use uuid::Uuid;
 use crate::changes::Changes;
 use crate::clock::{SharedClock, Time};
 use crate::connectors::{Limits, Outcome, SharedCatalog};
+use crate::grants::{Grants, Parts};
 use crate::mapping::TraceEntry;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -74,6 +75,8 @@ pub struct Writes {
     /// Routes in memory.
     pub routes: Routes,
     pub(super) outbound: Outbound,
+    /// Customers' OAuth grants.
+    pub grants: Arc<Grants>,
     descriptions: fields::Descriptions,
     accept: Batcher<AcceptOperation, Accepted>,
     finish: Batcher<FinishOperation, bool>,
@@ -129,7 +132,7 @@ impl Written {
 }
 
 impl Writes {
-    /// Builds the engine and starts its group commits.
+    /// Builds the engine and starts its group commits. `refreshes` is how many tokens are refreshed at one provider at a time.
     #[must_use]
     pub fn new(
         store: SharedStore,
@@ -138,6 +141,7 @@ impl Writes {
         outbound: Outbound,
         clock: SharedClock,
         limits: QueueLimits,
+        refreshes: usize,
     ) -> Self {
         let metrics = Arc::new(Metrics::default());
         let changes = Arc::new(Changes::new(store.clone(), Arc::clone(&metrics)));
@@ -147,9 +151,20 @@ impl Writes {
         let finish = store.clone();
         let new_work = Arc::new(NewWork::start(store.clone()));
         let accepted_bell = Arc::clone(&new_work);
+        let grants = Arc::new(Grants::new(Parts {
+            store: store.clone(),
+            vault: Arc::clone(&vault),
+            catalog: Arc::clone(&catalog),
+            outbound: outbound.clone(),
+            clock: clock.clone(),
+            changes: Arc::clone(&changes),
+            metrics: Arc::clone(&metrics),
+            at_once: refreshes,
+        }));
         Self {
             routes: Routes::new(store.clone(), catalog, vault, Arc::clone(&changes)),
             changes,
+            grants,
             clock,
             outbound,
             descriptions: fields::Descriptions::new(),
@@ -276,6 +291,11 @@ impl Writes {
     /// Notes what an answer says about the credentials: dead ones hold the lane until the customer reconnects.
     /// Answers false when newer credentials are in force than those that were used.
     pub async fn note_credentials(&self, route: &Route, outcome: &Outcome) -> bool {
+        self.note_credentials_of(route, outcome, route.connection.credentials_version)
+            .await
+    }
+
+    async fn note_credentials_of(&self, route: &Route, outcome: &Outcome, credentials_version: i64) -> bool {
         let works = match outcome {
             Outcome::Unauthorized(_) => false,
             // Writing "working" once is enough; a connection that has worked costs no statement.
@@ -287,12 +307,7 @@ impl Writes {
         let connection = &route.connection;
         let noted = self
             .store
-            .set_connection_works(
-                route.project_id,
-                connection.id,
-                connection.credentials_version,
-                works,
-            )
+            .set_connection_works(route.project_id, connection.id, credentials_version, works)
             .await;
         if is_news {
             let change = Change::of(route.project_id, ChangeKind::Connection, connection.id);
@@ -314,7 +329,11 @@ impl Writes {
     /// The same of a call.
     pub async fn note_call(&self, set: &WriteSet<'_>, turn: &Turn) -> bool {
         match turn.of_credentials(set) {
-            Some(outcome) => self.note_credentials(set.route, outcome).await,
+            Some(outcome) => {
+                let version = turn.credentials_version;
+                let version = version.unwrap_or(set.route.connection.credentials_version);
+                self.note_credentials_of(set.route, outcome, version).await
+            }
             None => true,
         }
     }

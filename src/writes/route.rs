@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::changes::{Changes, Dependency, DependsOn, Remembered};
-use crate::connectors::{Connector, Limits, SharedCatalog};
+use crate::clock::Time;
+use crate::connectors::{Connector, Limits, SharedCatalog, connection_vars};
 use crate::manifest::{ConfigContent, Integration};
 use crate::mapping::{Plan, PlanError};
 use crate::outbound::Credentials;
@@ -23,6 +25,8 @@ const CAPACITY: usize = 20_000;
 /// A customer's account at a provider, ready to be used.
 #[derive(Debug)]
 pub struct ConnectionUse {
+    /// Its project.
+    pub project_id: Uuid,
     /// Its id; also the lane.
     pub id: Uuid,
     /// The credentials, opened.
@@ -31,6 +35,9 @@ pub struct ConnectionUse {
     pub credentials_version: i64,
     /// The variables of the connection, such as `workspace`.
     pub vars: BTreeMap<String, String>,
+    /// The store's clock, as it was when this was read.
+    read_time: Time,
+    read_at: Instant,
     /// False once the provider has refused the credentials.
     pub works: bool,
     /// Whether it is known that the provider has accepted a request with them.
@@ -38,6 +45,11 @@ pub struct ConnectionUse {
 }
 
 impl ConnectionUse {
+    /// The time by the store's clock: that of a node may be off.
+    pub(super) fn store_now(&self) -> Time {
+        self.read_time.after(self.read_at.elapsed())
+    }
+
     /// Whether this is the first that is heard of the provider accepting a request.
     pub(super) fn is_first_success(&self) -> bool {
         !self.proven.swap(true, Ordering::Relaxed)
@@ -153,6 +165,7 @@ impl Route {
             config_id: row.config_id,
             revision_id: row.revision_id,
             connection: ConnectionUse {
+                project_id,
                 id: row.connection_id,
                 credentials,
                 credentials_version: row.credentials_version,
@@ -160,6 +173,8 @@ impl Route {
                     row.provider_workspace_ref.as_deref(),
                     row.provider_metadata.as_deref(),
                 ),
+                read_time: row.read_time,
+                read_at: Instant::now(),
                 works: works(row.connection_status),
                 proven: proven(row.connection_status),
             },
@@ -228,23 +243,6 @@ impl Route {
         plans().insert(object.to_owned(), Arc::clone(&plan));
         Ok(plan)
     }
-}
-
-/// `workspace` and whatever else the provider's metadata holds (`{"name": {"value": "…"}}` or plain texts).
-#[must_use]
-pub fn connection_vars(workspace: Option<&str>, metadata: Option<&str>) -> BTreeMap<String, String> {
-    let mut vars = BTreeMap::new();
-    if let Some(Value::Object(metadata)) = metadata.and_then(|text| serde_json::from_str(text).ok()) {
-        for (name, value) in metadata {
-            if let Some(text) = value.get("value").unwrap_or(&value).as_str() {
-                vars.insert(name, text.to_owned());
-            }
-        }
-    }
-    if let Some(workspace) = workspace {
-        vars.insert("workspace".to_owned(), workspace.to_owned());
-    }
-    vars
 }
 
 type Key = (Uuid, String, String);
@@ -338,10 +336,13 @@ impl Routes {
             row.provider_metadata.as_deref(),
         );
         let connection = ConnectionUse {
+            project_id,
             id: row.id,
             credentials,
             credentials_version: row.credentials_version,
             vars,
+            read_time: row.read_time,
+            read_at: Instant::now(),
             works: works(row.status),
             proven: proven(row.status),
         };

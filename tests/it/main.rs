@@ -19,6 +19,7 @@ mod invalidation;
 mod limits;
 mod manifest;
 mod mapping;
+mod oauth;
 mod outbound_guard;
 mod processes;
 mod promises;

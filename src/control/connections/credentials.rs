@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
+use crate::clock::Time;
 use crate::connectors::{CLIENT_ID, CLIENT_SECRET, Connector, SCOPES};
 use crate::control::Error;
+use crate::grants::schedule::refresh_in;
 use crate::outbound::{CredentialError, Credentials, check};
+use crate::store::NewGrant;
 use crate::vault::Secret;
 use crate::writes::request::text_fault;
 
@@ -57,6 +62,32 @@ impl Given {
             }
             Credentials::Custom { values } => check_inputs(values),
         }
+    }
+
+    /// The grant behind tokens that were brought from elsewhere, when they can be refreshed.
+    pub(super) fn brought_grant(
+        &self,
+        connector: &Connector,
+        connection_id: Uuid,
+        now: Time,
+    ) -> Option<NewGrant> {
+        let Credentials::OAuth2 {
+            access_token_expires,
+            refresh_token: Some(_),
+            scopes,
+            ..
+        } = &self.credentials
+        else {
+            return None;
+        };
+        connector.auth().oauth2()?;
+        // How long they lived is not known, but what is left of it.
+        let left = access_token_expires.map(|expires| expires.since(now));
+        Some(NewGrant {
+            scopes: (!scopes.is_empty()).then(|| scopes.join(" ")),
+            refresh_in: Some(refresh_in(connection_id, left, None)),
+            ..NewGrant::default()
+        })
     }
 
     /// Checks that the connector can use them over these variables.

@@ -8,9 +8,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Actor, Control, Error, Kind, check_text};
-use crate::connectors::Connector;
+use crate::connectors::{Connector, connection_vars};
 use crate::store::{Change, ChangeKind, Connection, ConnectionChange, NewConnection};
-use crate::writes::route::connection_vars;
 pub use credentials::{CLIENT_CREDENTIALS, Given};
 
 /// A customer who connects.
@@ -114,6 +113,7 @@ impl Control {
             provider_metadata: metadata,
             auth_scheme: given.scheme.to_owned(),
             credentials: self.seal(project_id, id, &given)?,
+            grant: given.brought_grant(&connector, id, self.clock.now()),
         };
         let made = self.store.create_connection(project_id, &new).await?;
         self.done
@@ -179,6 +179,9 @@ impl Control {
                 given.check(connector, &vars)?;
             }
             change.credentials = Some(self.seal(project_id, connection_id, &given)?);
+            change.grant = connector
+                .as_ref()
+                .and_then(|connector| given.brought_grant(connector, connection_id, self.clock.now()));
         }
         let changed = self
             .store
@@ -222,7 +225,7 @@ impl Control {
 pub const AUTH_SCHEME: &str = "authScheme";
 
 /// Checks `providerMetadata`: texts, or objects with a text in `value`.
-fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Error> {
+pub(super) fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Error> {
     for (name, value) in metadata {
         let fault = match value.get("value").unwrap_or(value).as_str() {
             Some(text) if text.contains('\0') => "holds a NUL character",
@@ -235,7 +238,7 @@ fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Error> {
 }
 
 /// Checks the variables of a connection.
-fn check_variables(connector: &Connector, vars: &BTreeMap<String, String>) -> Result<(), Error> {
+pub(super) fn check_variables(connector: &Connector, vars: &BTreeMap<String, String>) -> Result<(), Error> {
     match connector.check_variables(vars).into_iter().next() {
         Some(problem) => Err(Error::about("providerMetadata", problem)),
         None => Ok(()),

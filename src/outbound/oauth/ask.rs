@@ -108,10 +108,15 @@ pub fn authorize_url(
         form.put("code_challenge", &challenge);
         form.put("code_challenge_method", "S256");
     }
-    for (name, text) in &oauth2.auth_params {
+    // What the app says of them itself counts.
+    let own = |name: &String| app.auth_params.contains_key(name);
+    for (name, text) in oauth2.auth_params.iter().filter(|(name, _)| !own(name)) {
         if let Some(value) = filled(connector, app, vars, text)? {
             form.put(name, &value);
         }
+    }
+    for (name, value) in &app.auth_params {
+        form.put(name, value);
     }
     let mut query = form.encoded();
     if let Some(own) = url.query().filter(|own| !own.is_empty()) {

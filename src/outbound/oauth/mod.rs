@@ -34,6 +34,8 @@ pub struct ClientApp {
     pub optional_scopes: Vec<String>,
     /// What else is particular to it, by the names that the file uses as `{app.x}`.
     pub params: BTreeMap<String, String>,
+    /// Further parameters of the authorisation URL.
+    pub auth_params: BTreeMap<String, String>,
 }
 
 /// A request for a token, or about one.
@@ -79,6 +81,15 @@ pub enum Life {
 }
 
 impl Life {
+    /// What the answer says.
+    #[must_use]
+    pub const fn told(self) -> Option<Duration> {
+        match self {
+            Self::Told(life) => Some(life),
+            Self::Unknown => None,
+        }
+    }
+
     /// The lifetime, or what the provider's file supposes; `None` where nobody knows: then a token is good until it is
     /// refused.
     #[must_use]

@@ -4,17 +4,18 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::changes::note_changes;
+use super::grants::{begin_grant, drop_grant};
 use super::{DbConnection, ThisStore};
 use crate::store::{
     Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, ConnectionStatus, ConnectionStore,
     NewConnection, Result, StoreError,
 };
 
-const SELECT: &str = "
+const SELECT: &str = sql!("
     SELECT c.id, c.project_id, c.provider, c.group_ref, g.group_name, g.create_time AS group_create_time,
            c.consumer_ref, u.consumer_name, u.create_time AS consumer_create_time,
            c.provider_workspace_ref, c.provider_metadata, c.auth_scheme, c.status, c.credentials,
-           c.credentials_version, c.create_time, c.update_time
+           c.credentials_version, c.create_time, c.update_time, " now!() " AS read_time
     FROM connections c
     JOIN groups g ON g.project_id = c.project_id AND g.group_ref = c.group_ref
     JOIN consumers u ON u.project_id = c.project_id AND u.consumer_ref = c.consumer_ref
@@ -23,7 +24,7 @@ const SELECT: &str = "
       AND ($3 IS NULL OR c.provider = $3)
       AND ($4 IS NULL OR c.group_ref = $4)
       AND ($5 IS NULL OR c.consumer_ref = $5)
-    ORDER BY c.id";
+    ORDER BY c.id");
 
 async fn get(connection: &mut DbConnection, project_id: Uuid, id: Uuid) -> Result<Option<Connection>> {
     Ok(sqlx::query_as(SELECT)
@@ -66,6 +67,27 @@ pub(super) async fn release_authorization_hold(
          WHERE project_id = $1 AND lane_id = $2 AND hold_reason = 'authorization'"))
     .bind(project_id)
     .bind(connection_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What waits for these credentials is held, with its clock standing still, until it can go on.
+pub(super) async fn hold_for_authorization(
+    connection: &mut DbConnection,
+    project_id: Uuid,
+    connection_id: Uuid,
+) -> Result<()> {
+    sqlx::query(
+        sql!("INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', " now!() ", " now!() ")
+         ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
+             hold_began = excluded.hold_began,
+             -- An earlier hold counts on: the clock stood still then, too.
+             held_from = COALESCE(" now!() " - (lanes.held_until - lanes.held_from), " now!() ")
+         WHERE lanes.hold_reason IS NULL"),
+    )
+    .bind(connection_id)
+    .bind(project_id)
     .execute(connection)
     .await?;
     Ok(())
@@ -124,6 +146,9 @@ impl ConnectionStore for ThisStore {
         .bind(&new.credentials)
         .execute(&mut *transaction)
         .await?;
+        if let Some(grant) = &new.grant {
+            begin_grant(&mut transaction, project_id, new.id, grant).await?;
+        }
         let made = get(&mut transaction, project_id, new.id).await?;
         crate::store::commit(transaction).await?;
         made.ok_or(StoreError::Defect(sqlx::Error::RowNotFound))
@@ -152,6 +177,13 @@ impl ConnectionStore for ThisStore {
         change: &ConnectionChange,
     ) -> Result<Option<Connection>> {
         let mut transaction = self.begin().await?;
+        match &change.grant {
+            Some(grant) => begin_grant(&mut transaction, project_id, connection_id, grant).await?,
+            None if change.credentials.is_some() => {
+                drop_grant(&mut transaction, project_id, connection_id).await?;
+            }
+            None => {}
+        }
         sqlx::query(sql!("UPDATE connections SET
                  provider_workspace_ref = COALESCE($3, provider_workspace_ref),
                  provider_metadata = COALESCE($4, provider_metadata),
@@ -212,18 +244,7 @@ impl ConnectionStore for ThisStore {
         if works {
             release_authorization_hold(&mut transaction, project_id, connection_id).await?;
         } else {
-            sqlx::query(
-                sql!("INSERT INTO lanes (lane_id, project_id, hold_reason, held_from, hold_began) VALUES ($1, $2, 'authorization', " now!() ", " now!() ")
-                 ON CONFLICT (lane_id) DO UPDATE SET hold_reason = 'authorization', held_until = NULL,
-                     hold_began = excluded.hold_began,
-                     -- An earlier hold counts on: the clock stood still then, too.
-                     held_from = COALESCE(" now!() " - (lanes.held_until - lanes.held_from), " now!() ")
-                 WHERE lanes.hold_reason IS NULL"),
-            )
-            .bind(connection_id)
-            .bind(project_id)
-            .execute(&mut *transaction)
-            .await?;
+            hold_for_authorization(&mut transaction, project_id, connection_id).await?;
         }
         let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
         note_changes(&mut transaction, &[touched]).await?;

@@ -29,30 +29,30 @@ const SELECT: &str = "
       AND ($4 IS NULL OR n.group_ref = $4)
     ORDER BY n.id";
 
-const ROUTE: &str = "
+const ROUTE: &str = sql!("
     SELECT i.id AS integration_id, i.name AS integration_name, n.id AS installation_id,
            c.id AS config_id, c.content AS config_content, r.id AS revision_id, r.content AS revision_content,
            k.id AS connection_id, k.provider, k.provider_workspace_ref, k.provider_metadata, k.auth_scheme,
-           k.status AS connection_status, k.credentials, k.credentials_version
+           k.status AS connection_status, k.credentials, k.credentials_version, " now!() " AS read_time
     FROM installations n
     JOIN integrations i ON i.project_id = n.project_id AND i.id = n.integration_id
     JOIN revisions r ON r.project_id = i.project_id AND r.id = i.latest_revision_id
     JOIN configs c ON c.project_id = n.project_id AND c.id = n.config_id
     JOIN connections k ON k.project_id = n.project_id AND k.id = n.connection_id
-    WHERE n.project_id = $1 AND n.integration_id = $2 AND n.group_ref = $3";
+    WHERE n.project_id = $1 AND n.integration_id = $2 AND n.group_ref = $3");
 
 /// The config and the revision outlive their installation, so that accepted work can still say why it cannot be done.
-const PINNED_ROUTE: &str = "
+const PINNED_ROUTE: &str = sql!("
     SELECT i.id AS integration_id, i.name AS integration_name, c.installation_id,
            c.id AS config_id, c.content AS config_content, r.id AS revision_id, r.content AS revision_content,
            k.id AS connection_id, k.provider, k.provider_workspace_ref, k.provider_metadata, k.auth_scheme,
-           k.status AS connection_status, k.credentials, k.credentials_version
+           k.status AS connection_status, k.credentials, k.credentials_version, " now!() " AS read_time
     FROM configs c
     JOIN revisions r ON r.project_id = c.project_id AND r.id = $3
     JOIN integrations i ON i.project_id = c.project_id AND i.id = r.integration_id
     JOIN installations n ON n.project_id = c.project_id AND n.id = c.installation_id
     JOIN connections k ON k.project_id = c.project_id AND k.id = $4
-    WHERE c.project_id = $1 AND c.id = $2";
+    WHERE c.project_id = $1 AND c.id = $2");
 
 async fn get(connection: &mut DbConnection, project_id: Uuid, id: Uuid) -> Result<Option<Installation>> {
     Ok(sqlx::query_as(SELECT)

@@ -8,11 +8,14 @@
 mod backlog;
 mod checks;
 mod connections;
+mod flows;
+mod grants;
 mod installations;
 mod integrations;
 mod lanes;
 mod lookups;
 mod projects;
+mod provider_apps;
 mod retention;
 mod steering;
 

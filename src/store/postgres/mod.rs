@@ -28,6 +28,16 @@ macro_rules! json_numbers {
         )
     };
 }
+/// The texts of a JSON list, as a subquery.
+macro_rules! json_texts {
+    ($parameter:literal) => {
+        concat!(
+            "SELECT value FROM json_array_elements_text(",
+            $parameter,
+            "::json)"
+        )
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -51,6 +61,12 @@ macro_rules! long_transactions {
         "(SELECT count(*) FROM pg_stat_activity
           WHERE datname = current_database() AND backend_type <> 'autovacuum worker'
             AND xact_start < now() - INTERVAL '60 seconds')"
+    };
+}
+/// Whether who has a grant may still be alive, given who asks.
+macro_rules! owner_lives {
+    ($asks:literal) => {
+        concat!($asks, "::uuid IS NOT NULL")
     };
 }
 

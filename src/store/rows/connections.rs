@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::NewGrant;
 use crate::clock::Time;
 use crate::store::Result;
 use crate::store::enums::words;
@@ -67,6 +68,8 @@ row! {
         pub create_time: Time,
         /// When it was last changed.
         pub update_time: Option<Time>,
+        /// When it was read, by the store's clock.
+        pub read_time: Time,
     }
 }
 
@@ -106,6 +109,8 @@ pub struct NewConnection {
     pub auth_scheme: String,
     /// Sealed credentials.
     pub credentials: Vec<u8>,
+    /// The grant behind them, if they are tokens of one.
+    pub grant: Option<NewGrant>,
 }
 
 /// What may be changed of a connection; `None` leaves as is.
@@ -117,6 +122,8 @@ pub struct ConnectionChange {
     pub provider_metadata: Option<String>,
     /// New sealed credentials. The status becomes `created` and the lane's authorization hold ends.
     pub credentials: Option<Vec<u8>>,
+    /// The grant behind new credentials, if they are tokens of one.
+    pub grant: Option<NewGrant>,
 }
 
 /// Which connections to list; `None` means any.

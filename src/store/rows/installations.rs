@@ -123,6 +123,8 @@ row! {
         pub connection_status: ConnectionStatus,
         pub credentials: Vec<u8>,
         pub credentials_version: i64,
+        /// When it was read, by the store's clock.
+        pub read_time: Time,
     }
 }
 

@@ -24,6 +24,12 @@ macro_rules! json_numbers {
         concat!("SELECT value FROM json_each(", $parameter, ")")
     };
 }
+/// The texts of a JSON list, as a subquery.
+macro_rules! json_texts {
+    ($parameter:literal) => {
+        concat!("SELECT value FROM json_each(", $parameter, ")")
+    };
+}
 /// The smallest of some ids.
 macro_rules! min_id {
     ($column:literal) => {
@@ -41,6 +47,12 @@ macro_rules! complete_until {
 macro_rules! long_transactions {
     () => {
         "0"
+    };
+}
+/// Whether who has a grant may still be alive, given who asks: nobody else has the file.
+macro_rules! owner_lives {
+    ($asks:literal) => {
+        concat!("g.owner = ", $asks)
     };
 }
 

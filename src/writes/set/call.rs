@@ -38,6 +38,8 @@ pub struct Turn {
     pub answered_at: Time,
     /// The beginning of the provider's answer.
     pub raw: Option<String>,
+    /// The version of the credentials that it was sent with, where it is not that of the route.
+    pub(in crate::writes) credentials_version: Option<i64>,
     /// A limit of this class is used up by now, whatever became of the write: nothing more should be sent for so long.
     pub pause: Option<(Duration, RetryClass)>,
 }
@@ -65,6 +67,7 @@ impl Turn {
             latency_us: None,
             answered_at: now,
             raw: None,
+            credentials_version: None,
             pause: None,
         }
     }
@@ -304,6 +307,7 @@ impl Writes {
         let answer = access.send_write(request, is_unauthorized, still).await;
         let latency_us = Some(i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX));
         let answered_at = self.clock.now();
+        let credentials_version = access.credentials_version();
         let secrets = access.secret_texts();
         let (read, response) = match answer {
             Ok(response) => (set.interpret(carried, &response, answered_at), Some(response)),
@@ -332,6 +336,7 @@ impl Writes {
             status: response.as_ref().map(|response| response.status),
             latency_us,
             answered_at,
+            credentials_version: Some(credentials_version),
             pause: response
                 .as_ref()
                 .and_then(|response| quota_exhausted(response, now))

@@ -91,6 +91,25 @@ impl Database {
         sqlx::PgConnection::connect(&self.url).await.expect("connected")
     }
 
+    /// Runs a statement of the test's own.
+    pub async fn execute(&self, statement: &str) {
+        let statement = AssertSqlSafe(statement.to_owned());
+        if self.url.starts_with("sqlite:") {
+            let mut connection = sqlx::SqliteConnection::connect(&self.url)
+                .await
+                .expect("connected");
+            sqlx::query(statement)
+                .execute(&mut connection)
+                .await
+                .expect("done");
+        } else {
+            sqlx::query(statement)
+                .execute(&mut self.look().await)
+                .await
+                .expect("done");
+        }
+    }
+
     /// Lets the time of an operation in the queue come.
     pub async fn make_due(&self, operation: &str) {
         let operation: uuid::Uuid = operation.parse().expect("an id");

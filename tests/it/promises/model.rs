@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
                 provider_metadata: None,
                 auth_scheme: "apiKey".to_owned(),
                 credentials: vec![1],
+                grant: None,
             };
             let connection = store
                 .create_connection(project, &connection)

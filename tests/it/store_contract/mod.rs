@@ -85,6 +85,7 @@ fn new_connection(group: &str) -> NewConnection {
         provider_metadata: None,
         auth_scheme: "apiKey".to_owned(),
         credentials: vec![1, 2, 3],
+        grant: None,
     }
 }
 

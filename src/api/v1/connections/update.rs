@@ -2,14 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Connection, CredentialBlocks};
 use crate::api::auth::Scope;
-use crate::api::extract::{JsonBody, Segments, id};
-use crate::api::problem::Problem;
+use crate::api::extract::{Body, JsonBody, Segments, id};
+use crate::api::problem::{Code, Problem};
+use crate::api::v1::oauth;
 use crate::app::AppState;
 use crate::control::connections::{self, AUTH_SCHEME};
 
@@ -61,9 +63,20 @@ pub async fn update_connection(
     State(app): State<AppState>,
     scope: Scope,
     segments: Segments<(String, String)>,
-    JsonBody(request): JsonBody<UpdateConnectionRequest>,
-) -> Result<Json<Connection>, Problem> {
+    Body(body): Body,
+) -> Result<Response, Problem> {
     let Segments((_, connection)) = segments;
+    // A verb behind an id is no route of its own.
+    if let Some((connection, verb)) = connection.rsplit_once(':') {
+        return match verb {
+            "oauth-update" => oauth::update::update(&app, &scope, connection, &body).await,
+            _ => Err(
+                Problem::new(Code::NotServed, "this server does not serve this path")
+                    .remedy("A connection takes :oauth-update."),
+            ),
+        };
+    }
+    let request: UpdateConnectionRequest = JsonBody::from_bytes(&body)?;
     let project_id = scope.project().id;
     let connection_id = id(&connection, "Connection not found for the given connection ID.")?;
     // What is not there is told before what is wrong with the request.
@@ -111,5 +124,5 @@ pub async fn update_connection(
                 name => format!("connection.{name}"),
             })
         })?;
-    Ok(Json(Connection::from(&changed)))
+    Ok(Json(Connection::from(&changed)).into_response())
 }
