@@ -226,7 +226,7 @@ fn show(catalog: &Catalog, provider: &str, out: &mut dyn Write) -> io::Result<bo
         let text = variable.description.as_deref().unwrap_or_default();
         writeln!(out, "variable {}{default}: {text}", variable.name)?;
     }
-    for discovery in first.discoveries() {
+    for discovery in first.found_only() {
         let text = discovery.description.as_deref().unwrap_or_default();
         writeln!(out, "found out after authorisation: {}: {text}", discovery.name)?;
     }

@@ -121,6 +121,20 @@ impl Connector {
         &self.discover
     }
 
+    /// The variables that only the provider can tell, that requests need, and that a connection lacks.
+    pub fn missing_found<'c>(&'c self, vars: &'c BTreeMap<String, String>) -> impl Iterator<Item = &'c str> {
+        let base = self.any_plan().and_then(|plan| plan.base_url_variable.as_deref());
+        let missing = self.found_only().map(|one| one.name.as_str());
+        missing
+            .filter(move |name| !vars.contains_key(*name) && Some(*name) != base && self.needs_variable(name))
+    }
+
+    /// The variables that are found out and never asked for.
+    pub fn found_only(&self) -> impl Iterator<Item = &Discovery> {
+        let asked = |one: &&Discovery| self.variables.iter().any(|variable| variable.name == one.name);
+        self.discover.iter().filter(move |one| !asked(one))
+    }
+
     /// Whether a request of this connector, or its credential, has this variable in it.
     #[must_use]
     pub fn needs_variable(&self, name: &str) -> bool {

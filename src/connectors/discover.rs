@@ -71,10 +71,9 @@ impl Discovery {
         self.token_field.is_some() || self.callback.is_some() || self.get.is_some()
     }
 
-    /// Whether a token answer may hold it.
-    #[must_use]
-    pub const fn is_in_token_answer(&self) -> bool {
-        self.token_field.is_some()
+    /// Whether this field of a token answer holds it.
+    pub(super) fn is_token_field(&self, field: &str) -> bool {
+        self.token_field.is_some() && self.token_field == JsonPath::parse(field).ok()
     }
 
     /// The value that is made of a text of the provider; `None` when the text is not in the form that the file names.

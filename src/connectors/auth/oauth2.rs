@@ -34,12 +34,18 @@ pub struct OAuth2 {
     /// Further parameters of a token request with a refresh token.
     #[serde(default)]
     pub refresh_params: BTreeMap<String, String>,
+    /// Headers of each token request.
+    #[serde(default)]
+    pub token_headers: BTreeMap<String, String>,
     /// Scopes to ask for when the app names none.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// Scopes that are asked for beside any others: that for a refresh token, say.
     #[serde(default)]
     pub scopes_added: Vec<String>,
+    /// What a scope is called at the provider when its name depends on the account: texts with `{conn.x}` by short names.
+    #[serde(default)]
+    pub scope_names: BTreeMap<String, String>,
     /// Whether scopes have to be named.
     #[serde(default)]
     pub scopes_required: bool,
@@ -55,6 +61,8 @@ pub struct OAuth2 {
     /// How the app proves who it is at the token URL.
     #[serde(default)]
     pub client_auth: ClientAuth,
+    /// The same with a refresh token, where that is another way.
+    pub refresh_client_auth: Option<ClientAuth>,
     /// How token requests are written.
     #[serde(default)]
     pub token_body: TokenBody,
@@ -363,7 +371,7 @@ pub enum FaultClass {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
-    /// Where.
+    /// Where; `{client_id}` is the app's id.
     pub url: Urls,
     /// `POST` unless it is another method.
     pub method: Option<String>,
@@ -381,6 +389,9 @@ pub struct Revoke {
     /// Who asks.
     #[serde(default)]
     pub auth: RevokeAuth,
+    /// Whether this ends other grants of the same account to the same app too.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// Which token a revocation takes.
@@ -403,8 +414,10 @@ pub enum RevokeAuth {
     Body,
     /// `client_id` and `client_secret` by HTTP basic authentication.
     Basic,
-    /// The token itself, as `Authorization: Bearer`.
+    /// The token itself, in the header that requests carry it in.
     Bearer,
+    /// `client_id` in the body, and the secret as `Authorization: Client`.
+    Client,
     /// It does not.
     None,
 }

@@ -1,5 +1,6 @@
 //! All connectors: those built in, and those of a directory that adds to them or overrides them.
 
+mod consent;
 mod parse;
 mod schema;
 mod shared;

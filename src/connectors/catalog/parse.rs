@@ -169,6 +169,7 @@ fn connectors(file: &File, rebase: Option<&str>, problems: &mut Vec<Problem>) ->
         _ => {}
     }
     let discover = discoveries(file, problems);
+    problems.extend(super::consent::problems(file, &auth, &discover));
     modules
         .into_iter()
         .map(|module| {

@@ -16,7 +16,7 @@ use crate::writes::request::text_fault;
 /// The auth scheme of a customer's own app.
 pub const CLIENT_CREDENTIALS: &str = "oauth2/clientCredentials";
 /// The longest secret, in bytes: tokens of providers may be long, but not endless.
-const MAX_SECRET_BYTES: usize = 16 << 10;
+const MAX_SECRET_BYTES: usize = 64 << 10;
 /// So many inputs of a provider at most.
 const MAX_INPUTS: usize = 32;
 

@@ -70,16 +70,13 @@ fn document(response: &ProviderResponse, is_2xx: bool) -> Option<Value> {
 
 /// A form: only one that has what a token answer has.
 fn form(response: &ProviderResponse) -> Option<Value> {
-    if response.truncated
-        || response
-            .body
-            .iter()
-            .any(|byte| byte.is_ascii_control() || *byte == b'<')
-    {
+    let body = response.body.trim_ascii();
+    let odd = |byte: &u8| byte.is_ascii_control() || *byte == b'<';
+    if response.truncated || body.iter().any(odd) {
         return None;
     }
     let mut fields = Map::new();
-    for (name, value) in url::form_urlencoded::parse(&response.body) {
+    for (name, value) in url::form_urlencoded::parse(body) {
         fields
             .entry(name.into_owned())
             .or_insert_with(|| value.into_owned().into());

@@ -32,43 +32,98 @@ pub fn revokes(connector: &Connector) -> Option<Revokes> {
     Some(connector.auth().oauth2()?.revoke.as_ref()?.sends)
 }
 
-/// The file's OAuth 2, where customers agree in a browser.
-fn consented(connector: &Connector) -> Result<&OAuth2, CredentialError> {
+/// Whether giving a grant back ends other grants of the same account to the same app too.
+#[must_use]
+pub fn revokes_others(connector: &Connector) -> bool {
     let oauth2 = connector.auth().oauth2();
-    oauth2
-        .filter(|oauth2| oauth2.grant.has_consent())
-        .ok_or_else(|| wrong_kind(connector, &Credentials::None))
+    let revoke = oauth2.and_then(|oauth2| oauth2.revoke.as_ref());
+    revoke.is_some_and(|revoke| revoke.shared)
 }
 
-/// A text of the file with the connection's variables and the app's parameters put in; `None` when the app lacks one of these.
-fn filled(
-    connector: &Connector,
-    app: &ClientApp,
-    vars: &BTreeMap<String, String>,
-    text: &str,
-) -> Result<Option<String>, CredentialError> {
-    let value = |name: &str| match name.split_once('.') {
-        Some(("conn", name)) => connector.variable(vars, name).map(Cow::Borrowed),
-        Some(("app", name)) => app.params.get(name).map(|value| Cow::Borrowed(value.as_str())),
-        _ if name == "client_id" => Some(Cow::Borrowed(app.client_id.as_str())),
-        _ => None,
-    };
-    match fill(text, value) {
-        Ok(text) => Ok(Some(text)),
-        Err(name) if name.starts_with("app.") => Ok(None),
-        Err(name) => {
-            let name = name.strip_prefix("conn.").unwrap_or(&name);
-            Err(Refusal::missing_variable(name).into())
+/// Who asks whom on behalf of which connection.
+struct Asked<'a> {
+    connector: &'a Connector,
+    oauth2: &'a OAuth2,
+    app: &'a ClientApp,
+    vars: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Asked<'a> {
+    /// Fails where customers do not agree in a browser.
+    fn new(
+        connector: &'a Connector,
+        app: &'a ClientApp,
+        vars: &'a BTreeMap<String, String>,
+    ) -> Result<Self, CredentialError> {
+        let oauth2 = connector.auth().oauth2();
+        let oauth2 = oauth2.filter(|oauth2| oauth2.grant.has_consent());
+        Ok(Self {
+            connector,
+            oauth2: oauth2.ok_or_else(|| wrong_kind(connector, &Credentials::None))?,
+            app,
+            vars,
+        })
+    }
+
+    fn url(&self, urls: &Urls) -> Result<String, CredentialError> {
+        let url = self.connector.first_url(urls, self.vars)?;
+        url.ok_or(CredentialError::BadUrl)
+    }
+
+    /// A text of the file with the connection's variables and the app's parameters put in; `None` when the app lacks one of
+    /// these.
+    fn filled(&self, text: &str) -> Result<Option<String>, CredentialError> {
+        let value = |name: &str| match name.split_once('.') {
+            Some(("conn", name)) => self.connector.variable(self.vars, name).map(Cow::Borrowed),
+            Some(("app", name)) => self
+                .app
+                .params
+                .get(name)
+                .map(|value| Cow::Borrowed(value.as_str())),
+            _ => None,
+        };
+        match fill(text, value) {
+            Ok(text) => Ok(Some(text)),
+            Err(name) if name.starts_with("app.") => Ok(None),
+            Err(name) => {
+                let name = name.strip_prefix("conn.").unwrap_or(&name);
+                Err(Refusal::missing_variable(name).into())
+            }
         }
     }
-}
 
-fn url(
-    connector: &Connector,
-    urls: &Urls,
-    vars: &BTreeMap<String, String>,
-) -> Result<String, CredentialError> {
-    connector.first_url(urls, vars)?.ok_or(CredentialError::BadUrl)
+    fn put_all(&self, form: &mut Form, params: &BTreeMap<String, String>) -> Result<(), CredentialError> {
+        for (name, text) in params {
+            if let Some(value) = self.filled(text)? {
+                form.put(name, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn client(&self, form: &mut Form, how: ClientAuth) -> Result<(), CredentialError> {
+        form.client(&self.app.client_id, self.app.client_secret.as_ref(), how)
+    }
+
+    fn token_request(&self, mut form: Form, url: String) -> Result<TokenRequest, CredentialError> {
+        for (name, value) in &self.oauth2.token_headers {
+            form.header(name, value)?;
+        }
+        let body = self.oauth2.token_body;
+        Ok(form.request(self.connector, http::Method::POST, url, body))
+    }
+
+    /// Scopes by the names that the provider has for them, in one text.
+    fn joined(&self, scopes: &[&str]) -> Result<String, CredentialError> {
+        let named = scopes
+            .iter()
+            .map(|scope| match self.oauth2.scope_names.get(*scope) {
+                Some(text) => Ok(self.filled(text)?.unwrap_or_default()),
+                None => Ok((*scope).to_owned()),
+            });
+        let named: Vec<String> = named.collect::<Result<_, CredentialError>>()?;
+        Ok(named.join(&self.oauth2.scope_separator))
+    }
 }
 
 /// The URL at which a customer agrees.
@@ -83,24 +138,23 @@ pub fn authorize_url(
     state: &Secret,
     verifier: Option<&Secret>,
 ) -> Result<String, CredentialError> {
-    let oauth2 = consented(connector)?;
-    let mut url =
-        url::Url::parse(&url(connector, &oauth2.auth_url, vars)?).map_err(|_| CredentialError::BadUrl)?;
+    let asked = Asked::new(connector, app, vars)?;
+    let oauth2 = asked.oauth2;
+    let mut url = url::Url::parse(&asked.url(&oauth2.auth_url)?).map_err(|_| CredentialError::BadUrl)?;
     let mut form = Form::new();
     form.put("response_type", "code");
     form.put("client_id", &app.client_id);
     form.put("redirect_uri", redirect_uri);
     let (scopes, optional) = scopes(oauth2, app);
-    let joined = |scopes: &[&str]| scopes.join(&oauth2.scope_separator);
     if !scopes.is_empty() {
-        form.put("scope", &joined(&scopes));
+        form.put("scope", &asked.joined(&scopes)?);
     }
     if let Some(param) = oauth2
         .optional_scope_param
         .as_deref()
         .filter(|_| !optional.is_empty())
     {
-        form.put(param, &joined(&optional));
+        form.put(param, &asked.joined(&optional)?);
     }
     form.put("state", state.expose());
     if let Some(verifier) = verifier.filter(|_| oauth2.uses_pkce()) {
@@ -109,12 +163,9 @@ pub fn authorize_url(
         form.put("code_challenge_method", "S256");
     }
     // What the app says of them itself counts.
-    let own = |name: &String| app.auth_params.contains_key(name);
-    for (name, text) in oauth2.auth_params.iter().filter(|(name, _)| !own(name)) {
-        if let Some(value) = filled(connector, app, vars, text)? {
-            form.put(name, &value);
-        }
-    }
+    let mut params = oauth2.auth_params.clone();
+    params.retain(|name, _| !app.auth_params.contains_key(name));
+    asked.put_all(&mut form, &params)?;
     for (name, value) in &app.auth_params {
         form.put(name, value);
     }
@@ -166,8 +217,9 @@ pub fn exchange(
     code: &Secret,
     verifier: Option<&Secret>,
 ) -> Result<TokenRequest, CredentialError> {
-    let oauth2 = consented(connector)?;
-    let url = url(connector, &oauth2.token_url, vars)?;
+    let asked = Asked::new(connector, app, vars)?;
+    let oauth2 = asked.oauth2;
+    let url = asked.url(&oauth2.token_url)?;
     let mut form = Form::new();
     form.put("grant_type", "authorization_code");
     form.put_secret("code", code);
@@ -175,13 +227,9 @@ pub fn exchange(
     if let Some(verifier) = verifier.filter(|_| oauth2.uses_pkce()) {
         form.put_secret("code_verifier", verifier);
     }
-    form.client(&app.client_id, app.client_secret.as_ref(), oauth2.client_auth)?;
-    for (name, text) in &oauth2.token_params {
-        if let Some(value) = filled(connector, app, vars, text)? {
-            form.put(name, &value);
-        }
-    }
-    Ok(form.request(connector, http::Method::POST, url, oauth2.token_body))
+    asked.client(&mut form, oauth2.client_auth)?;
+    asked.put_all(&mut form, &oauth2.token_params)?;
+    asked.token_request(form, url)
 }
 
 /// The request for a new access token.
@@ -194,23 +242,24 @@ pub fn refresh(
     vars: &BTreeMap<String, String>,
     refresh_token: &Secret,
 ) -> Result<TokenRequest, CredentialError> {
-    let oauth2 = consented(connector)?;
+    let asked = Asked::new(connector, app, vars)?;
+    let oauth2 = asked.oauth2;
     let urls = if oauth2.refresh_url.0.is_empty() {
         &oauth2.token_url
     } else {
         &oauth2.refresh_url
     };
-    let url = url(connector, urls, vars)?;
+    let url = asked.url(urls)?;
     let mut form = Form::new();
     form.put("grant_type", "refresh_token");
     form.put_secret("refresh_token", refresh_token);
-    form.client(&app.client_id, app.client_secret.as_ref(), oauth2.client_auth)?;
-    for (name, text) in oauth2.token_params.iter().chain(&oauth2.refresh_params) {
-        if let Some(value) = filled(connector, app, vars, text)? {
-            form.put(name, &value);
-        }
-    }
-    Ok(form.request(connector, http::Method::POST, url, oauth2.token_body))
+    asked.client(
+        &mut form,
+        oauth2.refresh_client_auth.unwrap_or(oauth2.client_auth),
+    )?;
+    asked.put_all(&mut form, &oauth2.token_params)?;
+    asked.put_all(&mut form, &oauth2.refresh_params)?;
+    asked.token_request(form, url)
 }
 
 /// The request that gives a grant back, with the token that [`revokes`] names; `None` where the file names no way.
@@ -223,11 +272,15 @@ pub fn revoke(
     vars: &BTreeMap<String, String>,
     token: &Secret,
 ) -> Result<Option<TokenRequest>, CredentialError> {
-    let oauth2 = consented(connector)?;
+    let asked = Asked::new(connector, app, vars)?;
+    let oauth2 = asked.oauth2;
     let Some(revoke) = &oauth2.revoke else {
         return Ok(None);
     };
-    let url = url(connector, &revoke.url, vars)?;
+    let id: String = url::form_urlencoded::byte_serialize(app.client_id.as_bytes()).collect();
+    let id = id.replace('+', "%20");
+    let urls = revoke.url.iter().map(|url| url.replace("{client_id}", &id));
+    let url = asked.url(&Urls(urls.collect()))?;
     let mut form = Form::new();
     form.keep(token.clone());
     let param = revoke.param.as_deref().unwrap_or("token");
@@ -235,16 +288,22 @@ pub fn revoke(
         form.put(param, token.expose());
     }
     match revoke.auth {
-        RevokeAuth::Body => form.client(&app.client_id, app.client_secret.as_ref(), ClientAuth::Body)?,
-        RevokeAuth::Basic => form.client(&app.client_id, app.client_secret.as_ref(), ClientAuth::Basic)?,
-        RevokeAuth::Bearer => form.authorization(&format!("Bearer {}", token.expose()))?,
+        RevokeAuth::Body => asked.client(&mut form, ClientAuth::Body)?,
+        RevokeAuth::Basic => asked.client(&mut form, ClientAuth::Basic)?,
+        RevokeAuth::Bearer => match &oauth2.header {
+            Some(own) => form.secret_header(&own.name, &format!("{}{}", own.prefix, token.expose()))?,
+            None => form.authorization(&format!("Bearer {}", token.expose()))?,
+        },
+        RevokeAuth::Client => {
+            form.put("client_id", &app.client_id);
+            if let Some(secret) = &app.client_secret {
+                form.authorization(&format!("Client {}", secret.expose()))?;
+                form.keep(secret.clone());
+            }
+        }
         RevokeAuth::None => {}
     }
-    for (name, text) in &revoke.params {
-        if let Some(value) = filled(connector, app, vars, text)? {
-            form.put(name, &value);
-        }
-    }
+    asked.put_all(&mut form, &revoke.params)?;
     let method = revoke.method.as_deref().unwrap_or("POST");
     let method = http::Method::from_bytes(method.as_bytes()).map_err(|_| CredentialError::BadUrl)?;
     Ok(Some(form.request(connector, method, url, revoke.body)))

@@ -58,7 +58,8 @@ impl Told {
                 .codes
                 .push(text(Some(other)).unwrap_or_else(|| "error".to_owned())),
         }
-        if told.codes.is_empty() && is_2xx && !is_false("ok") && !is_false("success") {
+        let denied = is_false("ok") || is_false("success");
+        if told.codes.is_empty() && is_2xx && !denied {
             return None;
         }
         let first = answer.get("errors").and_then(|errors| errors.get(0));
@@ -91,6 +92,9 @@ impl Told {
             );
         }
         told.text = said.into_iter().flatten().next().unwrap_or_default();
+        if told.codes.is_empty() && told.text.is_empty() && denied {
+            told.codes.push("error".to_owned());
+        }
         (!told.codes.is_empty() || !told.text.is_empty()).then_some(told)
     }
 
@@ -106,13 +110,18 @@ impl Told {
     /// What it means at any provider.
     fn usual(&self) -> FaultClass {
         let text = self.text.to_ascii_lowercase();
+        // Exact Online: "Rate limit exceeded: access_token not expired".
+        let still_valid = [
+            "access_token not expired",
+            "access token not expired",
+            "access token is still valid",
+        ];
+        if still_valid.iter().any(|words| text.contains(words)) {
+            return FaultClass::StillValid;
+        }
         // Salesforce says `invalid_grant` with the text "login rate exceeded".
         if text.contains("rate exceeded") {
             return FaultClass::RateLimited;
-        }
-        let still_valid = ["not expired", "still valid"];
-        if still_valid.iter().any(|words| text.contains(words)) {
-            return FaultClass::StillValid;
         }
         let classes = self.codes.iter().map(|code| of_code(&code.to_ascii_lowercase()));
         classes.flatten().next().unwrap_or_default()
@@ -148,6 +157,11 @@ fn of_code(code: &str) -> Option<FaultClass> {
     })
 }
 
+fn is_wordless(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    body.is_empty() || body.starts_with(b"{")
+}
+
 /// What a failed answer means.
 pub(super) fn fault(
     told: Option<&Told>,
@@ -158,10 +172,15 @@ pub(super) fn fault(
     now: Time,
 ) -> GrantFault {
     let status = response.status;
-    let class = told.map(|told| {
-        let rule = rules.iter().find(|rule| told.fits(rule, status));
-        rule.map_or_else(|| told.usual(), |rule| rule.class)
-    });
+    let class = match told {
+        Some(told) => {
+            let rule = rules.iter().find(|rule| told.fits(rule, status));
+            Some(rule.map_or_else(|| told.usual(), |rule| rule.class))
+        }
+        // A refusal without words is the token endpoint's own; a page is that of whatever stands before it.
+        None if matches!(status, 400 | 401) && is_wordless(&response.body) => Some(FaultClass::Refused),
+        None => None,
+    };
     let passing = |class| FaultKind::Passing {
         class,
         after: retry_hint(response, class, now.to_timestamp()),

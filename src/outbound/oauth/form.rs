@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::TokenRequest;
@@ -76,9 +76,22 @@ impl Form {
     }
 
     pub fn authorization(&mut self, text: &str) -> Result<(), CredentialError> {
-        let mut value = HeaderValue::from_str(text).map_err(|_| CredentialError::NotAHeader)?;
-        value.set_sensitive(true);
-        self.headers.insert(AUTHORIZATION, value);
+        self.secret_header("authorization", text)
+    }
+
+    /// Sets a header to what must not be seen.
+    pub fn secret_header(&mut self, name: &str, text: &str) -> Result<(), CredentialError> {
+        self.header(name, text)?;
+        if let Some(value) = self.headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+        Ok(())
+    }
+
+    pub fn header(&mut self, name: &str, text: &str) -> Result<(), CredentialError> {
+        let name = HeaderName::try_from(name).map_err(|_| CredentialError::NotAHeader)?;
+        let value = HeaderValue::from_str(text).map_err(|_| CredentialError::NotAHeader)?;
+        self.headers.insert(name, value);
         Ok(())
     }
 
@@ -98,26 +111,39 @@ impl Form {
         body: TokenBody,
     ) -> TokenRequest {
         let (content_type, bytes) = match body {
+            _ if self.fields.is_empty() => {
+                return self.finish(connector, method, url, None);
+            }
             TokenBody::Form => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.extend_pairs(&self.fields);
                 ("application/x-www-form-urlencoded", form.finish().into_bytes())
             }
             TokenBody::Json => {
-                let fields = self.fields.into_iter();
+                let fields = self.fields.iter().cloned();
                 let fields: Map<String, Value> = fields.map(|(name, value)| (name, value.into())).collect();
                 ("application/json", Value::Object(fields).to_string().into_bytes())
             }
         };
         self.headers
             .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.finish(connector, method, url, Some(bytes))
+    }
+
+    fn finish(
+        self,
+        connector: &Connector,
+        method: http::Method,
+        url: String,
+        body: Option<Vec<u8>>,
+    ) -> TokenRequest {
         TokenRequest {
             wire: WireRequest {
                 provider: connector.provider().to_owned(),
                 method,
                 url,
                 headers: self.headers,
-                body: Some(bytes),
+                body,
             },
             secrets: self.secrets,
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use account::{account_of, callback_vars, read_who, who};
 pub use answer::{MAX_ANSWER_BYTES, MAX_TOKEN_BYTES, read};
-pub use ask::{authorize_url, exchange, new_verifier, refresh, revoke, revokes, uses_pkce};
+pub use ask::{authorize_url, exchange, new_verifier, refresh, revoke, revokes, revokes_others, uses_pkce};
 pub(super) use form::Form;
 
 use super::WireRequest;
@@ -161,3 +161,6 @@ impl GrantFault {
         matches!(self.kind, FaultKind::Passing { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;

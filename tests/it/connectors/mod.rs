@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod docs;
 mod files;
+mod oauth;
 mod outcomes;
 mod reload;
 mod safety;

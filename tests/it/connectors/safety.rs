@@ -552,6 +552,7 @@ fn a_variable_that_is_a_whole_host_leads_to_the_vendor() {
             ("gong", "api_base_url_for_customer"),
             ("netsuiteM2M", "scriptURL"),
             ("salesforce", "instance_url"),
+            ("salesforce", "loginHost"),
             ("salesforceJWT", "instance_url"),
             ("talkdesk", "api_domain"),
             ("talkdesk", "token_domain"),

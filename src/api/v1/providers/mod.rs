@@ -198,7 +198,7 @@ impl ProviderInfo {
             custom_opts: scheme.custom,
             support: Support::of(main),
             auth_health_check: auth::health(main),
-            post_auth_info_needed: (!main.discoveries().is_empty()).then_some(true),
+            post_auth_info_needed: main.found_only().next().is_some().then_some(true),
             provider_opts: BTreeMap::new(),
             modules: modules.collect(),
             metadata: Metadata::of(summary, main),
@@ -242,7 +242,7 @@ impl Metadata {
             docs_url: main.docs().map(str::to_owned),
             module_dependencies: needing(&variable.name),
         });
-        let found = main.discoveries().iter().map(|discovery| MetadataFound {
+        let found = main.found_only().map(|discovery| MetadataFound {
             name: discovery.name.clone(),
             module_dependencies: needing(&discovery.name),
         });
