@@ -37,6 +37,8 @@ const SURVEY_SHARE: u32 = 20;
 const STORE_EVERY: Duration = Duration::from_secs(5);
 /// How often a store that takes no writes is asked again.
 const STORE_DOWN_EVERY: Duration = Duration::from_millis(300);
+/// How often the store is told which API keys were used; of each key once a minute.
+const USES_EVERY: Duration = Duration::from_secs(5);
 /// How often writes are looked for that have waited for credentials for too long.
 const HOLDS_EVERY: Duration = Duration::from_secs(60);
 
@@ -216,7 +218,8 @@ impl App {
                 self.keep_store_known(),
                 self.keep_history(),
                 self.keep_count(),
-                self.keep_holds_short()
+                self.keep_holds_short(),
+                self.keep_uses_known()
             )
         };
         tokio::select! {
@@ -329,6 +332,21 @@ impl App {
                 );
             }
             tokio::time::sleep(SURVEY_EVERY.max(started.elapsed() * SURVEY_SHARE)).await;
+        }
+    }
+
+    async fn keep_uses_known(&self) {
+        let mut uses = every(USES_EVERY);
+        loop {
+            uses.tick().await;
+            if let Err(error) = self.control.projects.note_uses().await
+                && self.writes.health.is_worth_a_line(&error)
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "when API keys were last used could not be noted; trying again"
+                );
+            }
         }
     }
 

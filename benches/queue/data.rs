@@ -93,8 +93,13 @@ impl World {
         let vault_key = generate_key().expect("random");
         let vault = Vault::from_keys(&vault_key).expect("a key");
         let id = || SystemClock.new_id();
-        let (api_key, new_key) =
-            keys::generate(id(), "bench".to_owned(), amp_write::store::KeyScope::Full.into()).expect("a key");
+        let (api_key, new_key) = keys::generate(
+            id(),
+            "bench".to_owned(),
+            amp_write::store::KeyScope::Full.into(),
+            None,
+        )
+        .expect("a key");
         let project = NewProject {
             id: id(),
             name: "bench".to_owned(),

@@ -10,6 +10,7 @@ use super::write_private;
 use crate::app::App;
 use crate::control::connections::{Connecting, Given};
 use crate::control::installations::Installing;
+use crate::control::keys::NotHeld;
 use crate::control::{Actor, Error, Kind};
 use crate::manifest::{Integration, render_warnings};
 use crate::outbound::Credentials;
@@ -71,12 +72,13 @@ pub(super) async fn prepare(
     let (project_id, api_key) = match app.store.find_project(PROJECT).await.map_err(failed)? {
         Some(found) => {
             let old = known.map(|demo| demo.api_key).unwrap_or_default();
-            let key = match projects.holder(old.as_bytes()).await.map_err(failed)? {
-                Some(_) => old,
+            let key = match projects.holder(old.as_bytes()).await {
+                Ok(_) => old,
+                Err(NotHeld::Store(error)) => return Err(failed(error)),
                 // The file is gone, or belongs to another database: the old key cannot be shown again.
-                None => {
+                Err(_) => {
                     let label = "demo key".to_owned();
-                    let made = projects.create_key(&Actor::Operator, found.id, label, None);
+                    let made = projects.create_key(&Actor::Operator, found.id, label, None, None);
                     made.await.map_err(refused)?.0
                 }
             };

@@ -10,6 +10,7 @@ mod checks;
 mod connections;
 mod installations;
 mod integrations;
+mod jwt_keys;
 mod lanes;
 mod lookups;
 mod projects;

@@ -3,10 +3,14 @@
 mod allowed;
 mod answers;
 mod batches;
+mod confined;
 mod examples;
 mod gathered;
 mod idempotency;
+mod jwt;
+mod jwt_keys;
 mod kept;
+mod keys;
 mod metadata;
 mod names;
 mod openapi;
