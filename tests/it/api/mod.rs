@@ -7,6 +7,7 @@ mod confined;
 mod examples;
 mod gathered;
 mod idempotency;
+mod isolation;
 mod jwt;
 mod jwt_keys;
 mod kept;
