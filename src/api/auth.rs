@@ -55,6 +55,30 @@ impl OpenCaller {
         &self.actor
     }
 
+    /// The caller inside the project that was asked for, by id or name: for who is told it elsewhere than in the path.
+    ///
+    /// # Errors
+    /// 401, 403 or 404 when the credential opens another one, or the store fails.
+    pub async fn inside(self, app: &AppState, asked: &str) -> Result<OpenScope, Problem> {
+        let own = self.project();
+        if own.id.to_string().eq_ignore_ascii_case(asked) || own.name.to_lowercase() == asked.to_lowercase() {
+            return Ok(OpenScope(self));
+        }
+        // Keys of other projects do not verify here, as if there were none.
+        if let Held::Jwt(_) = self.held {
+            return Err(unopened(Fault::NotSigned.into()));
+        }
+        if app.store.find_project(asked).await?.is_some() {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "this API key belongs to another project",
+            ));
+        }
+        Err(Problem::not_found(
+            "Project not found for the given project ID or name.",
+        ))
+    }
+
     async fn of_key(app: &AppState, key: &[u8]) -> Result<Self, Problem> {
         if key.len() > MAX_KEY_BYTES {
             return Err(unopened(NotHeld::Unknown));
@@ -196,23 +220,7 @@ impl FromRequestParts<AppState> for OpenScope {
             .iter()
             .find(|(name, _)| *name == "project")
             .map_or("", |(_, value)| value);
-        let own = caller.project();
-        if own.id.to_string().eq_ignore_ascii_case(asked) || own.name.to_lowercase() == asked.to_lowercase() {
-            return Ok(Self(caller));
-        }
-        // Keys of other projects do not verify here, as if there were none.
-        if let Held::Jwt(_) = caller.held {
-            return Err(unopened(Fault::NotSigned.into()));
-        }
-        if app.store.find_project(asked).await?.is_some() {
-            return Err(Problem::new(
-                Code::Forbidden,
-                "this API key belongs to another project",
-            ));
-        }
-        Err(Problem::not_found(
-            "Project not found for the given project ID or name.",
-        ))
+        caller.inside(app, asked).await
     }
 }
 
