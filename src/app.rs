@@ -38,6 +38,8 @@ const SURVEY_SHARE: u32 = 20;
 const STORE_EVERY: Duration = Duration::from_secs(5);
 /// How often a store that takes no writes is asked again.
 const STORE_DOWN_EVERY: Duration = Duration::from_millis(300);
+/// How often the store is told which API keys were used; of each key once a minute.
+const USES_EVERY: Duration = Duration::from_secs(5);
 /// How often writes are looked for that have waited for credentials for too long.
 const HOLDS_EVERY: Duration = Duration::from_secs(60);
 
@@ -221,6 +223,7 @@ impl App {
                 self.keep_count(),
                 self.keep_holds_short(),
                 Arc::clone(&self.writes.grants).keep_fresh(stop.clone()),
+                self.keep_uses_known()
             )
         };
         tokio::select! {
@@ -339,6 +342,21 @@ impl App {
                 );
             }
             tokio::time::sleep(SURVEY_EVERY.max(started.elapsed() * SURVEY_SHARE)).await;
+        }
+    }
+
+    async fn keep_uses_known(&self) {
+        let mut uses = every(USES_EVERY);
+        loop {
+            uses.tick().await;
+            if let Err(error) = self.control.projects.note_uses().await
+                && self.writes.health.is_worth_a_line(&error)
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "when API keys were last used could not be noted; trying again"
+                );
+            }
         }
     }
 

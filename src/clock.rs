@@ -33,6 +33,15 @@ impl Time {
         )
     }
 
+    /// This moment, earlier by `duration`.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// How long from `earlier` until this moment; zero when it lies in the future of this one.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -120,8 +120,9 @@ pub struct TuningArgs {
     #[arg(long, env = "AMP_CONNECTORS_DIR", value_name = "DIR")]
     pub connectors_dir: Option<std::path::PathBuf>,
 
-    /// Where clients reach this server, such as `https://write.example.com`: upload URLs begin with it. Without it they begin
-    /// with the host that the client named
+    /// Where clients and browsers reach this server, such as `https://write.example.com`: upload URLs and the links with which
+    /// customers connect begin with it, and providers send customers back to its /callbacks/v1/oauth. Without it upload URLs
+    /// begin with the host that the client named, and nobody can be connected through OAuth
     #[arg(long, env = "AMP_PUBLIC_URL", value_name = "URL", value_parser = http_url)]
     pub public_url: Option<String>,
 
@@ -234,6 +235,22 @@ pub struct TuningArgs {
 }
 
 impl TuningArgs {
+    /// What is wrong with the address at which browsers are said to reach this server.
+    #[must_use]
+    pub fn public_url_fault(&self) -> Option<String> {
+        let given = self.public_url.as_deref()?;
+        let url = url::Url::parse(given).ok()?;
+        let is_loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        (url.scheme() != "https" && !is_loopback).then(|| {
+            format!("AMP_PUBLIC_URL is {given}, which is not encrypted: providers refuse to send customers back to it, and whoever listens can take over their connections. Use https://")
+        })
+    }
+
     /// The defaults, as the command line would give them.
     #[must_use]
     pub fn defaults() -> Self {

@@ -93,8 +93,13 @@ impl World {
         let vault_key = generate_key().expect("random");
         let vault = Vault::from_keys(&vault_key).expect("a key");
         let id = || SystemClock.new_id();
-        let (api_key, new_key) =
-            keys::generate(id(), "bench".to_owned(), amp_write::store::KeyScope::Full.into()).expect("a key");
+        let (api_key, new_key) = keys::generate(
+            id(),
+            "bench".to_owned(),
+            amp_write::store::KeyScope::Full.into(),
+            None,
+        )
+        .expect("a key");
         let project = NewProject {
             id: id(),
             name: "bench".to_owned(),
@@ -129,6 +134,7 @@ impl World {
             provider_metadata: None,
             auth_scheme: "oauth2".to_owned(),
             credentials: credentials().seal(&vault, project, quiet).expect("sealed"),
+            grant: None,
         };
         store
             .create_connection(project, &connection)

@@ -55,6 +55,8 @@ pub enum Code {
     UnsupportedEncoding,
     /// A manifest or config breaks rules.
     InvalidManifest,
+    /// A mask names what was not given.
+    ValueMissing,
     /// The provider refuses the customer's credentials.
     CredentialDead,
     /// The provider's rate limit.
@@ -94,6 +96,7 @@ impl Code {
             Self::TooLarge => "too-large",
             Self::UnsupportedEncoding => "unsupported-encoding",
             Self::InvalidManifest => "invalid-manifest",
+            Self::ValueMissing => "value-missing",
             Self::CredentialDead => "credential-dead",
             Self::ProviderRateLimit => "provider-rate-limit",
             Self::QueueFull => "queue-full",
@@ -118,7 +121,7 @@ impl Code {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::InvalidManifest | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidManifest | Self::ValueMissing | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CredentialDead => StatusCode::FAILED_DEPENDENCY,
             Self::ProviderRateLimit | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,

@@ -6,15 +6,15 @@ use axum::routing::{get, post};
 use http::{HeaderName, Method};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem, ProblemBody};
 use super::v1::{
-    api_keys, connections, installations, integrations, oauth, object_metadata, operations, projects,
-    provider_apps, providers, uploads, writes,
+    api_keys, connections, installations, integrations, jwt_keys, oauth, object_metadata, operations,
+    projects, provider_apps, providers, uploads, writes,
 };
 use super::{auth, docs, health, layer, metrics};
 use crate::app::AppState;
@@ -35,6 +35,7 @@ use crate::app::AppState;
     ),
     components(schemas(ProblemBody, connections::CredentialBlocks, writes::preview::PreviewResponse)),
     modifiers(&Security),
+    // Who takes JWTs says so.
     security(("apiKey" = [])),
 )]
 struct Api;
@@ -45,12 +46,18 @@ impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "X-Api-Key",
-            "A key of the project. `frontend` keys cannot write, nor read or steer operations.",
+            "A key of the project. `frontend` keys cannot write records, read or steer operations, manage keys or deploy.",
         )));
-        openapi
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("apiKey", scheme);
+        let jwt = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "Signed by your backend with RS256; `kid` is the id of a JWT key of the project, the claims are `groupRef`, `consumerRef`, `iat` and `exp`, at most 600 seconds apart. It may do what a `frontend` key may, within its group.",
+            ))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("apiKey", scheme);
+        components.add_security_scheme("jwt", SecurityScheme::Http(jwt));
     }
 }
 
@@ -80,6 +87,15 @@ fn documented() -> OpenApiRouter<AppState> {
             api_keys::get::get_api_key,
             api_keys::update::update_api_key,
             api_keys::delete::delete_api_key
+        ))
+        .routes(routes!(
+            jwt_keys::list::list_jwt_keys,
+            jwt_keys::create::create_jwt_key
+        ))
+        .routes(routes!(
+            jwt_keys::get::get_jwt_key,
+            jwt_keys::update::update_jwt_key,
+            jwt_keys::delete::delete_jwt_key
         ))
         .routes(routes!(integrations::batch_upsert::batch_upsert_integrations))
         .routes(routes!(integrations::plan::plan_integrations))

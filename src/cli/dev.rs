@@ -93,6 +93,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
     };
     let sandbox = sandbox::start(sandbox_listener, options).map_err(|error| error.to_string())?;
 
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let clock: SharedClock = Arc::new(SystemClock);
     let named = args.database_url.is_some();
     let url = args
@@ -104,6 +105,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
             ("salesforce".to_owned(), sandbox.salesforce_url()),
         ],
         lease_seconds: args.lease_seconds,
+        public_url: Some(format!("http://{address}")),
         connectors_dir: args.connectors_dir,
         ..TuningArgs::defaults()
     };
@@ -132,7 +134,6 @@ pub(super) async fn run(args: DevArgs) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     let app = prepared.over(store, vault, clock);
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
 
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));

@@ -1,10 +1,11 @@
 //! `amp-write project`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::control::keys::check_label;
 use crate::control::projects::check_name;
 use crate::control::{Actor, Error, Projects};
@@ -61,6 +62,10 @@ struct CreateKeyArgs {
     /// What the key may do
     #[arg(long, value_enum, default_value = "full")]
     scope: ScopeArg,
+
+    /// How long it opens the project; for ever when absent
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: Option<u32>,
 
     #[command(flatten)]
     database: DatabaseArgs,
@@ -181,7 +186,12 @@ async fn create_key(args: CreateKeyArgs) -> Result<(), String> {
     let made = async {
         let project = find(&store, &args.project).await?;
         let scopes = [scope.to_owned()];
-        let made = projects.create_key(&Actor::Operator, project.id, label, Some(&scopes));
+        let end = args.days.map(|days| {
+            SystemClock
+                .now()
+                .after(Duration::from_secs(86_400 * u64::from(days)))
+        });
+        let made = projects.create_key(&Actor::Operator, project.id, label, Some(&scopes), end);
         made.await.map(|made| (project, made)).map_err(failed)
     };
     let made = made.await;
@@ -190,6 +200,9 @@ async fn create_key(args: CreateKeyArgs) -> Result<(), String> {
     println!("project  {}", project.name);
     println!("id       {}", made.id);
     println!("scope    {scope}");
+    if let Some(end) = made.expire_time {
+        println!("until    {end}");
+    }
     tell_key(&key);
     Ok(())
 }
@@ -205,10 +218,18 @@ async fn list_keys(args: ListKeysArgs) -> Result<(), String> {
     };
     let keys = keys.await;
     store.close().await;
+    let now = SystemClock.now();
     for key in keys? {
-        let state = if key.active { "active" } else { "inactive" };
+        let state = match key.expire_time {
+            _ if !key.active => "inactive",
+            Some(end) if end <= now => "expired",
+            _ => "active",
+        };
+        let used = key
+            .last_used_time
+            .map_or_else(|| "never".to_owned(), |time| time.to_string());
         println!(
-            "{}  {}  {state:8}  {:13}  {}",
+            "{}  {}  {state:8}  {:13}  used {used:27}  {}",
             key.id,
             key.masked,
             key.scopes,

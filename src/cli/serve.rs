@@ -23,6 +23,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), String> {
     // What can be wrong with the settings is said before the database is touched: a process that does not start must not
     // have migrated it, for then the version before would not start either.
     let vault = Vault::from_keys(&args.encryption_key).map_err(|error| error.to_string())?;
+    if let Some(fault) = args.tuning.public_url_fault() {
+        tracing::warn!("{fault}");
+    }
     let location = Location::parse(args.database.database_url.expose()).map_err(|error| error.to_string())?;
     let prepared = Prepared::new(args.tuning.clone()).map_err(|error| error.to_string())?;
     let listener = listen(args.listen).await?;

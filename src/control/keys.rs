@@ -6,8 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use super::jwt::Fault;
+use super::uses::Noted;
 use super::{Actor, Error, Kind, Projects};
 use crate::changes::{Dependency, DependsOn};
+use crate::clock::Time;
 use crate::store::{
     ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, KeyScope, KeyScopes, NewApiKey, Project, StoreError,
     StoredWord,
@@ -24,6 +27,24 @@ pub struct KeyHolder {
     pub key: ApiKey,
     /// The project.
     pub project: Project,
+    noted: Noted,
+}
+
+/// Why a credential opens nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum NotHeld {
+    /// Nobody's key, or an inactive one.
+    #[error("the API key is unknown or inactive")]
+    Unknown,
+    /// A key whose time is over.
+    #[error("the API key has expired on {0}")]
+    Expired(Time),
+    /// A JWT that is not accepted.
+    #[error(transparent)]
+    Token(#[from] Fault),
+    /// The store does not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl KeyHolder {
@@ -53,50 +74,76 @@ pub struct KeyPatch {
     pub active: Option<bool>,
     /// What it may do.
     pub scopes: Option<Vec<String>>,
+    /// From then on it opens nothing.
+    pub expire_time: Option<Time>,
 }
 
 impl Projects {
-    /// Who holds a key: `None` when nobody does, or it is inactive.
+    /// Who holds a key, which counts as used then.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn holder(&self, key: &[u8]) -> Result<Option<Arc<KeyHolder>>, StoreError> {
+    /// When nobody does, it is inactive or has expired, or the store fails.
+    pub async fn holder(&self, key: &[u8]) -> Result<Arc<KeyHolder>, NotHeld> {
         let hash = sha256(key);
-        if let Some(known) = self.known.get(&hash) {
-            return Ok(Some(known));
-        }
-        let before = self.changes.now();
-        let Some((key, project)) = self.store.find_key(&hash).await? else {
-            return Ok(None);
+        let holder = match self.known.get(&hash) {
+            Some(known) => known,
+            None => {
+                let before = self.changes.now();
+                let (key, project) = self.store.find_key(&hash).await?.ok_or(NotHeld::Unknown)?;
+                let noted = Noted::of(&key);
+                let found = Arc::new(KeyHolder { key, project, noted });
+                self.known.keep(before, hash, Arc::clone(&found));
+                found
+            }
         };
-        let found = Arc::new(KeyHolder { key, project });
-        self.known.keep(before, hash, Arc::clone(&found));
-        Ok(Some(found))
+        let now = self.clock.now();
+        // Each time: nothing changes when the time comes.
+        match holder.key.expire_time {
+            Some(end) if end <= now => Err(NotHeld::Expired(end)),
+            _ => {
+                self.uses.note(&holder.key, &holder.noted, now);
+                Ok(holder)
+            }
+        }
     }
 
     /// Drops what is old of the keys in memory.
     pub fn sweep(&self) {
         self.known.sweep();
+        self.verifiers.sweep();
     }
 
-    /// Makes a key, `full` unless scopes are given; answers it, and what is stored of it.
+    /// Makes a key, `full` unless scopes are given, and good for ever unless its end is; answers it, and what is stored of it.
     ///
     /// # Errors
-    /// When the label or a scope cannot be one, or the store fails.
+    /// When the label, a scope or the end cannot be one, or the store fails.
     pub async fn create_key(
         &self,
         actor: &Actor,
         project_id: Uuid,
         label: String,
         scopes: Option<&[String]>,
+        expire_time: Option<Time>,
     ) -> Result<(String, ApiKey), Error> {
         check_label(&label)?;
+        self.check_end(expire_time)?;
         let scopes = scopes.map_or_else(|| Ok(KeyScope::Full.into()), read_scopes)?;
-        let (key, new) = generate(self.clock.new_id(), label, scopes)?;
+        let (key, new) = generate(self.clock.new_id(), label, scopes, expire_time)?;
         let made = self.store.create_api_key(project_id, &new).await?;
         self.done
             .note(actor, &[Change::of(project_id, ChangeKind::ApiKey, made.id)]);
         Ok((key, made))
+    }
+
+    /// A key that has ended already would be a mistake.
+    fn check_end(&self, end: Option<Time>) -> Result<(), Error> {
+        if end.is_some_and(|end| end <= self.clock.now()) {
+            return Err(Error::invalid(
+                "expiresAt",
+                "must lie in the future; to end a key now, make it inactive or delete it",
+            ));
+        }
+        Ok(())
     }
 
     /// One key, by its id or the key itself.
@@ -123,10 +170,12 @@ impl Projects {
         if let Some(label) = &patch.label {
             check_label(label)?;
         }
+        self.check_end(patch.expire_time)?;
         let change = ApiKeyChange {
             label: patch.label,
             scopes: patch.scopes.as_deref().map(read_scopes).transpose()?,
             active: patch.active,
+            expire_time: patch.expire_time,
         };
         let path = KeyPath::parse(key);
         let changed = self
@@ -156,7 +205,12 @@ impl Projects {
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub fn generate(id: Uuid, label: String, scopes: KeyScopes) -> Result<(String, NewApiKey), Error> {
+pub fn generate(
+    id: Uuid,
+    label: String,
+    scopes: KeyScopes,
+    expire_time: Option<Time>,
+) -> Result<(String, NewApiKey), Error> {
     let random = random_bytes::<32>().map_err(|error| Error::new(Kind::Defect, error.to_string()))?;
     let key = format!("amp_{}", URL_SAFE_NO_PAD.encode(random));
     let masked = format!("{}…", key.chars().take(8).collect::<String>());
@@ -166,6 +220,7 @@ pub fn generate(id: Uuid, label: String, scopes: KeyScopes) -> Result<(String, N
         masked,
         label,
         scopes,
+        expire_time,
     };
     Ok((key, stored))
 }

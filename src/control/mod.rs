@@ -10,11 +10,13 @@ pub mod connections;
 mod error;
 pub mod installations;
 pub mod integrations;
+pub mod jwt;
 pub mod keys;
 pub mod operations;
 pub mod projects;
 pub mod provider_apps;
 pub mod uploads;
+mod uses;
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use crate::store::{Change, SharedStore};
 use crate::vault::Vault;
 use crate::writes::Writes;
 use crate::writes::request::text_fault;
-pub use actor::Actor;
+pub use actor::{Actor, Consumer};
 pub use error::{Error, Kind, Refused};
 pub use projects::Projects;
 

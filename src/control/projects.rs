@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::jwt::Verifier;
 use super::keys::{self, KeyHolder};
+use super::uses::Uses;
 use super::{Actor, Done, Error, Kind};
 use crate::changes::{Changes, Remembered};
 use crate::clock::SharedClock;
 use crate::redact;
 use crate::store::{Change, KeyScope, NewProject, Project, SharedStore, StoreError};
 
-/// Keys kept in memory.
+/// Keys kept in memory, of each kind.
 const KEY_CAPACITY: usize = 10_000;
 
 /// Projects and their API keys.
@@ -22,6 +24,8 @@ pub struct Projects {
     pub(super) changes: Arc<Changes>,
     pub(super) done: Done,
     pub(super) known: Remembered<Vec<u8>, KeyHolder>,
+    pub(super) verifiers: Remembered<Uuid, Verifier>,
+    pub(super) uses: Uses,
 }
 
 impl Projects {
@@ -30,6 +34,8 @@ impl Projects {
     pub fn new(store: SharedStore, clock: SharedClock, changes: Arc<Changes>) -> Self {
         Self {
             known: Remembered::new(Arc::clone(&changes), "api_keys", KEY_CAPACITY),
+            verifiers: Remembered::new(Arc::clone(&changes), "jwt_keys", KEY_CAPACITY),
+            uses: Uses::default(),
             done: Done(Arc::clone(&changes)),
             store,
             clock,
@@ -55,8 +61,12 @@ impl Projects {
         app_name: Option<&str>,
     ) -> Result<(Project, String), Error> {
         let name = check_name(name)?;
-        let (key, first) =
-            keys::generate(self.clock.new_id(), "first key".to_owned(), KeyScope::Full.into())?;
+        let (key, first) = keys::generate(
+            self.clock.new_id(),
+            "first key".to_owned(),
+            KeyScope::Full.into(),
+            None,
+        )?;
         let project = NewProject {
             id: self.clock.new_id(),
             app_name: app_name.unwrap_or(&name).to_owned(),

@@ -14,6 +14,9 @@ use crate::outbound::oauth::Granted;
 use crate::store::NewGrant;
 use crate::vault::Secret;
 
+/// What is said to live shorter has no known life.
+const SHORTEST_LIFE: Duration = Duration::from_secs(5);
+
 /// The tokens and what is known of the grant, from an answer to a request that left at `asked`; `since` is how long ago that
 /// was. `before` is what was known: a refresh token that is not repeated stays, and so does the last known life.
 #[must_use]
@@ -25,7 +28,8 @@ pub fn grant_of(
     since: Duration,
     before: &Before,
 ) -> (Credentials, NewGrant) {
-    let told = granted.life.told();
+    // One that ends at once would be refreshed before each call.
+    let told = granted.life.told().filter(|life| *life >= SHORTEST_LIFE);
     let life = told
         .or(before.life)
         .or_else(|| granted.life.or_default(connector));

@@ -25,6 +25,8 @@ words! {
         Project = "project",
         /// An API key.
         ApiKey = "api_key",
+        /// A public key that JWTs are verified with.
+        JwtKey = "jwt_key",
         /// An integration, with its revisions and installations.
         Integration = "integration",
         /// A connection.

@@ -16,11 +16,11 @@ type MigrationText = (&'static str, &'static str, &'static str);
 const POSTGRES: &[MigrationText] = migrations!("postgres":
     "0001" "base", "0002" "steering", "0003" "queue_deadline", "0004" "limits", "0005" "skipped", "0006" "uploads",
     "0007" "batches", "0008" "record_holds", "0009" "auto_batches", "0010" "checks",
-    "0011" "stragglers", "0012" "pause_reason", "0013" "changes", "0014" "oauth");
+    "0011" "stragglers", "0012" "pause_reason", "0013" "changes", "0014" "oauth", "0015" "jwt_keys");
 const SQLITE: &[MigrationText] = migrations!("sqlite":
     "0001" "base", "0002" "steering", "0003" "queue_deadline", "0004" "limits", "0005" "skipped", "0006" "uploads",
     "0007" "batches", "0008" "record_holds", "0009" "auto_batches", "0010" "checks",
-    "0011" "stragglers", "0012" "pause_reason", "0013" "changes", "0014" "oauth");
+    "0011" "stragglers", "0012" "pause_reason", "0013" "changes", "0014" "oauth", "0015" "jwt_keys");
 
 fn migrator(sources: &[MigrationText]) -> Migrator {
     Migrator::with_migrations(

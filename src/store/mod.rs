@@ -78,6 +78,7 @@ pub type SharedStore = Arc<dyn Store>;
 #[async_trait]
 pub trait Store:
     ProjectStore
+    + JwtKeyStore
     + IntegrationStore
     + ConnectionStore
     + GrantStore

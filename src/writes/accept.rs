@@ -214,8 +214,8 @@ impl Writes {
                 (self.run(set, &operation.object, ids, unnoted).await?, None)
             }
         };
-        if let Some(outcome) = run.of_credentials.take() {
-            self.note_credentials(set.route, &outcome).await;
+        if let Some((outcome, version)) = run.of_credentials.take() {
+            self.note_credentials_of(set.route, &outcome, version).await;
         }
         let is_handed_over = run_at.is_some() && run.is_in_doubt();
         if is_handed_over {

@@ -329,11 +329,7 @@ impl Writes {
     /// The same of a call.
     pub async fn note_call(&self, set: &WriteSet<'_>, turn: &Turn) -> bool {
         match turn.of_credentials(set) {
-            Some(outcome) => {
-                let version = turn.credentials_version;
-                let version = version.unwrap_or(set.route.connection.credentials_version);
-                self.note_credentials_of(set.route, outcome, version).await
-            }
+            Some((outcome, version)) => self.note_credentials_of(set.route, outcome, version).await,
             None => true,
         }
     }

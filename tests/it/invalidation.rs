@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::client::PATIENCE;
+use crate::harness::jwt;
 use crate::harness::service::{GROUP, PLAIN};
 use crate::harness::{Client, Database, Kind, Service, on_both_stores};
 
@@ -248,6 +249,28 @@ async fn a_deleted_key_opens_nothing_on_another_node_within_a_second() {
     service.client.delete(&path).await.expect(204);
     let took = until(async || client.get("/integrations").await.status == 401).await;
     assert!(took < SOON, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tokens_of_a_jwt_key_open_nothing_on_another_node_within_a_second() {
+    let service = Service::start(Kind::Postgres).await;
+    let node = service.without_worker().await;
+    let mut slowest = Duration::ZERO;
+    for deletes in [false, true] {
+        let kid = jwt::register(&service.client).await;
+        let browser = jwt::browser(&node.client, &kid, GROUP, "ann");
+        browser.get("/connections").await.expect(200);
+        let path = format!("/jwt-keys/{kid}");
+        if deletes {
+            service.client.delete(&path).await.expect(204);
+        } else {
+            let off = json!({"updateMask": ["active"], "jwtKey": {"active": false}});
+            service.client.patch(&path, off).await.expect(200);
+        }
+        let took = until(async || browser.get("/connections").await.status == 401).await;
+        slowest = slowest.max(took);
+    }
+    assert!(slowest < SOON, "{slowest:?}");
 }
 
 /// Something that depends on one connection.

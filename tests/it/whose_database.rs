@@ -407,6 +407,21 @@ async fn a_project_without_a_key_gets_one_on_the_command_line(kind: Kind) {
         "{told}"
     );
     assert!(!told.contains(key), "masked: {told}");
+    let day = [
+        "project",
+        "key",
+        "create",
+        "test",
+        "--label",
+        "for a day",
+        "--days",
+        "1",
+    ];
+    let (ok, told) = ends(&day, &[("DATABASE_URL", database.url.as_str())]);
+    match kind {
+        Kind::Postgres => assert!(ok && told.contains("until "), "{told}"),
+        Kind::Sqlite => assert!(!ok && told.contains("in use"), "{told}"),
+    }
     let (ok, told) = ends(&["lanes"], &env);
     assert!(ok && told.contains("no lane has work"), "{told}");
     let (ok, told) = ends(&["project", "key", "list", "nobody"], &env);

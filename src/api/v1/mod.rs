@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod connections;
 pub mod installations;
 pub mod integrations;
+pub mod jwt_keys;
 pub mod oauth;
 pub mod object_metadata;
 pub mod operations;

@@ -10,6 +10,8 @@ use super::write_private;
 use crate::app::App;
 use crate::control::connections::{Connecting, Given};
 use crate::control::installations::Installing;
+use crate::control::keys::NotHeld;
+use crate::control::provider_apps::NewApp;
 use crate::control::{Actor, Error, Kind};
 use crate::manifest::{Integration, render_warnings};
 use crate::outbound::Credentials;
@@ -71,12 +73,13 @@ pub(super) async fn prepare(
     let (project_id, api_key) = match app.store.find_project(PROJECT).await.map_err(failed)? {
         Some(found) => {
             let old = known.map(|demo| demo.api_key).unwrap_or_default();
-            let key = match projects.holder(old.as_bytes()).await.map_err(failed)? {
-                Some(_) => old,
+            let key = match projects.holder(old.as_bytes()).await {
+                Ok(_) => old,
+                Err(NotHeld::Store(error)) => return Err(failed(error)),
                 // The file is gone, or belongs to another database: the old key cannot be shown again.
-                None => {
+                Err(_) => {
                     let label = "demo key".to_owned();
-                    let made = projects.create_key(&Actor::Operator, found.id, label, None);
+                    let made = projects.create_key(&Actor::Operator, found.id, label, None, None);
                     made.await.map_err(refused)?.0
                 }
             };
@@ -88,6 +91,11 @@ pub(super) async fn prepare(
             (project.id, key)
         }
     };
+    for (provider, scopes) in APPS {
+        register(app, project_id, provider, scopes)
+            .await
+            .map_err(refused)?;
+    }
     let deployed = app
         .control
         .deploy(&Actor::Operator, project_id, manifest, false)
@@ -128,6 +136,36 @@ pub(super) async fn prepare(
     let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
     write_private(&file, &(text + "\n"))?;
     Ok(demo)
+}
+
+/// The apps that the sandbox knows from the start, and what they ask customers for.
+const APPS: [(&str, &[&str]); 2] = [
+    (
+        "hubspot",
+        &["oauth", "crm.objects.contacts.read", "crm.objects.contacts.write"],
+    ),
+    ("salesforce", &["api", "refresh_token"]),
+];
+
+/// Makes the sandbox's app known, unless the project has one of that provider.
+async fn register(app: &App, project_id: Uuid, provider: &str, scopes: &[&str]) -> Result<(), Error> {
+    let there = app.control.provider_apps(project_id).await?;
+    if there.iter().any(|known| known.row.provider == provider) {
+        return Ok(());
+    }
+    let new = NewApp {
+        provider: provider.to_owned(),
+        external_ref: None,
+        client_id: format!("sandbox-{provider}"),
+        client_secret: Secret::new("sandbox-secret".to_owned()),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        optional_scopes: Vec::new(),
+        metadata: None,
+    };
+    app.control
+        .create_provider_app(&Actor::Operator, project_id, new)
+        .await?;
+    Ok(())
 }
 
 /// Installs an integration for the demo's customer, unless it is there.

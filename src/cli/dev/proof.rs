@@ -239,5 +239,30 @@ fn print_curl(demo: &Demo, hubspot: &DemoIntegration, salesforce: &DemoIntegrati
         demo.url, demo.project, salesforce.name, salesforce.installation_id, demo.api_key
     );
     println!();
+    println!("Connect a customer of your own: this prints a link, which a browser on this machine opens:");
+    println!();
+    println!(
+        "curl -sS {}/v1/oauth-connect -H 'X-Api-Key: {}' -H 'Content-Type: application/json' \\\n  -d '{}'",
+        demo.url,
+        demo.api_key,
+        json!({"projectIdOrName": demo.project, "provider": "hubspot", "groupRef": "new-customer", "consumerRef": "new-user"})
+    );
+    println!();
+    println!("Once they have agreed, install for them and write:");
+    println!();
+    println!(
+        "curl -sS {}/v1/projects/{}/integrations/{}/installations -H 'X-Api-Key: {}' -H 'Content-Type: application/json' \\\n  -d '{}'",
+        demo.url,
+        demo.project,
+        hubspot.name,
+        demo.api_key,
+        json!({"groupRef": "new-customer", "config": {"content": {"provider": "hubspot"}}})
+    );
+    line(
+        hubspot,
+        "contacts",
+        json!({"groupRef": "new-customer", "type": "create", "record": {"email": "grace@example.com"}}),
+    );
+    println!();
     println!("Ctrl-C stops it. The next start finds its data again.");
 }

@@ -9,7 +9,6 @@ use super::failure::presentable;
 use super::open::{cookie_name, verifier_place};
 use super::{Asked, Failure, FlowError};
 use crate::connectors::{Connector, connection_vars};
-use crate::control::connections::check_variables;
 use crate::control::{Control, Error, Kind};
 use crate::grants::apps::{clients, list};
 use crate::grants::{Before, grant_of, variables};
@@ -214,6 +213,15 @@ impl Control {
                         metadata: ended.metadata.clone(),
                     });
                 }
+                Err(fault) if fault.kind == FaultKind::Hostile => {
+                    tracing::error!(
+                        provider = ended.asked.provider,
+                        said = fault.said,
+                        "a token answer was refused"
+                    );
+                    let said = "it named an address that is not its own, so nothing of its answer was used";
+                    return Err(Failure::Provider(said.to_owned()).into());
+                }
                 Err(fault) if fault.kind == FaultKind::App => {
                     refused = Failure::App(presentable(&fault.said));
                 }
@@ -262,7 +270,6 @@ impl Control {
         let mut account = given.granted.account.clone();
         let mut metadata = metadata;
         let vars = connection_vars(workspace, metadata.as_deref());
-        check_variables(&ended.connector, &vars)?;
         if let Some(request) = oauth::who(&ended.connector, &vars, &given.granted) {
             let credentials = Credentials::of_access_token(given.granted.access_token.clone());
             let now = self.clock.now();
@@ -281,6 +288,14 @@ impl Control {
             }
         }
         let vars = connection_vars(workspace, metadata.as_deref());
+        let missing: Vec<&str> = ended.connector.missing_found(&vars).collect();
+        if !missing.is_empty() {
+            let said = format!(
+                "it does not say {}, without which nothing can be written",
+                missing.join(", ")
+            );
+            return Err(Failure::Provider(said).into());
+        }
         let account = account.or_else(|| oauth::account_of(&ended.connector, &vars));
         Ok(Given {
             account,

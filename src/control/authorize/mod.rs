@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::connections::{check_metadata, check_variables};
+use super::connections::check_metadata;
 use super::{Actor, Control, Error, Kind, check_text};
 use crate::connectors::connection_vars;
 use crate::store::{NewFlow, ProviderApp};
@@ -99,6 +99,7 @@ impl Control {
     /// # Errors
     /// When something is missing or wrong, there is no app to ask with, or the store fails.
     pub async fn authorize(&self, actor: &Actor, project_id: Uuid, asking: Asking) -> Result<Secret, Error> {
+        actor.confine_person(&asking.group_ref, &asking.consumer_ref)?;
         let base = self.public_url()?.to_owned();
         for (text, field) in [
             (Some(&asking.group_ref), "groupRef"),
@@ -124,6 +125,11 @@ impl Control {
             .map(|metadata| Value::Object(metadata).to_string());
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let workspace = filled(asking.provider_workspace_ref);
+        let connector = self.connector_of(&asking.provider)?;
+        let vars = connection_vars(workspace.as_deref(), metadata.as_deref());
+        if let Some(problem) = connector.check_variables_to_authorise(&vars).into_iter().next() {
+            return Err(Error::about("providerMetadata", problem));
+        }
         let app = self
             .app_for(project_id, &asking.provider, asking.provider_app_id)
             .await?;
@@ -152,7 +158,7 @@ impl Control {
         connection_id: Uuid,
         allow_account_change: bool,
     ) -> Result<Secret, Error> {
-        let connection = self.connection(project_id, connection_id).await?;
+        let connection = self.connection(actor, project_id, connection_id).await?;
         let base = self.public_url()?.to_owned();
         self.check_consenting(&connection.provider)?;
         let grant = self.store.get_grant(project_id, connection_id).await?;
@@ -211,7 +217,6 @@ impl Control {
         // What the URLs of the provider need is missed here, by who can supply it, and not by the customer.
         let connector = self.connector_of(&asked.provider)?;
         let vars = connection_vars(asked.workspace.as_deref(), asked.metadata.as_deref());
-        check_variables(&connector, &vars)?;
         let probe = Secret::new("state".to_owned());
         self.authorize_url(&connector, app, &vars, &probe, None)?;
         let token = random_token()?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Actor, Control, Error, Kind, check_text};
 use crate::connectors::{Connector, connection_vars};
-use crate::store::{Change, ChangeKind, Connection, ConnectionChange, NewConnection};
+use crate::store::{Change, ChangeKind, Connection, ConnectionChange, ConnectionFilter, NewConnection};
 pub use credentials::{CLIENT_CREDENTIALS, Given};
 
 /// A customer who connects.
@@ -48,22 +48,63 @@ impl Control {
     /// One connection.
     ///
     /// # Errors
-    /// When there is none, or the store fails.
-    pub async fn connection(&self, project_id: Uuid, connection_id: Uuid) -> Result<Connection, Error> {
+    /// When there is none, it is not for who asks, or the store fails.
+    pub async fn connection(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        connection_id: Uuid,
+    ) -> Result<Connection, Error> {
         let found = self.store.get_connection(project_id, connection_id).await?;
-        found.ok_or_else(not_found)
+        let found = found.ok_or_else(not_found)?;
+        actor.confine(&found.group_ref)?;
+        Ok(found)
+    }
+
+    /// The connections that fit, oldest first, as far as they are for who asks.
+    ///
+    /// # Errors
+    /// When another's are asked for, or the store fails.
+    pub async fn connections(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        mut filter: ConnectionFilter,
+    ) -> Result<Vec<Connection>, Error> {
+        filter.group_ref = actor.group(filter.group_ref)?;
+        Ok(self.store.list_connections(project_id, &filter).await?)
+    }
+
+    /// The connection that a group's writes to a provider use by default: the newest.
+    ///
+    /// # Errors
+    /// When the group is not for who asks, or the store fails.
+    pub async fn newest_connection(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        provider: &str,
+        group_ref: &str,
+    ) -> Result<Option<Connection>, Error> {
+        let filter = ConnectionFilter {
+            provider: Some(provider.to_owned()),
+            group_ref: Some(group_ref.to_owned()),
+            consumer_ref: None,
+        };
+        Ok(self.connections(actor, project_id, filter).await?.pop())
     }
 
     /// Makes a connection, for a group and a consumer that may be new.
     ///
     /// # Errors
-    /// When something is missing or wrong, or the store fails.
+    /// When something is missing or wrong, it is not for who asks, or the store fails.
     pub async fn connect(
         &self,
         actor: &Actor,
         project_id: Uuid,
         asked: Connecting,
     ) -> Result<Connection, Error> {
+        actor.confine_person(&asked.group_ref, &asked.consumer_ref)?;
         for (text, field) in [
             (Some(&asked.group_ref), "groupRef"),
             (Some(&asked.consumer_ref), "consumerRef"),
@@ -132,7 +173,7 @@ impl Control {
         connection_id: Uuid,
         patch: ConnectionPatch,
     ) -> Result<Connection, Error> {
-        let current = self.connection(project_id, connection_id).await?;
+        let current = self.connection(actor, project_id, connection_id).await?;
         if let Some(workspace) = &patch.provider_workspace_ref {
             check_text(workspace, "providerWorkspaceRef")?;
         }
@@ -204,6 +245,7 @@ impl Control {
         project_id: Uuid,
         connection_id: Uuid,
     ) -> Result<(), Error> {
+        self.connection(actor, project_id, connection_id).await?;
         let gone = self.store.delete_connection(project_id, connection_id).await?;
         let touched = Change::of(project_id, ChangeKind::Connection, connection_id);
         self.done.note(actor, &[touched]);
@@ -238,7 +280,7 @@ pub(super) fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Error>
 }
 
 /// Checks the variables of a connection.
-pub(super) fn check_variables(connector: &Connector, vars: &BTreeMap<String, String>) -> Result<(), Error> {
+fn check_variables(connector: &Connector, vars: &BTreeMap<String, String>) -> Result<(), Error> {
     match connector.check_variables(vars).into_iter().next() {
         Some(problem) => Err(Error::about("providerMetadata", problem)),
         None => Ok(()),

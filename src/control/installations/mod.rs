@@ -3,13 +3,15 @@
 mod config;
 mod update;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Actor, Control, Error, check_text};
-use crate::store::{
-    Change, ChangeKind, Connection, ConnectionFilter, Installation, Integration, NewConfig, NewInstallation,
-};
+use crate::store::{Change, ChangeKind, Connection, Installation, Integration, NewConfig, NewInstallation};
+use crate::writes::WriteError;
+use crate::writes::route::Route;
 use config::check_limits;
 pub use update::ObjectPatch;
 
@@ -30,9 +32,10 @@ impl Control {
     /// One installation of an integration.
     ///
     /// # Errors
-    /// When there is none, or the store fails.
+    /// When there is none, it is not for who asks, or the store fails.
     pub async fn installation(
         &self,
+        actor: &Actor,
         project_id: Uuid,
         integration_id: Uuid,
         text: &str,
@@ -42,7 +45,45 @@ impl Control {
             .store
             .get_installation(project_id, integration_id, id)
             .await?;
-        found.ok_or_else(not_found)
+        let found = found.ok_or_else(not_found)?;
+        actor.confine(&found.group_ref)?;
+        Ok(found)
+    }
+
+    /// The installations of a project, of one integration and one group when given, oldest first, as far as they are for who
+    /// asks.
+    ///
+    /// # Errors
+    /// When another's are asked for, or the store fails.
+    pub async fn installations(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: Option<Uuid>,
+        group_ref: Option<String>,
+    ) -> Result<Vec<Installation>, Error> {
+        let group_ref = actor.group(group_ref)?;
+        let found = self
+            .store
+            .list_installations(project_id, integration, group_ref.as_deref())
+            .await?;
+        Ok(found)
+    }
+
+    /// How a group's records of an integration are written: its connector, its connection and its plan.
+    ///
+    /// # Errors
+    /// When the group is not for who asks, has no installation, or the store fails.
+    pub async fn route(
+        &self,
+        actor: &Actor,
+        project_id: Uuid,
+        integration: &str,
+        group_ref: &str,
+    ) -> Result<Arc<Route>, Error> {
+        actor.confine(group_ref)?;
+        let found = self.writes.routes.find(project_id, integration, group_ref).await;
+        Ok(found.map_err(WriteError::Route)?)
     }
 
     /// Installs an integration for a customer's group.
@@ -56,26 +97,28 @@ impl Control {
         integration: &str,
         asked: Installing,
     ) -> Result<Installation, Error> {
+        actor.confine(&asked.group_ref)?;
         let integration = self.integration(project_id, integration).await?;
         check_text(&asked.group_ref, "groupRef")?;
         self.check_config(&integration, &asked.content)?;
         check_limits(actor, &Value::Null, &asked.content)?;
         let connection_id = asked.connection_id.as_deref().filter(|id| !id.is_empty());
         let connection = self
-            .connection_for(project_id, &integration, &asked.group_ref, connection_id)
+            .connection_for(actor, project_id, &integration, &asked.group_ref, connection_id)
             .await?;
-        check_text(&asked.created_by, "config.createdBy")?;
+        let created_by = actor.author(&asked.created_by);
+        check_text(&created_by, "config.createdBy")?;
         let new = NewInstallation {
             id: self.clock.new_id(),
             integration_id: integration.id,
             connection_id: connection.id,
             group_ref: asked.group_ref,
-            created_by: asked.created_by.clone(),
+            created_by: created_by.clone(),
             config: NewConfig {
                 id: self.clock.new_id(),
                 revision_id: integration.revision_id,
                 content: asked.content.to_string(),
-                created_by: asked.created_by,
+                created_by,
             },
         };
         let made = self.store.create_installation(project_id, &new).await?;
@@ -96,7 +139,7 @@ impl Control {
     ) -> Result<(), Error> {
         let integration = self.integration(project_id, integration).await?;
         let row = self
-            .installation(project_id, integration.id, installation)
+            .installation(actor, project_id, integration.id, installation)
             .await?;
         let gone = self
             .store
@@ -131,6 +174,7 @@ impl Control {
     /// Finds the connection that is named, or the group's default one for the provider: the newest.
     async fn connection_for(
         &self,
+        actor: &Actor,
         project_id: Uuid,
         integration: &Integration,
         group_ref: &str,
@@ -138,14 +182,11 @@ impl Control {
     ) -> Result<Connection, Error> {
         let field = "connectionId";
         let Some(text) = connection_id else {
-            let filter = ConnectionFilter {
-                provider: Some(integration.provider.clone()),
-                group_ref: Some(group_ref.to_owned()),
-                consumer_ref: None,
-            };
-            let newest = self.store.list_connections(project_id, &filter).await?.pop();
+            let provider = &integration.provider;
+            let newest = self
+                .newest_connection(actor, project_id, provider, group_ref)
+                .await?;
             return newest.ok_or_else(|| {
-                let provider = &integration.provider;
                 let detail = format!("is absent and group `{group_ref}` has no connection to {provider}");
                 Error::invalid(field, detail)
                     .remedy("Make a connection for this group first (connections:generate).")

@@ -40,7 +40,7 @@ impl Control {
     ) -> Result<Installation, Error> {
         let integration = self.integration(project_id, integration).await?;
         let row = self
-            .installation(project_id, integration.id, installation)
+            .installation(actor, project_id, integration.id, installation)
             .await?;
         if mask.is_empty() {
             return Ok(row);
@@ -77,12 +77,11 @@ impl Control {
         }
         let row = match (patch.installation, patch.group_ref) {
             (Some(installation), _) => {
-                self.installation(project_id, integration.id, installation)
+                self.installation(actor, project_id, integration.id, installation)
                     .await?
             }
             (None, Some(group)) => self
-                .store
-                .list_installations(project_id, Some(integration.id), Some(group))
+                .installations(actor, project_id, Some(integration.id), Some(group.to_owned()))
                 .await?
                 .pop()
                 .ok_or_else(not_found)?,
@@ -116,10 +115,11 @@ impl Control {
         let created_by = changed["config"]["createdBy"]
             .as_str()
             .unwrap_or(&row.config_created_by);
-        check_text(created_by, "config.createdBy")?;
+        let created_by = actor.author(created_by);
+        check_text(&created_by, "config.createdBy")?;
         let asked = changed["connectionId"].as_str();
         let connection = self
-            .connection_for(project_id, integration, &row.group_ref, asked)
+            .connection_for(actor, project_id, integration, &row.group_ref, asked)
             .await?;
         let change = InstallationChange {
             expected_config_id: row.config_id,
@@ -128,7 +128,7 @@ impl Control {
                 id: self.clock.new_id(),
                 revision_id: integration.revision_id,
                 content: content.to_string(),
-                created_by: created_by.to_owned(),
+                created_by,
             },
         };
         let updated = self

@@ -569,6 +569,7 @@ fn app() -> ClientApp {
         scopes: vec!["a".to_owned(), "b".to_owned()],
         optional_scopes: vec!["c".to_owned()],
         params: BTreeMap::new(),
+        auth_params: BTreeMap::new(),
     }
 }
 
@@ -704,6 +705,7 @@ fn scopes_and_parameters_are_those_of_the_app_or_of_the_file() {
     assert_eq!(scope(&params, &plain, "prompt"), None);
     let asking = ClientApp {
         params: BTreeMap::from([("prompt".to_owned(), "login".to_owned())]),
+        auth_params: BTreeMap::new(),
         ..app()
     };
     assert_eq!(scope(&params, &asking, "prompt"), some("login"));

@@ -12,6 +12,7 @@ mod flows;
 mod grants;
 mod installations;
 mod integrations;
+mod jwt_keys;
 mod lanes;
 mod lookups;
 mod projects;

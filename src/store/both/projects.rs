@@ -1,19 +1,21 @@
 //! Projects and API keys.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::changes::note_changes;
 use super::{DbConnection, ThisStore};
 use crate::store::{
-    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, KeyScopes, NewApiKey, NewProject, Project,
+    ApiKey, ApiKeyChange, Change, ChangeKind, KeyRef, KeyScopes, KeyUse, NewApiKey, NewProject, Project,
     ProjectStore, Result, StoreError,
 };
 
 async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey> {
     Ok(sqlx::query_as(
-        sql!("INSERT INTO api_keys (id, project_id, key_hash, masked, label, scopes, active, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6, TRUE, " now!() ") RETURNING *"),
+        sql!("INSERT INTO api_keys (id, project_id, key_hash, masked, label, scopes, active, create_time, expire_time)
+         VALUES ($1, $2, $3, $4, $5, $6, TRUE, " now!() ", $7) RETURNING *"),
     )
     .bind(key.id)
     .bind(project_id)
@@ -21,6 +23,7 @@ async fn insert_key(connection: &mut DbConnection, project_id: Uuid, key: &NewAp
     .bind(&key.masked)
     .bind(&key.label)
     .bind(key.scopes.to_string())
+    .bind(key.expire_time)
     .fetch_one(connection)
     .await?)
 }
@@ -127,8 +130,8 @@ impl ProjectStore for ThisStore {
         let (id, hash) = parts(key);
         let mut transaction = self.begin().await?;
         let changed: Option<ApiKey> = sqlx::query_as(
-            "UPDATE api_keys SET label = COALESCE($4, label), scopes = COALESCE($5, scopes), active = COALESCE($6, active)
-             WHERE project_id = $1 AND (id = $2 OR key_hash = $3) RETURNING *",
+            "UPDATE api_keys SET label = COALESCE($4, label), scopes = COALESCE($5, scopes), active = COALESCE($6, active),
+             expire_time = COALESCE($7, expire_time) WHERE project_id = $1 AND (id = $2 OR key_hash = $3) RETURNING *",
         )
         .bind(project_id)
         .bind(id)
@@ -136,6 +139,7 @@ impl ProjectStore for ThisStore {
         .bind(&change.label)
         .bind(change.scopes.as_ref().map(KeyScopes::to_string))
         .bind(change.active)
+        .bind(change.expire_time)
         .fetch_optional(&mut *transaction)
         .await?;
         if let Some(key) = &changed {
@@ -163,5 +167,25 @@ impl ProjectStore for ThisStore {
         }
         crate::store::commit(transaction).await?;
         Ok(gone.is_some())
+    }
+
+    async fn note_api_keys_used(&self, uses: &[KeyUse], apart: Duration) -> Result<()> {
+        // In one order, so that nodes which note the same keys do not wait for each other in a ring.
+        let mut uses = uses.to_vec();
+        uses.sort_unstable();
+        let mut transaction = self.begin().await?;
+        for used in uses {
+            sqlx::query(
+                "UPDATE api_keys SET last_used_time = $3 WHERE project_id = $1 AND id = $2
+                 AND (last_used_time IS NULL OR last_used_time < $4)",
+            )
+            .bind(used.project_id)
+            .bind(used.key_id)
+            .bind(used.time)
+            .bind(used.time.before(apart))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        crate::store::commit(transaction).await
     }
 }

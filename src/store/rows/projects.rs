@@ -1,5 +1,7 @@
 //! Projects and their API keys.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -16,7 +18,7 @@ pub trait ProjectStore: Send + Sync {
     async fn list_projects(&self) -> Result<Vec<Project>>;
     /// One project by id, or by name without regard to case.
     async fn find_project(&self, id_or_name: &str) -> Result<Option<Project>>;
-    /// The active key with this hash, and its project.
+    /// The active key with this hash, also one that has expired, and its project.
     async fn find_key(&self, key_hash: &[u8]) -> Result<Option<(ApiKey, Project)>>;
     /// Adds a key to a project.
     async fn create_api_key(&self, project_id: Uuid, key: &NewApiKey) -> Result<ApiKey>;
@@ -33,6 +35,20 @@ pub trait ProjectStore: Send + Sync {
     ) -> Result<Option<ApiKey>>;
     /// Removes a key; false when there was none.
     async fn delete_api_key(&self, project_id: Uuid, key: KeyRef<'_>) -> Result<bool>;
+    /// Notes when keys were last used, each where no use is known that is at most `apart` older. Nobody is told: nothing that
+    /// is cached depends on it.
+    async fn note_api_keys_used(&self, uses: &[KeyUse], apart: Duration) -> Result<()>;
+}
+
+/// That an API key was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyUse {
+    /// The key.
+    pub key_id: Uuid,
+    /// Its project.
+    pub project_id: Uuid,
+    /// When.
+    pub time: Time,
 }
 
 row! {
@@ -67,6 +83,10 @@ row! {
         /// An inactive key opens nothing.
         pub active: bool,
         pub create_time: Time,
+        /// From then on it opens nothing; never when `None`.
+        pub expire_time: Option<Time>,
+        /// When it was last used, to about a minute.
+        pub last_used_time: Option<Time>,
     }
 }
 
@@ -76,7 +96,7 @@ words! {
     pub enum KeyScope {
         /// Everything.
         Full = "full",
-        /// What a browser may: it sees and writes, and changes nothing of the project.
+        /// What a browser may: it sees and changes connections and installations, writes no record and changes nothing of the project.
         Frontend = "frontend",
     }
 }
@@ -164,6 +184,8 @@ pub struct NewApiKey {
     pub label: String,
     /// What it may do.
     pub scopes: KeyScopes,
+    /// From then on it opens nothing.
+    pub expire_time: Option<Time>,
 }
 
 /// Names one API key within a project.
@@ -184,4 +206,6 @@ pub struct ApiKeyChange {
     pub scopes: Option<KeyScopes>,
     /// New state.
     pub active: Option<bool>,
+    /// New end.
+    pub expire_time: Option<Time>,
 }

@@ -39,7 +39,7 @@ pub struct Turn {
     /// The beginning of the provider's answer.
     pub raw: Option<String>,
     /// The version of the credentials that it was sent with, where it is not that of the route.
-    pub(in crate::writes) credentials_version: Option<i64>,
+    pub(super) credentials_version: Option<i64>,
     /// A limit of this class is used up by now, whatever became of the write: nothing more should be sent for so long.
     pub pause: Option<(Duration, RetryClass)>,
 }
@@ -95,9 +95,16 @@ impl Turn {
             .find_map(|(of, outcome)| (*of == index).then_some(outcome))
     }
 
-    /// What it says about the credentials: that they were refused, or else that the provider has taken something with them.
+    /// What it says about the credentials, and of which version of them: that they were refused, or else that the provider has
+    /// taken something with them.
     #[must_use]
-    pub fn of_credentials(&self, set: &WriteSet<'_>) -> Option<&Outcome> {
+    pub fn of_credentials(&self, set: &WriteSet<'_>) -> Option<(&Outcome, i64)> {
+        let version = self.credentials_version;
+        let version = version.unwrap_or(set.route.connection.credentials_version);
+        self.verdict(set).map(|outcome| (outcome, version))
+    }
+
+    fn verdict(&self, set: &WriteSet<'_>) -> Option<&Outcome> {
         let refused = |outcome: &&Outcome| matches!(outcome, Outcome::Unauthorized(_));
         let outcomes = || self.outcomes.iter().map(|(_, outcome)| outcome);
         outcomes().find(refused).or_else(|| {

@@ -95,8 +95,8 @@ pub(in crate::writes) struct Run {
     sent: bool,
     /// The last outcome of each record.
     last: Vec<Option<Outcome>>,
-    /// What its calls say about the credentials.
-    pub of_credentials: Option<Outcome>,
+    /// What its calls say about the credentials, and of which version of them.
+    pub of_credentials: Option<(Outcome, i64)>,
     answered_at: Time,
     raw: Option<String>,
 }
@@ -121,8 +121,8 @@ impl Run {
 
     /// Takes note of a call. False when nothing more should be sent.
     fn take(&mut self, set: &WriteSet<'_>, mut turn: Turn) -> bool {
-        if let Some(outcome) = turn.of_credentials(set) {
-            self.of_credentials = Some(outcome.clone());
+        if let Some((outcome, version)) = turn.of_credentials(set) {
+            self.of_credentials = Some((outcome.clone(), version));
         }
         self.stopped = turn.stop().cloned();
         self.sent |= turn.sent.is_some();

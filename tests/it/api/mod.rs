@@ -3,10 +3,15 @@
 mod allowed;
 mod answers;
 mod batches;
+mod confined;
 mod examples;
 mod gathered;
 mod idempotency;
+mod isolation;
+mod jwt;
+mod jwt_keys;
 mod kept;
+mod keys;
 mod metadata;
 mod names;
 mod openapi;

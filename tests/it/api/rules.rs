@@ -316,6 +316,7 @@ async fn a_missing_or_wrong_key_is_401_and_another_projects_key_is_403(kind: Kin
         service.app.clock.new_id(),
         "o".to_owned(),
         amp_write::store::KeyScope::Full.into(),
+        None,
     )
     .unwrap();
     let (id, org_id) = (service.app.clock.new_id(), service.app.clock.new_id());

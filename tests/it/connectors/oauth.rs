@@ -48,6 +48,7 @@ fn app() -> ClientApp {
         scopes: vec!["one".to_owned(), "two".to_owned()],
         optional_scopes: Vec::new(),
         params: BTreeMap::new(),
+        auth_params: BTreeMap::new(),
     }
 }
 

@@ -56,11 +56,12 @@ impl Answer {
     }
 }
 
-/// A client with an API key.
+/// A client with a credential.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub http: reqwest::Client,
     pub url: String,
+    /// An API key; or `Bearer …`, which goes into `Authorization`; or nothing at all, when empty.
     pub key: String,
     pub project: String,
 }
@@ -104,11 +105,24 @@ impl Client {
         self.try_send(request).await.expect("an answer")
     }
 
-    /// A request with the key and nothing else; the path is used as it is.
+    /// A request with the credential and nothing else; the path is used as it is.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.url))
-            .header("x-api-key", &self.key)
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        if self.key.is_empty() {
+            request
+        } else if self.key.starts_with("Bearer ") {
+            request.header("authorization", &self.key)
+        } else {
+            request.header("x-api-key", &self.key)
+        }
+    }
+
+    /// The same client with another credential.
+    pub fn with_key(&self, key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            ..self.clone()
+        }
     }
 
     /// The path of something in the project.

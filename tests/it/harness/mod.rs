@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod database;
 pub mod gate;
+pub mod jwt;
 pub mod postgres;
 pub mod process;
 pub mod raw;

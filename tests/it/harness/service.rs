@@ -146,6 +146,7 @@ impl Service {
             clock.new_id(),
             "test".to_owned(),
             amp_write::store::KeyScope::Full.into(),
+            None,
         )
         .expect("a key");
         let project = NewProject {

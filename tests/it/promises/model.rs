@@ -206,6 +206,7 @@ impl<'a> Run<'a> {
             masked: "amp_…".to_owned(),
             label: "key".to_owned(),
             scopes: KeyScope::Full.into(),
+            expire_time: None,
         };
         let project = store.create_project(&project, &key).await.expect("a project").id;
         let integration = NewIntegration {

@@ -1,8 +1,11 @@
 //! Projects, keys, integrations, connections, installations.
 
+use std::time::Duration;
+
+use amp_write::clock::Time;
 use amp_write::store::{
-    ApiKeyChange, ConnectionChange, ConnectionFilter, InstallationChange, IntegrationRef, KeyRef, NewConfig,
-    StoreError,
+    ApiKeyChange, ConnectionChange, ConnectionFilter, InstallationChange, IntegrationRef, KeyRef, KeyUse,
+    NewApiKey, NewConfig, StoreError,
 };
 use amp_write::vault::sha256;
 use uuid::Uuid;
@@ -13,6 +16,8 @@ use crate::harness::{Kind, on_both_stores};
 on_both_stores!(
     a_project_is_found_by_id_and_by_name_in_any_case_and_its_name_is_unique,
     a_key_opens_its_project_until_it_is_inactive_or_deleted,
+    the_end_of_a_key_is_kept_and_can_be_moved,
+    uses_of_a_key_are_noted_apart_and_tell_no_cache,
     a_deploy_makes_a_revision_only_when_something_changed,
     a_destructive_deploy_removes_what_the_manifest_does_not_name,
     projects_are_listed_by_name,
@@ -65,7 +70,7 @@ async fn a_key_opens_its_project_until_it_is_inactive_or_deleted(kind: Kind) {
     let off = ApiKeyChange {
         active: Some(false),
         label: Some("new".to_owned()),
-        scopes: None,
+        ..ApiKeyChange::default()
     };
     let changed = store
         .update_api_key(project, KeyRef::Id(made.id), &off)
@@ -81,6 +86,76 @@ async fn a_key_opens_its_project_until_it_is_inactive_or_deleted(kind: Kind) {
     assert_eq!(store.list_api_keys(project, true).await.unwrap().len(), 1);
     assert!(store.delete_api_key(project, KeyRef::Id(made.id)).await.unwrap());
     assert!(!store.delete_api_key(project, KeyRef::Id(made.id)).await.unwrap());
+}
+
+async fn the_end_of_a_key_is_kept_and_can_be_moved(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    let (end, later) = (Time::from_micros(1_000_000), Time::from_micros(7_000_001));
+    let new = NewApiKey {
+        expire_time: Some(end),
+        ..new_key("short")
+    };
+    let made = store.create_api_key(project, &new).await.unwrap();
+    assert_eq!(made.expire_time, Some(end));
+    let found = store.find_key(&sha256(b"short")).await.unwrap();
+    assert_eq!(
+        found.unwrap().0,
+        made,
+        "whether it is over is not the store's to say"
+    );
+    let change = |expire_time| ApiKeyChange {
+        expire_time,
+        ..ApiKeyChange::default()
+    };
+    for (asked, expected) in [(Some(later), later), (None, later)] {
+        let changed = store
+            .update_api_key(project, KeyRef::Id(made.id), &change(asked))
+            .await;
+        assert_eq!(changed.unwrap().unwrap().expire_time, Some(expected));
+    }
+}
+
+async fn uses_of_a_key_are_noted_apart_and_tell_no_cache(kind: Kind) {
+    let world = World::new(kind).await;
+    let (store, project) = (&world.store, world.project.id);
+    let keys = [
+        store.create_api_key(project, &new_key("a")).await.unwrap().id,
+        store.create_api_key(project, &new_key("b")).await.unwrap().id,
+    ];
+    let place = store.changes_since(None).await.unwrap().position;
+    let at = |second: i64| Time::from_micros(second * 1_000_000);
+    let minute = Duration::from_secs(60);
+    for (second, expected) in [(100, 100), (130, 100), (160, 100), (161, 161), (90, 161)] {
+        let uses = keys.map(|key_id| KeyUse {
+            key_id,
+            project_id: project,
+            time: at(second),
+        });
+        store.note_api_keys_used(&uses, minute).await.unwrap();
+        for key in keys {
+            let found = store.get_api_key(project, KeyRef::Id(key)).await.unwrap();
+            assert_eq!(found.unwrap().last_used_time, Some(at(expected)), "{second}");
+        }
+    }
+    let stranger = KeyUse {
+        key_id: keys[0],
+        project_id: id(),
+        time: at(1_000),
+    };
+    store.note_api_keys_used(&[stranger], minute).await.unwrap();
+    let found = store.get_api_key(project, KeyRef::Id(keys[0])).await.unwrap();
+    assert_eq!(
+        found.unwrap().last_used_time,
+        Some(at(161)),
+        "in its own project only"
+    );
+    let news = store.changes_since(Some(&place)).await.unwrap();
+    assert_eq!(
+        news.changes,
+        Some(vec![]),
+        "or every use would empty the caches of every node"
+    );
 }
 
 async fn a_deploy_makes_a_revision_only_when_something_changed(kind: Kind) {

@@ -8,6 +8,7 @@ mod checks;
 mod gathered;
 mod holds;
 mod idempotency;
+mod jwt_keys;
 mod operations;
 mod queue;
 mod retention;
@@ -59,6 +60,7 @@ fn new_key(key: &str) -> NewApiKey {
         masked: "amp_…".to_owned(),
         label: "key".to_owned(),
         scopes: KeyScope::Full.into(),
+        expire_time: None,
     }
 }
 

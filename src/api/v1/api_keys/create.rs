@@ -11,14 +11,19 @@ use crate::api::auth::Scope;
 use crate::api::extract::JsonBody;
 use crate::api::problem::Problem;
 use crate::app::AppState;
+use crate::clock::Time;
 
 /// What a new key shall be.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ApiKeyRequest {
     /// A name for people.
     pub label: String,
     /// `full` when absent.
     pub scopes: Option<Vec<String>>,
+    /// From then on it opens nothing; never when absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Time>,
 }
 
 /// Create an API key
@@ -32,15 +37,15 @@ pub async fn create_api_key(
     scope: Scope,
     JsonBody(request): JsonBody<ApiKeyRequest>,
 ) -> Result<(StatusCode, Json<ApiKey>), Problem> {
-    scope.require_full()?;
     let (key, made) = app
         .control
         .projects
         .create_key(
-            &scope.actor(),
+            scope.actor(),
             scope.project().id,
             request.label,
             request.scopes.as_deref(),
+            request.expires_at,
         )
         .await?;
     Ok((

@@ -20,10 +20,9 @@ pub async fn delete_api_key(
     segments: Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, key)) = segments;
-    scope.require_full()?;
     app.control
         .projects
-        .delete_key(&scope.actor(), scope.project().id, &key)
+        .delete_key(scope.actor(), scope.project().id, &key)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -21,7 +21,6 @@ pub async fn get_api_key(
     segments: Segments<(String, String)>,
 ) -> Result<Json<ApiKey>, Problem> {
     let Segments((_, key)) = segments;
-    scope.require_full()?;
     let found = app.control.projects.get_key(scope.project().id, &key).await?;
     Ok(Json(ApiKey::from(found)))
 }

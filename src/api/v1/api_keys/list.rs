@@ -28,7 +28,6 @@ pub async fn list_api_keys(
     scope: Scope,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<ApiKey>>, Problem> {
-    scope.require_full()?;
     let keys = app
         .store
         .list_api_keys(scope.project().id, filter.active.unwrap_or(false))

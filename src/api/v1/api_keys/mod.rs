@@ -9,6 +9,7 @@ pub mod update;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::clock::Time;
 use crate::store;
 
 /// An API key.
@@ -28,6 +29,14 @@ pub struct ApiKey {
     pub scopes: Vec<String>,
     /// An inactive key opens nothing.
     pub active: bool,
+    /// From then on it opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Time>,
+    /// When it was last used, to about a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_time: Option<Time>,
 }
 
 impl From<store::ApiKey> for ApiKey {
@@ -39,6 +48,8 @@ impl From<store::ApiKey> for ApiKey {
             label: row.label,
             scopes: row.scopes.words().map(str::to_owned).collect(),
             active: row.active,
+            expires_at: row.expire_time,
+            last_used_time: row.last_used_time,
         }
     }
 }

@@ -10,13 +10,14 @@ use crate::api::auth::Scope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
 use crate::app::AppState;
+use crate::clock::Time;
 use crate::control::keys::KeyPatch;
 
 /// What to change of a key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchApiKeyRequest {
-    /// Any of `label`, `active`, `scopes`.
+    /// Any of `label`, `active`, `scopes`, `expiresAt`.
     pub update_mask: Vec<String>,
     /// The new values of what the mask names.
     pub api_key: ApiKeyPatch,
@@ -24,6 +25,7 @@ pub struct PatchApiKeyRequest {
 
 /// New values.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ApiKeyPatch {
     /// A name for people.
     pub label: Option<String>,
@@ -31,6 +33,9 @@ pub struct ApiKeyPatch {
     pub active: Option<bool>,
     /// `full`, `frontend`.
     pub scopes: Option<Vec<String>>,
+    /// From then on it opens nothing.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Time>,
 }
 
 /// Update an API key
@@ -47,7 +52,6 @@ pub async fn update_api_key(
     JsonBody(request): JsonBody<PatchApiKeyRequest>,
 ) -> Result<Json<ApiKey>, Problem> {
     let Segments((_, key)) = segments;
-    scope.require_full()?;
     let mut patch = KeyPatch::default();
     for (index, mask) in request.update_mask.iter().enumerate() {
         let missing = || Problem::invalid(format!("apiKey.{mask}"), "is named in updateMask but missing");
@@ -56,10 +60,11 @@ pub async fn update_api_key(
             "label" => patch.label = Some(given.label.clone().ok_or_else(missing)?),
             "active" => patch.active = Some(given.active.ok_or_else(missing)?),
             "scopes" => patch.scopes = Some(given.scopes.clone().ok_or_else(missing)?),
+            "expiresAt" => patch.expire_time = Some(given.expires_at.ok_or_else(missing)?),
             _ => {
                 return Err(Problem::invalid(
                     format!("updateMask[{index}]"),
-                    "must be label, active or scopes",
+                    "must be label, active, scopes or expiresAt",
                 ));
             }
         }
@@ -67,7 +72,7 @@ pub async fn update_api_key(
     let changed = app
         .control
         .projects
-        .update_key(&scope.actor(), scope.project().id, &key, patch)
+        .update_key(scope.actor(), scope.project().id, &key, patch)
         .await
         .map_err(|error| error.within("apiKey."))?;
     Ok(Json(ApiKey::from(changed)))

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Segments, id};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -13,16 +13,17 @@ use crate::app::AppState;
 /// Refused while an installation uses it.
 #[utoipa::path(delete, path = "/v1/projects/{project}/connections/{connection}", tag = "Connection", operation_id = "deleteConnection",
     params(("project" = String, Path, description = "The project's id or name."), ("connection" = String, Path, description = "The connection's id.")),
-    responses((status = 204, description = "Gone."), (status = 404, description = "No such connection."), (status = 409, description = "An installation uses it.")))]
+    responses((status = 204, description = "Gone."), (status = 404, description = "No such connection."), (status = 409, description = "An installation uses it.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn delete_connection(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, connection)) = segments;
     let connection = id(&connection, "Connection not found for the given connection ID.")?;
     app.control
-        .delete_connection(&scope.actor(), scope.project().id, connection)
+        .delete_connection(scope.actor(), scope.project().id, connection)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Connection, CredentialBlocks};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Body, JsonBody};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -41,10 +41,11 @@ pub struct GenerateConnectionRequest {
 #[utoipa::path(post, path = "/v1/projects/{project}/connections:generate", tag = "Connection", operation_id = "generateConnection",
     params(("project" = String, Path, description = "The project's id or name.")),
     request_body(content = GenerateConnectionRequest, description = "The fields of GenerateConnectionRequest and one block of CredentialBlocks."),
-    responses((status = 201, description = "The connection.", body = Connection), (status = 400, description = "Something is missing or wrong.")))]
+    responses((status = 201, description = "The connection.", body = Connection), (status = 400, description = "Something is missing or wrong.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn generate_connection(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     Body(bytes): Body,
 ) -> Result<(StatusCode, Json<Connection>), Problem> {
     let request: GenerateConnectionRequest = JsonBody::from_bytes(&bytes)?;
@@ -61,7 +62,7 @@ pub async fn generate_connection(
     };
     let made = app
         .control
-        .connect(&scope.actor(), scope.project().id, connecting)
+        .connect(scope.actor(), scope.project().id, connecting)
         .await?;
     Ok((StatusCode::CREATED, Json(Connection::from(&made))))
 }

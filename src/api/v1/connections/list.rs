@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use super::Connection;
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Params;
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -28,10 +28,11 @@ pub struct Filter {
            ("provider" = Option<String>, Query, description = "Only of this provider."),
            ("groupRef" = Option<String>, Query, description = "Only of this customer."),
            ("consumerRef" = Option<String>, Query, description = "Only of this person.")),
-    responses((status = 200, description = "The connections.", body = Vec<Connection>)))]
+    responses((status = 200, description = "The connections.", body = Vec<Connection>)),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn list_connections(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<Connection>>, Problem> {
     let filter = ConnectionFilter {
@@ -39,6 +40,9 @@ pub async fn list_connections(
         group_ref: filter.group_ref,
         consumer_ref: filter.consumer_ref,
     };
-    let found = app.store.list_connections(scope.project().id, &filter).await?;
+    let found = app
+        .control
+        .connections(scope.actor(), scope.project().id, filter)
+        .await?;
     Ok(Json(found.iter().map(Connection::from).collect()))
 }

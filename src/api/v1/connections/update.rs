@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Connection, CredentialBlocks};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Body, JsonBody, Segments, id};
 use crate::api::problem::{Code, Problem};
 use crate::api::v1::oauth;
@@ -58,10 +58,11 @@ const ALLOWED: &str = "providerWorkspaceRef, providerMetadata, apiKey, basicAuth
     params(("project" = String, Path, description = "The project's id or name."), ("connection" = String, Path, description = "The connection's id.")),
     request_body = UpdateConnectionRequest,
     responses((status = 200, description = "The connection.", body = Connection), (status = 400, description = "The mask or a value is wrong."),
-              (status = 404, description = "No such connection.")))]
+              (status = 404, description = "No such connection.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn update_connection(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String)>,
     Body(body): Body,
 ) -> Result<Response, Problem> {
@@ -80,7 +81,9 @@ pub async fn update_connection(
     let project_id = scope.project().id;
     let connection_id = id(&connection, "Connection not found for the given connection ID.")?;
     // What is not there is told before what is wrong with the request.
-    app.control.connection(project_id, connection_id).await?;
+    app.control
+        .connection(scope.actor(), project_id, connection_id)
+        .await?;
     let mut new = connections::ConnectionPatch::default();
     let mut blocks = CredentialBlocks::default();
     let mut given = request.connection;
@@ -115,7 +118,7 @@ pub async fn update_connection(
     new.credentials = blocks.read("connection.")?;
     let changed = app
         .control
-        .update_connection(&scope.actor(), project_id, connection_id, new)
+        .update_connection(scope.actor(), project_id, connection_id, new)
         .await
         .map_err(|error| {
             error.placed(|name| match name {

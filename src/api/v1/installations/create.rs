@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Installation, answer, with_connection};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -48,10 +48,11 @@ pub struct NewConfigRequest {
     request_body = CreateInstallationRequest,
     responses((status = 201, description = "The installation.", body = Installation),
               (status = 400, description = "The config does not fit the integration; all issues are listed."),
-              (status = 409, description = "The group has an installation already.")))]
+              (status = 409, description = "The group has an installation already.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn create_installation(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String)>,
     JsonBody(request): JsonBody<CreateInstallationRequest>,
 ) -> Result<(StatusCode, HeaderMap, Json<Installation>), Problem> {
@@ -65,8 +66,8 @@ pub async fn create_installation(
     };
     let made = app
         .control
-        .install(&scope.actor(), project_id, &integration, installing)
+        .install(scope.actor(), project_id, &integration, installing)
         .await?;
-    let (headers, body) = answer(with_connection(&app, project_id, made).await?);
+    let (headers, body) = answer(with_connection(&app, scope.actor(), project_id, made).await?);
     Ok((StatusCode::CREATED, headers, body))
 }

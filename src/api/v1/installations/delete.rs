@@ -3,7 +3,7 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -14,15 +14,16 @@ use crate::app::AppState;
 #[utoipa::path(delete, path = "/v1/projects/{project}/integrations/{integration}/installations/{installation}", tag = "Installation", operation_id = "deleteInstallation",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
            ("installation" = String, Path, description = "The installation's id.")),
-    responses((status = 204, description = "Gone."), (status = 404, description = "No such installation.")))]
+    responses((status = 204, description = "Gone."), (status = 404, description = "No such installation.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn delete_installation(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, integration, installation)) = segments;
     app.control
-        .delete_installation(&scope.actor(), scope.project().id, &integration, &installation)
+        .delete_installation(scope.actor(), scope.project().id, &integration, &installation)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::{Installation, with_connection};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -15,10 +15,11 @@ use crate::app::AppState;
 #[utoipa::path(get, path = "/v1/projects/{project}/integrations/{integration}/installations/{installation}", tag = "Installation", operation_id = "getInstallation",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
            ("installation" = String, Path, description = "The installation's id.")),
-    responses((status = 200, description = "The installation.", body = Installation), (status = 404, description = "No such installation.")))]
+    responses((status = 200, description = "The installation.", body = Installation), (status = 404, description = "No such installation.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn get_installation(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String, String)>,
 ) -> Result<Json<Installation>, Problem> {
     let Segments((_, integration, installation)) = segments;
@@ -26,7 +27,7 @@ pub async fn get_installation(
     let integration = app.control.integration(project_id, &integration).await?;
     let row = app
         .control
-        .installation(project_id, integration.id, &installation)
+        .installation(scope.actor(), project_id, integration.id, &installation)
         .await?;
-    Ok(Json(with_connection(&app, project_id, row).await?))
+    Ok(Json(with_connection(&app, scope.actor(), project_id, row).await?))
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::list::Filter;
 use super::{Installation, with_connections};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Params;
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -16,16 +16,19 @@ use crate::app::AppState;
 #[utoipa::path(get, path = "/v1/projects/{project}/installations", tag = "Installation", operation_id = "listInstallationsForProject",
     params(("project" = String, Path, description = "The project's id or name."),
            ("groupRef" = Option<String>, Query, description = "Only this customer's.")),
-    responses((status = 200, description = "The installations.", body = Vec<Installation>)))]
+    responses((status = 200, description = "The installations.", body = Vec<Installation>)),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn list_installations_for_project(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<Installation>>, Problem> {
     let project_id = scope.project().id;
     let rows = app
-        .store
-        .list_installations(project_id, None, filter.group_ref.as_deref())
+        .control
+        .installations(scope.actor(), project_id, None, filter.group_ref)
         .await?;
-    Ok(Json(with_connections(&app, project_id, rows).await?))
+    Ok(Json(
+        with_connections(&app, scope.actor(), project_id, rows).await?,
+    ))
 }

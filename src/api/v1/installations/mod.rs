@@ -22,6 +22,7 @@ use crate::api::notes;
 use crate::api::problem::Problem;
 use crate::app::App;
 use crate::clock::Time;
+use crate::control::{Actor, Error};
 use crate::manifest::misplaced;
 use crate::store::{self, ConnectionFilter, ConnectionStatus, StoredWord as _};
 
@@ -131,22 +132,21 @@ fn whole(mut content: Value) -> Value {
 /// Adds each installation's connection.
 async fn with_connections(
     app: &App,
+    actor: &Actor,
     project_id: Uuid,
     rows: Vec<store::Installation>,
 ) -> Result<Vec<Installation>, Problem> {
     let connections: HashMap<Uuid, store::Connection> = match rows.as_slice() {
         [] => HashMap::new(),
-        [one] => app
-            .store
-            .get_connection(project_id, one.connection_id)
-            .await?
-            .into_iter()
-            .map(|found| (found.id, found))
-            .collect(),
+        [one] => match app.control.connection(actor, project_id, one.connection_id).await {
+            Ok(found) => HashMap::from([(found.id, found)]),
+            Err(Error::Refused(_)) => HashMap::new(),
+            Err(error) => return Err(error.into()),
+        },
         _ => {
             let all = app
-                .store
-                .list_connections(project_id, &ConnectionFilter::default())
+                .control
+                .connections(actor, project_id, ConnectionFilter::default())
                 .await?;
             all.into_iter().map(|found| (found.id, found)).collect()
         }
@@ -163,10 +163,11 @@ async fn with_connections(
 
 async fn with_connection(
     app: &App,
+    actor: &Actor,
     project_id: Uuid,
     row: store::Installation,
 ) -> Result<Installation, Problem> {
-    with_connections(app, project_id, vec![row])
+    with_connections(app, actor, project_id, vec![row])
         .await?
         .pop()
         .ok_or_else(not_found)

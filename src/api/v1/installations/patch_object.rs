@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::update::placed;
 use super::{Installation, answer, with_connection};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -38,10 +38,11 @@ pub struct PatchObjectRequest {
            ("object" = String, Path, description = "The object's name.")),
     request_body = PatchObjectRequest,
     responses((status = 200, description = "The installation.", body = Installation),
-              (status = 400, description = "A change cannot be applied, or the config would not fit.")))]
+              (status = 400, description = "A change cannot be applied, or the config would not fit.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn patch_object_config_content(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String, String)>,
     JsonBody(request): JsonBody<PatchObjectRequest>,
 ) -> Result<(HeaderMap, Json<Installation>), Problem> {
@@ -56,8 +57,10 @@ pub async fn patch_object_config_content(
     };
     let updated = app
         .control
-        .patch_object(&scope.actor(), project_id, &integration, patch)
+        .patch_object(scope.actor(), project_id, &integration, patch)
         .await
         .map_err(placed)?;
-    Ok(answer(with_connection(&app, project_id, updated).await?))
+    Ok(answer(
+        with_connection(&app, scope.actor(), project_id, updated).await?,
+    ))
 }

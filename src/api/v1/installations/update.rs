@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Installation, answer, with_connection};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{JsonBody, Segments};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -35,10 +35,11 @@ pub struct UpdateInstallationRequest {
            ("installation" = String, Path, description = "The installation's id.")),
     request_body = UpdateInstallationRequest,
     responses((status = 200, description = "The installation.", body = Installation),
-              (status = 400, description = "The mask names something unknown, a masked value is missing, or the config does not fit.")))]
+              (status = 400, description = "The mask names something unknown, a masked value is missing, or the config does not fit.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn update_installation(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String, String)>,
     JsonBody(request): JsonBody<UpdateInstallationRequest>,
 ) -> Result<(HeaderMap, Json<Installation>), Problem> {
@@ -47,7 +48,7 @@ pub async fn update_installation(
     let updated = app
         .control
         .update_installation(
-            &scope.actor(),
+            scope.actor(),
             project_id,
             &integration,
             &installation,
@@ -56,7 +57,9 @@ pub async fn update_installation(
         )
         .await
         .map_err(placed)?;
-    Ok(answer(with_connection(&app, project_id, updated).await?))
+    Ok(answer(
+        with_connection(&app, scope.actor(), project_id, updated).await?,
+    ))
 }
 
 /// Where the parts of an installation stand in the request.

@@ -20,9 +20,8 @@ pub async fn delete_integration(
     segments: Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let Segments((_, integration)) = segments;
-    scope.require_full()?;
     app.control
-        .delete_integration(&scope.actor(), scope.project().id, &integration)
+        .delete_integration(scope.actor(), scope.project().id, &integration)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::Integration;
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Segments;
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -14,10 +14,11 @@ use crate::app::AppState;
 /// By id or name.
 #[utoipa::path(get, path = "/v1/projects/{project}/integrations/{integration}", tag = "Integration", operation_id = "getIntegration",
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name.")),
-    responses((status = 200, description = "The integration.", body = Integration), (status = 404, description = "No such integration.")))]
+    responses((status = 200, description = "The integration.", body = Integration), (status = 404, description = "No such integration.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn get_integration(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     segments: Segments<(String, String)>,
 ) -> Result<Json<Integration>, Problem> {
     let Segments((_, integration)) = segments;

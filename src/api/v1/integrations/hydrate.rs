@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Params, Segments};
 use crate::api::problem::{Code, Problem};
 use crate::api::v1::object_metadata::{self, aged, wanted};
@@ -17,6 +17,7 @@ use crate::api::v1::writes::answer::of_error;
 use crate::app::AppState;
 use crate::clock::Time;
 use crate::connectors::Connector;
+use crate::control::{Error, Kind};
 use crate::writes::fields::{DescribeError, Described, Known};
 use crate::writes::route::ConnectionUse;
 use crate::writes::{WriteError, Writes};
@@ -56,10 +57,11 @@ pub struct HydratedRevision {
     params(("project" = String, Path, description = "The project's id or name."), ("integration" = String, Path, description = "The integration's id or name."),
            ("revision" = String, Path, description = "`{revisionId}:hydrate`."),
            ("connectionId" = String, Query, description = "The connection whose account is asked.")),
-    responses((status = 200, description = "The revision.", body = HydratedRevision), (status = 404, description = "No such revision.")))]
+    responses((status = 200, description = "The revision.", body = HydratedRevision), (status = 404, description = "No such revision.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn get_hydrated_revision(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     headers: HeaderMap,
     segments: Segments<(String, String, String)>,
     Params(options): Params<Options>,
@@ -79,17 +81,20 @@ pub async fn get_hydrated_revision(
         .get_revision(project_id, integration.id, revision)
         .await?
         .ok_or_else(|| Problem::not_found(NOT_FOUND))?;
-    let connection = options.connection_id.as_deref().map(Uuid::try_parse);
-    let connection = match connection {
-        Some(Ok(id)) => app.store.get_connection(project_id, id).await?,
-        _ => None,
-    };
-    let connection = connection.ok_or_else(|| {
+    let nothing = || {
         Problem::new(
             Code::InvalidRequest,
             "the query parameter connectionId names no connection of this project",
         )
-    })?;
+    };
+    let named = options.connection_id.as_deref().map(Uuid::try_parse);
+    let Some(Ok(named)) = named else {
+        return Err(nothing());
+    };
+    let connection = match app.control.connection(scope.actor(), project_id, named).await {
+        Err(Error::Refused(refused)) if refused.kind == Kind::NotFound => return Err(nothing()),
+        found => found?,
+    };
     if connection.provider != integration.provider {
         return Err(Problem::new(
             Code::InvalidRequest,

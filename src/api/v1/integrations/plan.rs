@@ -100,7 +100,6 @@ pub async fn plan_integrations(
     Params(options): Params<PlanOptions>,
     JsonBody(request): JsonBody<BatchUpsertRequest>,
 ) -> Result<Json<DeployPlan>, Problem> {
-    scope.require_full()?;
     let project_id = scope.project().id;
     let source = source_of(&app, project_id, request.source_yaml, request.source_zip_url).await?;
     let destructive = options.destructive.unwrap_or(false);

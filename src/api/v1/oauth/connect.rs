@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::api::auth::{Caller, Scope};
+use crate::api::auth::OpenCaller;
 use crate::api::extract::{JsonBody, id};
 use crate::api::problem::Problem;
 use crate::app::AppState;
@@ -44,15 +44,16 @@ pub struct OAuthConnectRequest {
 #[utoipa::path(post, path = "/v1/oauth-connect", tag = "OAuth", operation_id = "oauthConnect",
     request_body = OAuthConnectRequest,
     responses((status = 200, description = "The URL.", body = String, content_type = "text/plain"), (status = 400, description = "Something is missing or wrong, or there is no app to ask with."),
-              (status = 503, description = "`AMP_PUBLIC_URL` is not set.")))]
+              (status = 503, description = "`AMP_PUBLIC_URL` is not set.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn oauth_connect(
     State(app): State<AppState>,
-    caller: Caller,
+    caller: OpenCaller,
     JsonBody(request): JsonBody<OAuthConnectRequest>,
 ) -> Result<String, Problem> {
     let named = request.project_id_or_name.or(request.project_id);
     let named = named.ok_or_else(|| Problem::invalid("projectIdOrName", "is missing"))?;
-    let scope = Scope::within(caller, &app, &named).await?;
+    let scope = caller.inside(&app, &named).await?;
     let provider_app_id = match request.provider_app_id.filter(|text| !text.is_empty()) {
         Some(text) => Some(
             id(&text, "")
@@ -72,7 +73,7 @@ pub async fn oauth_connect(
     };
     let link = app
         .control
-        .authorize(&scope.actor(), scope.project().id, asking)
+        .authorize(scope.actor(), scope.project().id, asking)
         .await?;
     Ok(link.expose().to_owned())
 }

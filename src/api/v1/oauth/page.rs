@@ -56,12 +56,11 @@ pub(super) fn failed(error: FlowError) -> Response {
                 "a customer could not be connected"
             );
             let words = "Something went wrong on this side, and nobody is connected.";
-            let response = not_connected(
+            not_connected(
                 StatusCode::SERVICE_UNAVAILABLE,
                 words,
                 "Wait a moment, go back to the app and connect again.",
-            );
-            response
+            )
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{JsonBody, id};
 use crate::api::problem::Problem;
 use crate::app::App;
@@ -25,7 +25,8 @@ pub struct OAuthUpdateRequest {
     params(("project" = String, Path, description = "The project's id or name."), ("connection" = String, Path, description = "The connection's id.")),
     request_body(content = Option<OAuthUpdateRequest>),
     responses((status = 200, description = "The URL.", body = String, content_type = "text/plain"), (status = 404, description = "No such connection."),
-              (status = 503, description = "`AMP_PUBLIC_URL` is not set.")))]
+              (status = 503, description = "`AMP_PUBLIC_URL` is not set.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 #[expect(
     dead_code,
     reason = "only the description; the PATCH of a connection finds the verb"
@@ -34,7 +35,7 @@ pub(crate) fn oauth_update() {}
 
 pub(in crate::api::v1) async fn update(
     app: &App,
-    scope: &Scope,
+    scope: &OpenScope,
     connection: &str,
     body: &[u8],
 ) -> Result<Response, Problem> {
@@ -45,12 +46,12 @@ pub(in crate::api::v1) async fn update(
         JsonBody::from_bytes(body)?
     };
     if request.allow_account_change {
-        scope.require_full()?;
+        scope.actor().require_full()?;
     }
     let link = app
         .control
         .reauthorize(
-            &scope.actor(),
+            scope.actor(),
             scope.project().id,
             connection_id,
             request.allow_account_change,

@@ -5,12 +5,11 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::{ObjectMetadata, Options, answer, problem, wanted};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Params, Segments};
 use crate::api::problem::Problem;
 use crate::api::v1::writes::answer::of_error;
 use crate::app::AppState;
-use crate::store::ConnectionFilter;
 use crate::writes::WriteError;
 
 /// Get the fields of an object, by connection
@@ -21,10 +20,11 @@ use crate::writes::WriteError;
            ("object" = String, Path, description = "The provider's name of the object."),
            ("groupRef" = String, Query, description = "The customer."),
            ("excludeReadOnly" = Option<bool>, Query, description = "Leave out what cannot be written.")),
-    responses((status = 200, description = "The object and its fields.", body = ObjectMetadata), (status = 404, description = "No such connection, or no such object in the account.")))]
+    responses((status = 200, description = "The object and its fields.", body = ObjectMetadata), (status = 404, description = "No such connection, or no such object in the account.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn get_object_metadata_for_connection(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     headers: HeaderMap,
     segments: Segments<(String, String, String)>,
     Params(options): Params<Options>,
@@ -32,13 +32,11 @@ pub async fn get_object_metadata_for_connection(
     let Segments((_, provider, object)) = segments;
     let project_id = scope.project().id;
     let group_ref = options.group_ref()?;
-    let filter = ConnectionFilter {
-        provider: Some(provider.clone()),
-        group_ref: Some(group_ref.to_owned()),
-        consumer_ref: None,
-    };
     // The newest counts, as for installations.
-    let row = app.store.list_connections(project_id, &filter).await?.pop();
+    let row = app
+        .control
+        .newest_connection(scope.actor(), project_id, &provider, group_ref)
+        .await?;
     let row = row.ok_or_else(|| {
         Problem::not_found(format!("group `{group_ref}` has no connection to `{provider}`"))
             .remedy("Check groupRef and provider, or make a connection for the group (connections:generate).")

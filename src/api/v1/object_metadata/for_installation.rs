@@ -5,12 +5,10 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::{ObjectMetadata, Options, answer, problem, wanted};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::{Params, Segments};
 use crate::api::problem::Problem;
-use crate::api::v1::writes::answer::of_error;
 use crate::app::AppState;
-use crate::writes::WriteError;
 
 /// Get the fields of an object, by installation
 ///
@@ -20,10 +18,11 @@ use crate::writes::WriteError;
            ("object" = String, Path, description = "The app's name of the object, or the provider's."),
            ("groupRef" = String, Query, description = "The customer."),
            ("excludeReadOnly" = Option<bool>, Query, description = "Leave out what cannot be written.")),
-    responses((status = 200, description = "The object and its fields.", body = ObjectMetadata), (status = 404, description = "No such installation, or no such object in the account.")))]
+    responses((status = 200, description = "The object and its fields.", body = ObjectMetadata), (status = 404, description = "No such installation, or no such object in the account.")),
+    security(("apiKey" = []), ("jwt" = [])))]
 pub async fn get_object_metadata_for_installation(
     State(app): State<AppState>,
-    scope: Scope,
+    scope: OpenScope,
     headers: HeaderMap,
     segments: Segments<(String, String, String)>,
     Params(options): Params<Options>,
@@ -31,11 +30,9 @@ pub async fn get_object_metadata_for_installation(
     let Segments((_, integration, object)) = segments;
     let group_ref = options.group_ref()?;
     let route = app
-        .writes
-        .routes
-        .find(scope.project().id, &integration, group_ref)
-        .await
-        .map_err(|error| of_error(WriteError::Route(error)))?;
+        .control
+        .route(scope.actor(), scope.project().id, &integration, group_ref)
+        .await?;
     let (name, mapped) = route.names_of(&object);
     let described = app
         .writes

@@ -38,7 +38,6 @@ pub async fn get_operation(
     segments: Segments<(String, String)>,
     Params(Wait { wait }): Params<Wait>,
 ) -> Result<Json<Operation>, Problem> {
-    scope.require_full()?;
     let Segments((_, operation)) = segments;
     let project_id = scope.project().id;
     let operation = id(&operation, NOT_FOUND)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Operation;
 use crate::api::auth::Scope;
-use crate::api::extract::{Params, Segments, id};
+use crate::api::extract::{Params, Segments};
 use crate::api::problem::Problem;
 use crate::app::{App, AppState};
 use crate::store::OperationFilter;
@@ -118,7 +118,6 @@ pub async fn list_operations(
     segments: Segments<(String, String, String)>,
     Params(asked): Params<Page>,
 ) -> Result<Json<OperationPage>, Problem> {
-    scope.require_full()?;
     let Segments((_, integration, installation)) = segments;
     let project_id = scope.project().id;
     let filter = page(
@@ -127,21 +126,11 @@ pub async fn list_operations(
         OperationFilter::default(),
     )?;
     let integration = app.control.integration(project_id, &integration).await?;
-    let installation_id = id(
-        &installation,
-        "Installation not found for the given installation ID.",
-    )?;
-    if app
-        .store
-        .get_installation(project_id, integration.id, installation_id)
-        .await?
-        .is_none()
-    {
-        return Err(Problem::not_found(
-            "Installation not found for the given installation ID.",
-        ));
-    }
-    let installations = Some(vec![installation_id]);
+    let installation = app
+        .control
+        .installation(scope.actor(), project_id, integration.id, &installation)
+        .await?;
+    let installations = Some(vec![installation.id]);
     read(
         &app,
         project_id,

@@ -52,7 +52,6 @@ pub async fn list_operation_logs(
     scope: Scope,
     segments: Segments<(String, String)>,
 ) -> Result<Json<Vec<Log>>, Problem> {
-    scope.require_full()?;
     let Segments((_, operation)) = segments;
     let operation = id(&operation, NOT_FOUND)?;
     let seen = app.control.operation(scope.project().id, operation).await?;

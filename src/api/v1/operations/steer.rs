@@ -18,7 +18,6 @@ pub async fn steer_operation(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let Segments((_, segment)) = segments;
-    scope.require_full()?;
     let Some((operation, verb)) = segment.rsplit_once(':') else {
         return Err(Problem::new(
             Code::MethodNotAllowed,
@@ -27,7 +26,7 @@ pub async fn steer_operation(
     };
     let project_id = scope.project().id;
     let found = id(operation, NOT_FOUND);
-    let actor = &scope.actor();
+    let actor = scope.actor();
     match verb {
         "cancel" => Ok(cancel::cancel(&app, actor, project_id, found?)
             .await?

@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Deserialize;
 
 use super::{Entitlement, Entitlements, Project};
-use crate::api::auth::Scope;
+use crate::api::auth::OpenScope;
 use crate::api::extract::Params;
 
 /// What is asked for beside the project.
@@ -20,8 +20,9 @@ pub struct Options {
 #[utoipa::path(get, path = "/v1/projects/{project}", tag = "Project", operation_id = "getProject",
     params(("project" = String, Path, description = "The project's id or name."),
            ("includeEntitlements" = Option<bool>, Query, description = "Also tell what the project may do.")),
-    responses((status = 200, description = "The project.", body = Project), (status = 404, description = "No such project.")))]
-pub async fn get_project(scope: Scope, Params(options): Params<Options>) -> Json<Project> {
+    responses((status = 200, description = "The project.", body = Project), (status = 404, description = "No such project.")),
+    security(("apiKey" = []), ("jwt" = [])))]
+pub async fn get_project(scope: OpenScope, Params(options): Params<Options>) -> Json<Project> {
     let mut project = Project::from(scope.project());
     project.entitlements =
         (options.include_entitlements.as_deref() == Some("true")).then_some(Entitlements {

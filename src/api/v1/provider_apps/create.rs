@@ -46,7 +46,6 @@ pub async fn create_provider_app(
     scope: Scope,
     JsonBody(request): JsonBody<ProviderAppRequest>,
 ) -> Result<(StatusCode, Json<ProviderApp>), Problem> {
-    scope.require_full()?;
     let new = NewApp {
         provider: request.provider,
         external_ref: request.external_ref,
@@ -58,7 +57,7 @@ pub async fn create_provider_app(
     };
     let made = app
         .control
-        .create_provider_app(&scope.actor(), scope.project().id, new)
+        .create_provider_app(scope.actor(), scope.project().id, new)
         .await?;
     Ok((StatusCode::CREATED, Json(ProviderApp::of(&app, made))))
 }

@@ -20,10 +20,9 @@ pub async fn delete_provider_app(
     scope: Scope,
     segments: Segments<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    scope.require_full()?;
     let Segments((_, segment)) = segments;
     app.control
-        .delete_provider_app(&scope.actor(), scope.project().id, app_id(&segment)?)
+        .delete_provider_app(scope.actor(), scope.project().id, app_id(&segment)?)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

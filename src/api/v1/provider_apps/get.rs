@@ -20,7 +20,6 @@ pub async fn get_provider_app(
     scope: Scope,
     segments: Segments<(String, String)>,
 ) -> Result<Json<ProviderApp>, Problem> {
-    scope.require_full()?;
     let Segments((_, segment)) = segments;
     let found = app
         .control

@@ -18,7 +18,6 @@ pub async fn list_provider_apps(
     State(app): State<AppState>,
     scope: Scope,
 ) -> Result<Json<Vec<ProviderApp>>, Problem> {
-    scope.require_full()?;
     let apps = app.control.provider_apps(scope.project().id).await?;
     let apps = apps.into_iter().map(|known| ProviderApp::of(&app, known));
     Ok(Json(apps.collect()))

@@ -58,7 +58,6 @@ pub async fn update_provider_app(
     segments: Segments<(String, String)>,
     JsonBody(request): JsonBody<PatchProviderAppRequest>,
 ) -> Result<Json<ProviderApp>, Problem> {
-    scope.require_full()?;
     let Segments((_, segment)) = segments;
     let app_id = app_id(&segment)?;
     let mut given = request.provider_app;
@@ -90,7 +89,7 @@ pub async fn update_provider_app(
     }
     let changed = app
         .control
-        .update_provider_app(&scope.actor(), scope.project().id, app_id, patch)
+        .update_provider_app(scope.actor(), scope.project().id, app_id, patch)
         .await
         .map_err(|error| error.within("providerApp."))?;
     Ok(Json(ProviderApp::of(&app, changed)))
