@@ -443,7 +443,7 @@ async fn a_verb_that_is_not_served_is_no_part_of_an_id(kind: Kind) {
     let connection = installation["connection"]["id"].as_str().unwrap();
     let installation = installation["id"].as_str().unwrap();
     for (method, path) in [
-        (Method::PATCH, format!("/connections/{connection}:oauth-update")),
+        (Method::PATCH, format!("/connections/{connection}:renew")),
         (Method::POST, format!("/connections/{connection}:refresh")),
         (Method::GET, format!("/operations/{operation}:rerun")),
         (Method::POST, format!("/operations/{operation}:rerun")),

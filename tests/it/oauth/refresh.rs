@@ -199,7 +199,7 @@ async fn a_process_that_dies_while_it_refreshes_is_replaced_when_its_lease_ends(
         .database
         .execute(&format!(
             "UPDATE grants SET owner = '{}', epoch = epoch + 1, owner_until = now() + interval '2 seconds', sent_time = now() WHERE connection_id = '{id}'",
-            uuid::Uuid::now_v7()
+            uuid::Uuid::from_u128(7)
         ))
         .await;
     write(&service, Provider::Salesforce, 1).await.expect(200);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amp_write::clock::Time;
 use amp_write::store::{
     ApiKeyChange, ConnectionChange, ConnectionFilter, InstallationChange, IntegrationRef, KeyRef, KeyUse,
-    NewApiKey, NewConfig, StoreError,
+    NewApiKey, NewConfig, RouteRow, StoreError,
 };
 use amp_write::vault::sha256;
 use uuid::Uuid;
@@ -577,6 +577,11 @@ async fn a_route_holds_the_latest_revision_and_a_pinned_route_the_accepted_one(k
         .await
         .unwrap()
         .unwrap();
+    // Read later, and the same.
+    let before = RouteRow {
+        read_time: pinned.read_time,
+        ..before
+    };
     assert_eq!(pinned, before);
     assert!(
         store
